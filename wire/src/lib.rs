@@ -4,12 +4,18 @@
 //! argument. Nothing that comes from the network panics.
 
 mod codec;
+mod crypt;
 pub mod error;
+pub mod group;
+pub mod handshake;
 pub mod header;
 pub mod ids;
 pub mod packet;
 pub mod roster;
+pub mod seal;
+pub mod sealed_id;
 pub mod sign;
 pub mod statement;
 pub mod status;
+pub mod stream;
 pub mod tlv;

@@ -72,8 +72,8 @@ mod tests {
 
     fn literal() -> Vec<u8> {
         [
-            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0c].as_slice(), // initiator_session
-            &[0xa5; 16],                                                  // cookie
+            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0c][..], // initiator_session
+            &[0xa5; 16],                                           // cookie
         ]
         .concat()
     }

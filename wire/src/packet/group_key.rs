@@ -140,11 +140,11 @@ mod tests {
 
     fn literal() -> Vec<u8> {
         [
-            &[0x05, 0x06, 0x07, 0x2a].as_slice(), // cluster
-            &[0x05, 0x06, 0x07, 0x2b],            // generation
-            &[0xa4; 32],                          // secret
-            &[0x05, 0x06, 0x07, 0x2d],            // master
-            &[0xa6; 64],                          // signature
+            &[0x05, 0x06, 0x07, 0x2a][..], // cluster
+            &[0x05, 0x06, 0x07, 0x2b],     // generation
+            &[0xa4; 32],                   // secret
+            &[0x05, 0x06, 0x07, 0x2d],     // master
+            &[0xa6; 64],                   // signature
         ]
         .concat()
     }

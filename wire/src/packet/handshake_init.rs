@@ -86,10 +86,10 @@ mod tests {
 
     fn literal() -> Vec<u8> {
         [
-            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0a].as_slice(), // initiator_session
-            &[0xa3; 108],                                                 // noise
-            &[0xa4; 16],                                                  // mac1
-            &[0xa5; 16],                                                  // mac2
+            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0a][..], // initiator_session
+            &[0xa3; 108],                                          // noise
+            &[0xa4; 16],                                           // mac1
+            &[0xa5; 16],                                           // mac2
         ]
         .concat()
     }

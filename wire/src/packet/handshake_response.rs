@@ -88,10 +88,10 @@ mod tests {
 
     fn literal() -> Vec<u8> {
         [
-            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0b].as_slice(), // initiator_session
-            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0c],            // responder_session
-            &[0xa5; 48],                                                  // noise
-            &[0xa6; 16],                                                  // mac1
+            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0b][..], // initiator_session
+            &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x0c],     // responder_session
+            &[0xa5; 48],                                           // noise
+            &[0xa6; 16],                                           // mac1
         ]
         .concat()
     }

@@ -514,6 +514,12 @@ impl PacketType {
     pub const fn is_handshake(self) -> bool {
         self.code() < header::FIRST_SEALED_TYPE
     }
+
+    /// Whether packets of this type may travel under the group seal. Nothing that changes a role is among them.
+    #[must_use]
+    pub const fn travels_in_group(self) -> bool {
+        matches!(self, Self::NodeKeepalive | Self::Probe | Self::ProbeAnswer)
+    }
 }
 
 impl From<HandshakeInit> for Packet {

@@ -227,7 +227,7 @@ mod tests {
 
     fn literal() -> Vec<u8> {
         [
-            &[0x05, 0x06, 0x07, 0x29].as_slice(),              // cluster
+            &[0x05, 0x06, 0x07, 0x29][..],                     // cluster
             &[0x64],                                           // priority
             &[0x01],                                           // role
             &[0x01],                                           // in_sync

@@ -69,8 +69,8 @@ mod tests {
 
     fn literal() -> Vec<u8> {
         [
-            &[0x68].as_slice(), // packet_type
-            &[0x07, 0x69],      // critical_tlv
+            &[0x68][..],   // packet_type
+            &[0x07, 0x69], // critical_tlv
         ]
         .concat()
     }

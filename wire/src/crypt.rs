@@ -1,0 +1,199 @@
+//! The one way bytes are sealed: AES-256-GCM, nonce = iv XOR sequence, the header as sent as additional data.
+
+use aes_gcm::{Aes256Gcm, KeyInit as _, aead::AeadInOut as _};
+use bytes::{Bytes, BytesMut};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+
+use crate::{
+    error::DecodeError,
+    header::{self, CRC_BYTES, HEADER_BYTES, Header, SEALED, TAG_BYTES},
+    ids::NodeId,
+    packet::PacketType,
+};
+
+/// Key and iv as they come out of a key schedule.
+pub(crate) const KEY_IV_BYTES: usize = 44;
+
+/// A cipher under one key and iv.
+pub(crate) struct Cipher {
+    // Wiped by its own drop (feature zeroize of aes-gcm).
+    aead: Aes256Gcm,
+    iv: [u8; 12],
+}
+
+impl Drop for Cipher {
+    fn drop(&mut self) {
+        self.iv.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Cipher {}
+
+impl Cipher {
+    /// HKDF-Expand(PRK, info, 44) = key, then iv.
+    pub(crate) fn expand(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Self {
+        let mut material = Zeroizing::new([0; KEY_IV_BYTES]);
+        hkdf.expand(info, material.as_mut())
+            .expect("44 bytes are far below HKDF's limit of 8,160");
+        let mut key = Zeroizing::new([0; 32]);
+        let mut iv = [0; 12];
+        let (first, last) = material.split_at(32);
+        key.copy_from_slice(first);
+        iv.copy_from_slice(last);
+        Self {
+            aead: Aes256Gcm::new((&*key).into()),
+            iv,
+        }
+    }
+
+    fn nonce(&self, sequence: u64) -> [u8; 12] {
+        let mut nonce = self.iv;
+        for (byte, counter) in nonce.iter_mut().skip(4).zip(sequence.to_be_bytes()) {
+            *byte ^= counter;
+        }
+        nonce
+    }
+
+    /// Seals in place; gives the tag.
+    pub(crate) fn seal(
+        &self,
+        sequence: u64,
+        additional: &[u8],
+        bytes: &mut [u8],
+    ) -> [u8; TAG_BYTES] {
+        let nonce = self.nonce(sequence);
+        self.aead
+            .encrypt_inout_detached((&nonce).into(), additional, bytes.into())
+            .expect("a body is far below GCM's limit of 64 GiB")
+            .into()
+    }
+
+    /// Opens in place; `false` if the tag does not hold.
+    pub(crate) fn open(
+        &self,
+        sequence: u64,
+        additional: &[u8],
+        bytes: &mut [u8],
+        tag: &[u8; TAG_BYTES],
+    ) -> bool {
+        let nonce = self.nonce(sequence);
+        self.aead
+            .decrypt_inout_detached((&nonce).into(), additional, bytes.into(), tag.into())
+            .is_ok()
+    }
+
+    /// Seals everything after the header, completes the packet with tag and CRC. `packet`'s length field must hold
+    /// the final length already: it is authenticated.
+    pub(crate) fn seal_packet(&self, mut packet: BytesMut, sequence: u64) -> Bytes {
+        assert!(
+            sequence < header::MAX_SEQUENCE,
+            "a sender stops before sequence 2^63"
+        );
+        let (head, body) = packet.split_at_mut(HEADER_BYTES);
+        let tag = self.seal(sequence, head, body);
+        packet.extend_from_slice(&tag);
+        header::put_crc(&mut packet);
+        packet.freeze()
+    }
+
+    /// The opened body of a packet; `None` if the tag does not hold.
+    pub(crate) fn open_packet(
+        &self,
+        header: &Header,
+        datagram: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let (covered, _crc) = datagram.split_last_chunk::<CRC_BYTES>()?;
+        let (covered, tag) = covered.split_last_chunk::<TAG_BYTES>()?;
+        let (head, body) = covered.split_at_checked(HEADER_BYTES)?;
+        let mut body = Zeroizing::new(body.to_vec());
+        self.open(header.sequence, head, &mut body, tag)
+            .then_some(body)
+    }
+}
+
+/// A header of a sealed packet, with room for the body and what follows it.
+pub(crate) fn start_packet(
+    packet_type: PacketType,
+    session: u64,
+    sequence: u64,
+    sender: NodeId,
+    group: u32,
+) -> BytesMut {
+    let mut out = BytesMut::with_capacity(512);
+    header::put(
+        &mut out,
+        packet_type,
+        SEALED,
+        session,
+        sequence,
+        sender,
+        group,
+    );
+    out
+}
+
+/// HMAC-SHA256.
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key)
+        .expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac
+}
+
+/// The first 16 bytes of an HMAC.
+pub(crate) fn hmac16(key: &[u8], parts: &[&[u8]]) -> [u8; 16] {
+    let full: [u8; 32] = hmac(key, parts).finalize().into_bytes().into();
+    let mut short = [0; 16];
+    short.copy_from_slice(full.split_at(16).0);
+    short
+}
+
+/// SHA-256.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// X25519; `None` if the result is all zero (the other's key is no key).
+pub(crate) fn diffie_hellman(secret: &[u8; 32], public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+    let shared = StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public));
+    shared
+        .was_contributory()
+        .then(|| Zeroizing::new(shared.to_bytes()))
+}
+
+/// The X25519 public key of a secret.
+pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
+    PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
+}
+
+/// Why a sealed packet was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The tag does not hold: another key made it, or it was changed on the way.
+    #[error("the seal does not hold")]
+    Forged,
+    /// Authentic, and not a packet.
+    #[error("sealed rightly, but {0}")]
+    Decode(#[from] DecodeError),
+}
+
+impl OpenError {
+    /// The metric label of this refusal.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Forged => "forged",
+            Self::Decode(error) => error.label(),
+        }
+    }
+}

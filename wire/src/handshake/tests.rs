@@ -1,0 +1,220 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use super::*;
+use crate::{header::Header, packet::StatusQuery};
+
+const INITIATOR: [u8; 32] = [0x11; 32];
+const RESPONDER: [u8; 32] = [0x22; 32];
+const TIMESTAMP: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+fn prologue() -> Prologue {
+    Prologue {
+        consortium: [0x33; 16],
+        transport: Transport::Datagram,
+    }
+}
+
+fn start(cookie: Option<[u8; 16]>) -> (Initiator, HandshakeInit) {
+    let remote = public_key(&RESPONDER);
+    Initiator::start(
+        &INITIATOR,
+        &remote,
+        &prologue(),
+        [0x44; 32],
+        TIMESTAMP,
+        77,
+        cookie,
+        NodeId(7),
+    )
+    .unwrap()
+}
+
+fn answer(init: &HandshakeInit) -> Result<Accepted, HandshakeError> {
+    respond(&RESPONDER, &prologue(), init, [0x55; 32], 88, NodeId(0))
+}
+
+fn query() -> Packet {
+    StatusQuery {
+        request: 5,
+        extensions: Extensions::default(),
+    }
+    .into()
+}
+
+#[test]
+fn both_sides_end_with_the_same_keys_crosswise() {
+    let (initiator, init) = start(None);
+    let accepted = answer(&init).unwrap();
+    assert_eq!(accepted.remote_public, public_key(&INITIATOR));
+    assert_eq!(accepted.timestamp, TIMESTAMP);
+    assert_eq!(
+        (
+            accepted.response.initiator_session,
+            accepted.response.responder_session
+        ),
+        (77, 88)
+    );
+    let keys = initiator.finish(&accepted.response).unwrap();
+    for (from, to) in [(&keys, &accepted.keys), (&accepted.keys, &keys)] {
+        let sealed = from.sealing.seal(&query(), NodeId(7), 88, 0);
+        let header = Header::decode(&sealed).unwrap();
+        assert_eq!(to.opening.open(&header, &sealed), Ok(query()));
+        // A packet sent back to its sender opens nothing.
+        assert!(from.opening.open(&header, &sealed).is_err());
+    }
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    assert_eq!(start(None).1, start(None).1);
+    let init = start(None).1;
+    assert_eq!(
+        answer(&init).unwrap().response,
+        answer(&init).unwrap().response
+    );
+}
+
+#[test]
+fn a_responder_with_another_key_cannot_answer() {
+    let (_, init) = start(None);
+    let other = respond(&[0x23; 32], &prologue(), &init, [0x55; 32], 88, NodeId(0));
+    assert_eq!(other.err(), Some(HandshakeError::Forged));
+}
+
+#[test]
+fn another_consortium_or_transport_does_not_shake_hands() {
+    let (_, init) = start(None);
+    for other in [
+        Prologue {
+            consortium: [0x34; 16],
+            ..prologue()
+        },
+        Prologue {
+            transport: Transport::Stream,
+            ..prologue()
+        },
+    ] {
+        let refused = respond(&RESPONDER, &other, &init, [0x55; 32], 88, NodeId(0));
+        assert_eq!(refused.err(), Some(HandshakeError::Forged));
+    }
+}
+
+#[test]
+fn any_changed_byte_of_either_message_is_refused() {
+    let (_, init) = start(None);
+    for at in 0..init.noise.len() {
+        let mut changed = init.clone();
+        changed.noise[at] ^= 1;
+        assert_eq!(
+            answer(&changed).err(),
+            Some(HandshakeError::Forged),
+            "byte {at}"
+        );
+    }
+    let response = answer(&init).unwrap().response;
+    for at in 0..response.noise.len() {
+        let mut changed = response.clone();
+        changed.noise[at] ^= 1;
+        assert_eq!(
+            start(None).0.finish(&changed).err(),
+            Some(HandshakeError::Forged),
+            "byte {at}"
+        );
+    }
+}
+
+#[test]
+fn a_forged_response_does_not_end_the_attempt() {
+    let (mut initiator, init) = start(None);
+    let response = answer(&init).unwrap().response;
+    let wrong_session = HandshakeResponse {
+        initiator_session: 78,
+        ..response.clone()
+    };
+    assert_eq!(
+        initiator.try_finish(&wrong_session).err(),
+        Some(HandshakeError::WrongSession)
+    );
+    let forged = HandshakeResponse {
+        noise: [9; 48],
+        ..response.clone()
+    };
+    assert_eq!(
+        initiator.try_finish(&forged).err(),
+        Some(HandshakeError::Forged)
+    );
+    let keys = initiator.try_finish(&response).unwrap();
+    let sealed = keys.sealing.seal(&query(), NodeId(7), 88, 0);
+    let header = Header::decode(&sealed).unwrap();
+    assert_eq!(
+        answer(&init).unwrap().keys.opening.open(&header, &sealed),
+        Ok(query())
+    );
+}
+
+#[test]
+fn a_zero_shared_secret_is_refused_on_both_sides() {
+    let zero = Initiator::start(
+        &INITIATOR,
+        &[0; 32],
+        &prologue(),
+        [0x44; 32],
+        TIMESTAMP,
+        77,
+        None,
+        NodeId(7),
+    );
+    assert_eq!(zero.err(), Some(HandshakeError::BadKey));
+    let (_, mut init) = start(None);
+    init.noise[..32].fill(0);
+    assert_eq!(answer(&init).err(), Some(HandshakeError::Forged));
+}
+
+#[test]
+fn mac1_holds_for_the_receiver_alone_and_covers_all_before_it() {
+    let (_, init) = start(None);
+    let packet = Packet::from(init.clone()).encode_unsealed(NodeId(7));
+    assert_eq!(packet.len(), 192);
+    assert!(check_mac1(&public_key(&RESPONDER), &packet));
+    assert!(!check_mac1(&public_key(&INITIATOR), &packet));
+    for at in 0..172 {
+        let mut changed = packet.clone();
+        changed[at] ^= 1;
+        assert!(!check_mac1(&public_key(&RESPONDER), &changed), "byte {at}");
+    }
+    for length in 0..172 {
+        assert!(!check_mac1(&public_key(&RESPONDER), &packet[..length]));
+    }
+    let response = Packet::from(answer(&init).unwrap().response).encode_unsealed(NodeId(0));
+    assert_eq!(response.len(), 124);
+    assert!(check_mac1(&public_key(&INITIATOR), &response));
+    assert!(!check_mac1(&public_key(&RESPONDER), &response));
+}
+
+#[test]
+fn mac2_proves_the_cookie_and_is_zero_without_one() {
+    let given = [0xC0; 16];
+    let (_, init) = start(Some(given));
+    let packet = Packet::from(init).encode_unsealed(NodeId(7));
+    assert!(check_mac1(&public_key(&RESPONDER), &packet) && check_mac2(&given, &packet));
+    assert!(!check_mac2(&[0xC1; 16], &packet));
+    assert_eq!(start(None).1.mac2, [0; 16]);
+}
+
+#[test]
+fn a_cookie_is_bound_to_secret_address_port_and_ephemeral() {
+    let (_, init) = start(None);
+    let from: SocketAddr = "10.0.0.1:7400".parse().unwrap();
+    let first = cookie(&[1; 32], &from, &init);
+    assert_eq!(first, cookie(&[1; 32], &from, &init));
+    let mut other_init = init.clone();
+    other_init.noise[0] ^= 1;
+    for other in [
+        cookie(&[2; 32], &from, &init),
+        cookie(&[1; 32], &"10.0.0.2:7400".parse().unwrap(), &init),
+        cookie(&[1; 32], &"10.0.0.1:7401".parse().unwrap(), &init),
+        cookie(&[1; 32], &from, &other_init),
+    ] {
+        assert_ne!(other, first);
+    }
+}

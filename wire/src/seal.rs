@@ -1,0 +1,302 @@
+//! Sealed packets of a session: one key for each direction, and the window that refuses repeats.
+
+use core::fmt;
+
+use bytes::Bytes;
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+pub use crate::crypt::OpenError;
+use crate::{
+    crypt::{self, Cipher},
+    header::{self, CRC_BYTES, Header, MAX_SEQUENCE, TAG_BYTES},
+    ids::NodeId,
+    packet::Packet,
+};
+
+const LABEL: &[u8] = b"duohuo seal 1";
+
+/// What one side of a session seals with.
+pub struct SealingKey(Cipher);
+
+/// What the other side opens with.
+pub struct OpeningKey(Cipher);
+
+/// key and iv = HKDF-Expand(the Noise cipher key, "duohuo seal 1", 44).
+fn cipher(noise_key: &[u8; 32]) -> Cipher {
+    let hkdf = Hkdf::<Sha256>::from_prk(noise_key).expect("32 bytes are one hash output");
+    Cipher::expand(&hkdf, LABEL)
+}
+
+impl SealingKey {
+    pub(crate) fn new(noise_key: &[u8; 32]) -> Self {
+        Self(cipher(noise_key))
+    }
+
+    /// The whole packet as it is sent. `session` is the id its receiver chose; a sequence is used once.
+    ///
+    /// # Panics
+    /// If `sequence` has reached 2^63: a new handshake must come long before.
+    #[must_use]
+    pub fn seal(&self, packet: &Packet, sender: NodeId, session: u64, sequence: u64) -> Bytes {
+        let mut out = crypt::start_packet(packet.packet_type(), session, sequence, sender, 0);
+        packet.encode(&mut out);
+        header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
+        self.0.seal_packet(out, sequence)
+    }
+}
+
+impl OpeningKey {
+    pub(crate) fn new(noise_key: &[u8; 32]) -> Self {
+        Self(cipher(noise_key))
+    }
+
+    /// Opens a packet whose header has been decoded from the same bytes: the tag first, then the body.
+    ///
+    /// # Errors
+    /// `Forged` if the tag does not hold or the packet is not one of a session; then the body's first broken rule.
+    pub fn open(&self, header: &Header, datagram: &[u8]) -> Result<Packet, OpenError> {
+        if !header.is_sealed() || header.group != 0 || header.sequence >= MAX_SEQUENCE {
+            return Err(OpenError::Forged);
+        }
+        let body = self
+            .0
+            .open_packet(header, datagram)
+            .ok_or(OpenError::Forged)?;
+        Ok(Packet::decode(header.packet_type, &body)?)
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealingKey(..)")
+    }
+}
+
+impl fmt::Debug for OpeningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpeningKey(..)")
+    }
+}
+
+const WINDOW_BITS: u64 = 1024;
+const WORDS: usize = 16;
+
+/// Which of the last 1024 sequences have been accepted. Check before opening, commit after: a forged packet moves
+/// nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ReplayWindow {
+    /// One more than the highest committed; 0 = none.
+    next: u64,
+    /// Bit `sequence mod 1024` of those in the window.
+    seen: [u64; WORDS],
+}
+
+impl ReplayWindow {
+    /// Nothing accepted yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            next: 0,
+            seen: [0; WORDS],
+        }
+    }
+
+    /// Whether a sequence may still be accepted: below 2^63, not older than 1024 behind the newest, not seen.
+    #[must_use]
+    pub fn check(&self, sequence: u64) -> bool {
+        if sequence >= MAX_SEQUENCE {
+            return false;
+        }
+        if sequence >= self.next {
+            return true;
+        }
+        // next - 1 is the newest: the window holds next - 1024 ..= next - 1.
+        self.next - sequence <= WINDOW_BITS && !self.is_seen(sequence)
+    }
+
+    /// Marks a sequence as accepted. One that `check` refuses changes nothing.
+    pub fn commit(&mut self, sequence: u64) {
+        if !self.check(sequence) {
+            return;
+        }
+        if sequence >= self.next {
+            if sequence - self.next >= WINDOW_BITS {
+                self.seen = [0; WORDS];
+            } else {
+                for skipped in self.next..sequence {
+                    self.set(skipped, false);
+                }
+            }
+            self.next = sequence + 1;
+        }
+        self.set(sequence, true);
+    }
+
+    /// The newest sequence accepted.
+    #[must_use]
+    pub const fn newest(&self) -> Option<u64> {
+        self.next.checked_sub(1)
+    }
+
+    fn is_seen(&self, sequence: u64) -> bool {
+        let (word, bit) = place(sequence);
+        self.seen.get(word).is_some_and(|seen| seen & bit != 0)
+    }
+
+    fn set(&mut self, sequence: u64, on: bool) {
+        let (word, bit) = place(sequence);
+        if let Some(seen) = self.seen.get_mut(word) {
+            if on {
+                *seen |= bit;
+            } else {
+                *seen &= !bit;
+            }
+        }
+    }
+}
+
+fn place(sequence: u64) -> (usize, u64) {
+    let slot = sequence % WINDOW_BITS;
+    (usize::try_from(slot / 64).unwrap_or(0), 1 << (slot % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{error::DecodeError, packet::StatusQuery, tlv::Extensions};
+
+    fn packet() -> Packet {
+        StatusQuery {
+            request: 9,
+            extensions: Extensions::default(),
+        }
+        .into()
+    }
+
+    #[test]
+    fn a_sealed_packet_opens_to_what_was_sealed() {
+        let sealed = SealingKey::new(&[1; 32]).seal(&packet(), NodeId(7), 0x55, 3);
+        assert_eq!(sealed.len(), 40 + 8 + 16 + 4);
+        let header = Header::decode(&sealed).unwrap();
+        assert_eq!(
+            (header.session, header.sequence, header.sender, header.group),
+            (0x55, 3, NodeId(7), 0)
+        );
+        assert_eq!(
+            OpeningKey::new(&[1; 32]).open(&header, &sealed),
+            Ok(packet())
+        );
+        assert_eq!(
+            OpeningKey::new(&[2; 32]).open(&header, &sealed),
+            Err(OpenError::Forged)
+        );
+    }
+
+    #[test]
+    fn any_flipped_bit_is_forged_even_under_a_right_crc() {
+        let sealed = SealingKey::new(&[1; 32]).seal(&packet(), NodeId(7), 0x55, 3);
+        let opening = OpeningKey::new(&[1; 32]);
+        for bit in 0..(sealed.len() - CRC_BYTES) * 8 {
+            let mut bytes = bytes::BytesMut::from(&sealed[..sealed.len() - CRC_BYTES]);
+            bytes[bit / 8] ^= 0x80 >> (bit % 8);
+            header::put_crc(&mut bytes);
+            let Ok(header) = Header::decode(&bytes) else {
+                continue;
+            };
+            assert_eq!(
+                opening.open(&header, &bytes),
+                Err(OpenError::Forged),
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_sealed_rightly_and_broken_names_its_field() {
+        let mut out = crypt::start_packet(packet().packet_type(), 1, 0, NodeId(7), 0);
+        out.extend_from_slice(&[0; 7]);
+        header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
+        let sealed = SealingKey::new(&[1; 32]).0.seal_packet(out, 0);
+        let header = Header::decode(&sealed).unwrap();
+        let expected = DecodeError::Truncated {
+            field: "status_query.request",
+        };
+        assert_eq!(
+            OpeningKey::new(&[1; 32]).open(&header, &sealed),
+            Err(OpenError::Decode(expected))
+        );
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        assert_eq!(format!("{:?}", SealingKey::new(&[1; 32])), "SealingKey(..)");
+        assert_eq!(format!("{:?}", OpeningKey::new(&[1; 32])), "OpeningKey(..)");
+    }
+
+    #[test]
+    fn the_window_reaches_1023_behind_the_newest() {
+        let mut window = ReplayWindow::new();
+        assert!(window.check(0) && window.check(5000));
+        window.commit(5000);
+        assert_eq!(window.newest(), Some(5000));
+        assert!(!window.check(5000));
+        assert!(window.check(5001) && window.check(4999));
+        assert!(window.check(3977));
+        assert!(!window.check(3976));
+        assert!(!window.check(3975));
+    }
+
+    #[test]
+    fn each_sequence_is_accepted_once() {
+        let mut window = ReplayWindow::new();
+        window.commit(0);
+        window.commit(2);
+        assert!(!window.check(0) && window.check(1) && !window.check(2));
+        window.commit(1);
+        assert!(!window.check(1));
+        window.commit(1026);
+        assert!(window.check(3) && !window.check(2));
+        for step in [1023_u64, 1024, 1025] {
+            let mut window = ReplayWindow::new();
+            window.commit(10);
+            window.commit(10 + step);
+            assert!(window.check(10 + step - 1));
+            assert!(!window.check(10));
+            assert_eq!(window.check(11), step <= 1024);
+        }
+    }
+
+    #[test]
+    fn sequences_from_2_to_the_63_are_refused() {
+        let mut window = ReplayWindow::new();
+        assert!(window.check((1 << 63) - 1));
+        assert!(!window.check(1 << 63) && !window.check(u64::MAX));
+        window.commit(u64::MAX);
+        assert_eq!(window.newest(), None);
+        window.commit((1 << 63) - 1);
+        assert!(!window.check((1 << 63) - 1) && window.check((1 << 63) - 2));
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_agrees_with_a_list_of_all_it_accepted(
+            sequences in proptest::collection::vec(0_u64..4000, 0..200),
+        ) {
+            let mut window = ReplayWindow::new();
+            let mut accepted: Vec<u64> = Vec::new();
+            for sequence in sequences {
+                let newest = accepted.iter().max().copied();
+                let fresh = newest.is_none_or(|newest| sequence + 1024 > newest) && !accepted.contains(&sequence);
+                prop_assert_eq!(window.check(sequence), fresh);
+                window.commit(sequence);
+                if fresh {
+                    accepted.push(sequence);
+                }
+            }
+        }
+    }
+}
