@@ -247,3 +247,194 @@ pub(crate) fn finish(out: &mut BytesMut) {
     set_length(out, CRC_BYTES);
     put_crc(out);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::{
+        packet::{Cookie, Packet},
+        tlv::Extensions,
+    };
+
+    const COOKIE: [u8; 68] = [
+        0x44, 0x55, 0x4F, 0x48, 1, 3, 0, 0, 0, 0, 0, 68, 10, 1, 0, 0, // magic .. reserved
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // session, sequence
+        0, 0, 0, 7, 0, 0, 0, 0, // sender, group
+        0, 0, 0, 0, 0, 0, 0, 9, // initiator_session
+        0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5,
+        0xA5, // cookie
+        0, 0, 0, 0, // CRC, set by `crc`
+    ];
+
+    fn crc(bytes: &mut [u8]) {
+        let end = bytes.len() - 4;
+        let crc = crc32fast::hash(&bytes[..end]);
+        bytes[end..].copy_from_slice(&crc.to_be_bytes());
+    }
+
+    fn with(changes: &[(usize, u8)]) -> Result<Header, DecodeError> {
+        let mut bytes = COOKIE;
+        for (at, value) in changes {
+            bytes[*at] = *value;
+        }
+        crc(&mut bytes);
+        Header::decode(&bytes)
+    }
+
+    #[test]
+    fn the_literal_bytes_decode_and_encode_back() {
+        let mut bytes = COOKIE;
+        crc(&mut bytes);
+        let expected = Header {
+            packet_type: 3,
+            flags: 0,
+            length: 68,
+            session: 0,
+            sequence: 0,
+            sender: NodeId(7),
+            group: 0,
+        };
+        assert_eq!(Header::decode(&bytes), Ok(expected));
+        let cookie: Packet = Cookie {
+            initiator_session: 9,
+            cookie: [0xA5; 16],
+            extensions: Extensions::default(),
+        }
+        .into();
+        assert_eq!(&cookie.encode_unsealed(NodeId(7))[..], &bytes[..]);
+        assert_eq!(Packet::decode_unsealed(&bytes), Ok((expected, cookie)));
+    }
+
+    #[test]
+    fn the_crc_is_the_ieee_one() {
+        let mut out = BytesMut::from(&b"123456789"[..]);
+        put_crc(&mut out);
+        assert_eq!(&out[9..], &[0xCB, 0xF4, 0x39, 0x26]);
+    }
+
+    #[test]
+    fn each_check_refuses_what_breaks_it() {
+        assert_eq!(Header::decode(&[0; 43]), Err(DecodeError::TooShort));
+        assert_eq!(with(&[(0, 0x45)]), Err(DecodeError::BadMagic));
+        assert_eq!(with(&[(4, 2)]), Err(DecodeError::BadVersion(2)));
+        assert_eq!(with(&[(11, 67)]), Err(DecodeError::BadLength));
+        assert_eq!(with(&[(11, 69)]), Err(DecodeError::BadLength));
+        assert_eq!(with(&[(12, 11)]), Err(DecodeError::BadHeaderLength(11)));
+        assert_eq!(with(&[(12, 9)]), Err(DecodeError::BadHeaderLength(9)));
+        assert_eq!(with(&[(6, 0x80)]), Err(DecodeError::UnknownFlags(0x8000)));
+        assert_eq!(with(&[(6, 0x01)]), Err(DecodeError::UnknownFlags(0x0100)));
+        assert_eq!(with(&[(13, 2)]), Err(DecodeError::BadSuite(2)));
+        assert_eq!(with(&[(14, 1)]), Err(DecodeError::ReservedNotZero));
+        assert_eq!(with(&[(15, 1)]), Err(DecodeError::ReservedNotZero));
+        assert_eq!(with(&[(7, 1)]), Err(DecodeError::Sealed));
+        assert_eq!(with(&[(5, 0x10)]), Err(DecodeError::NotSealed));
+        assert_eq!(with(&[(5, 0x04)]), Err(DecodeError::UnknownType(4)));
+        assert_eq!(
+            with(&[(23, 1)]),
+            Err(DecodeError::BadValue { field: "session" })
+        );
+        assert_eq!(
+            with(&[(31, 1)]),
+            Err(DecodeError::BadValue { field: "sequence" })
+        );
+        assert_eq!(
+            with(&[(39, 1)]),
+            Err(DecodeError::BadValue { field: "group" })
+        );
+    }
+
+    #[test]
+    fn flags_that_may_be_ignored_are() {
+        assert_eq!(with(&[(7, 0xFE)]).map(|header| header.flags), Ok(0x00FE));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_noticed() {
+        let mut good = COOKIE;
+        crc(&mut good);
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good;
+            bytes[bit / 8] ^= 0x80 >> (bit % 8);
+            assert!(Header::decode(&bytes).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_checks_come_in_their_order() {
+        // Everything is wrong at once; repaired one by one, each check speaks when those before it hold.
+        let mut bytes = [0xFF_u8; 68];
+        let repairs: [(&[(usize, u8)], DecodeError); 8] = [
+            (&[], DecodeError::BadMagic),
+            (
+                &[(0, 0x44), (1, 0x55), (2, 0x4F), (3, 0x48)],
+                DecodeError::BadVersion(0xFF),
+            ),
+            (&[(4, 1)], DecodeError::BadLength),
+            (
+                &[(8, 0), (9, 0), (10, 0), (11, 68)],
+                DecodeError::BadHeaderLength(0xFF),
+            ),
+            (&[(12, 10)], DecodeError::BadCrc),
+            (&[(67, 0)], DecodeError::UnknownFlags(0xFF00)),
+            (&[(6, 0)], DecodeError::BadSuite(0xFF)),
+            (&[(13, 1)], DecodeError::ReservedNotZero),
+        ];
+        for (changes, expected) in repairs {
+            for (at, value) in changes {
+                bytes[*at] = *value;
+            }
+            if !matches!(expected, DecodeError::BadCrc) && bytes[12] == 10 {
+                crc(&mut bytes);
+            }
+            assert_eq!(Header::decode(&bytes), Err(expected));
+        }
+        bytes[14..16].fill(0);
+        bytes[5] = 0x10;
+        crc(&mut bytes);
+        assert_eq!(
+            Header::decode(&bytes).map(|header| header.is_sealed()),
+            Ok(true)
+        );
+    }
+
+    #[test]
+    fn a_sealed_packet_has_at_least_sixty_bytes() {
+        for (length, expected) in [(59, false), (60, true), (61, true)] {
+            let mut bytes = vec![0; usize::from(length)];
+            bytes[..40].copy_from_slice(&COOKIE[..40]);
+            bytes[5] = 0x52;
+            bytes[7] = 1;
+            bytes[11] = length;
+            crc(&mut bytes);
+            assert_eq!(Header::decode(&bytes).is_ok(), expected, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_packet_of_an_unknown_type_passes_to_be_answered_when_it_opens() {
+        let mut bytes = vec![0; 60];
+        bytes[..40].copy_from_slice(&COOKIE[..40]);
+        bytes[5] = 0xEE;
+        bytes[7] = 1;
+        bytes[11] = 60;
+        crc(&mut bytes);
+        assert_eq!(Header::decode(&bytes).unwrap().known_type(), None);
+    }
+
+    #[test]
+    fn a_packet_beyond_eight_mebibytes_is_too_long() {
+        for (length, expected) in [(8 << 20, true), ((8 << 20) + 1, false)] {
+            let mut bytes = vec![0; length];
+            bytes[..40].copy_from_slice(&COOKIE[..40]);
+            bytes[5] = 0x52;
+            bytes[7] = 1;
+            set_length(&mut bytes, 0);
+            crc(&mut bytes);
+            assert_eq!(
+                Header::decode(&bytes) != Err(DecodeError::TooLong),
+                expected
+            );
+        }
+    }
+}

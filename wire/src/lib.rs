@@ -19,3 +19,5 @@ pub mod statement;
 pub mod status;
 pub mod stream;
 pub mod tlv;
+#[cfg(test)]
+mod vectors;

@@ -374,3 +374,184 @@ impl Field for ClientEntry {
         self.session_key.put(out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn node(id: u32) -> NodeEntry {
+        NodeEntry {
+            id: NodeId(id),
+            name: format!("node {id}"),
+            room: RoomId(1),
+            priority: 100,
+            address: SocketAddr::from(([10, 0, 0, 1], 7400)),
+            session_key: [u8::try_from(id).unwrap(); 32],
+            signing_key: [1; 32],
+        }
+    }
+
+    fn cluster(id: u32, nodes: &[u32]) -> ClusterEntry {
+        ClusterEntry {
+            id: ClusterId(id),
+            name: format!("cluster {id}"),
+            group: SocketAddr::from(([239, 0, 0, 1], 7400)),
+            nodes: nodes.iter().map(|id| node(*id)).collect(),
+        }
+    }
+
+    fn roster() -> Roster {
+        Roster {
+            consortium: [9; 16],
+            version: 3,
+            authority: Party {
+                address: "[2001:db8::1]:7400".parse().unwrap(),
+                session_key: [0xF0; 32],
+                signing_key: [0xF1; 32],
+            },
+            clusters: vec![cluster(1, &[1, 2]), cluster(2, &[3, 4, 5])],
+            clients: vec![ClientEntry {
+                id: NodeId(90),
+                name: "till".to_owned(),
+                session_key: [90; 32],
+            }],
+            signature: [0; 64],
+        }
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn refused(change: impl FnOnce(&mut Roster)) -> DecodeError {
+        let mut roster = roster();
+        change(&mut roster);
+        let mut bytes = BytesMut::new();
+        roster.encode(&mut bytes);
+        Roster::decode(&bytes).unwrap_err()
+    }
+
+    #[test]
+    fn a_signed_roster_survives_the_round_trip_and_no_cut_of_it_does() {
+        let signed = roster().sign(&key());
+        let mut bytes = BytesMut::new();
+        signed.encode(&mut bytes);
+        assert_eq!(Roster::decode(&bytes), Ok(signed.clone()));
+        assert!(signed.verify(&key().verifying_key()));
+        assert!(
+            !Roster {
+                version: 4,
+                ..signed
+            }
+            .verify(&key().verifying_key())
+        );
+        for length in 0..bytes.len() {
+            assert!(Roster::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(Roster::decode(&longer), Err(DecodeError::TrailingBytes));
+    }
+
+    #[test]
+    fn the_roster_starts_with_these_bytes() {
+        let mut bytes = BytesMut::new();
+        roster().encode(&mut bytes);
+        assert_eq!(&bytes[..16], &[9; 16]);
+        assert_eq!(&bytes[16..26], &[0, 0, 0, 0, 0, 0, 0, 3, 6, 0x20]);
+        // The number of clusters, the first id, and its name.
+        assert_eq!(&bytes[107..123], b"\0\x02\0\0\0\x01\x09cluster 1");
+    }
+
+    #[test]
+    fn parties_are_found_by_number_and_by_key() {
+        let roster = roster();
+        let (cluster, node) = roster.node(NodeId(4)).unwrap();
+        assert_eq!((cluster.id, node.id), (ClusterId(2), NodeId(4)));
+        assert!(roster.node(NodeId(90)).is_none() && roster.client(NodeId(90)).is_some());
+        assert_eq!(roster.cluster(ClusterId(2)).unwrap().nodes.len(), 3);
+        let id = |key: u8| roster.by_session_key(&[key; 32]).map(|party| party.id());
+        assert_eq!(id(0xF0), Some(NodeId::AUTHORITY));
+        assert_eq!(
+            (id(4), id(90), id(6)),
+            (Some(NodeId(4)), Some(NodeId(90)), None)
+        );
+    }
+
+    #[test]
+    fn each_broken_rule_names_its_field() {
+        let bad = |field| DecodeError::BadValue { field };
+        let order = |field| DecodeError::NotCanonical { field };
+        assert_eq!(refused(|r| r.clusters.clear()), bad("roster.clusters"));
+        assert_eq!(refused(|r| r.clusters.swap(0, 1)), order("cluster.id"));
+        assert_eq!(
+            refused(|r| r.clusters[0].id = ClusterId(0)),
+            bad("cluster.id")
+        );
+        assert_eq!(refused(|r| r.clusters[0].name.clear()), bad("cluster.name"));
+        assert_eq!(
+            refused(|r| r.clusters[0].group = "[::1]:1".parse().unwrap()),
+            bad("cluster.group")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[0].nodes.truncate(1)),
+            bad("cluster.nodes")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[1].nodes.swap(0, 1)),
+            order("node.id")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[0].nodes[0].id = NodeId(0)),
+            bad("node.id")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[0].nodes[1].id = NodeId(3)),
+            bad("node.id")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[0].nodes[0].name.clear()),
+            bad("node.name")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[0].nodes[0].priority = 255),
+            bad("node.priority")
+        );
+        assert_eq!(
+            refused(|r| r.clusters[0].nodes[0].session_key = [0xF0; 32]),
+            bad("node.session_key")
+        );
+        assert_eq!(refused(|r| r.clients[0].id = NodeId(5)), bad("client.id"));
+        assert_eq!(refused(|r| r.clients[0].id = NodeId(0)), bad("client.id"));
+        assert_eq!(refused(|r| r.clients[0].name.clear()), bad("client.name"));
+        assert_eq!(
+            refused(|r| r.clients[0].session_key = [5; 32]),
+            bad("client.session_key")
+        );
+    }
+
+    #[test]
+    fn a_cluster_has_two_to_sixty_four_nodes_and_a_roster_up_to_254_clusters() {
+        let with_nodes = |count: u32| {
+            let mut roster = roster();
+            roster.clusters = vec![cluster(1, &(100..100 + count).collect::<Vec<_>>())];
+            roster.validate().is_ok()
+        };
+        assert_eq!([1, 2, 64, 65].map(with_nodes), [false, true, true, false]);
+        let mut roster = roster();
+        roster.clusters = (1..=255).map(|id| cluster(id, &[])).collect();
+        assert_eq!(
+            roster.validate(),
+            Err(DecodeError::BadValue {
+                field: "roster.clusters"
+            })
+        );
+        roster.clusters.pop();
+        assert_eq!(
+            roster.validate(),
+            Err(DecodeError::BadValue {
+                field: "cluster.nodes"
+            })
+        );
+    }
+}

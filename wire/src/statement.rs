@@ -335,3 +335,109 @@ impl Field for NodeSealedId {
         codec::put_bytes16(&self.sealed_id, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn key() -> SigningKey {
+        SigningKey::from_bytes(&[7; 32])
+    }
+
+    fn row() -> Row {
+        Row {
+            cluster: ClusterId(3),
+            epoch: Epoch(4),
+            in_sync: vec![NodeId(7), NodeId(9)],
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn a_row_is_signed_sorted_and_any_change_voids_it() {
+        let signed = SignedRow::sign(
+            Row {
+                in_sync: vec![NodeId(9), NodeId(7), NodeId(9)],
+                ..row()
+            },
+            &key(),
+        );
+        assert_eq!(signed.row, row());
+        let mut bytes = BytesMut::new();
+        signed.encode(&mut bytes);
+        assert_eq!(SignedRow::decode(&bytes), Ok(signed.clone()));
+        assert!(signed.verify(&key().verifying_key()));
+        assert!(!signed.verify(&SigningKey::from_bytes(&[8; 32]).verifying_key()));
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            if let Ok(changed) = SignedRow::decode(&changed) {
+                assert!(!changed.verify(&key().verifying_key()), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_and_a_switch_hold_for_exactly_their_fields() {
+        let result = SignedResult::sign(
+            ClusterId(3),
+            NodeId(9),
+            Epoch(4),
+            Height(100),
+            [0xAA; 32],
+            &key(),
+        );
+        let order =
+            SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(100), true, &key());
+        assert!(result.verify(&key().verifying_key()) && order.verify(&key().verifying_key()));
+        let (mut one, mut other) = (BytesMut::new(), BytesMut::new());
+        result.encode(&mut one);
+        order.encode(&mut other);
+        assert_eq!((one.len(), other.len()), (120, 89));
+        for at in 0..one.len() {
+            let mut changed = one.clone();
+            changed[at] ^= 1;
+            assert!(
+                !SignedResult::decode(&changed)
+                    .unwrap()
+                    .verify(&key().verifying_key()),
+                "byte {at}"
+            );
+        }
+        for at in 0..other.len() {
+            let mut changed = other.clone();
+            changed[at] ^= 1;
+            if let Ok(changed) = SignedSwitch::decode(&changed) {
+                assert!(!changed.verify(&key().verifying_key()), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_statement_must_be_whole_and_alone() {
+        let mut bytes = BytesMut::new();
+        SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(0), false, &key())
+            .encode(&mut bytes);
+        for length in 0..bytes.len() {
+            assert!(SignedSwitch::decode(&bytes[..length]).is_err());
+        }
+        bytes.put_u8(0);
+        assert_eq!(
+            SignedSwitch::decode(&bytes),
+            Err(DecodeError::TrailingBytes)
+        );
+        assert_eq!(
+            SignedResult::decode(&[]),
+            Err(DecodeError::Truncated {
+                field: "result.cluster"
+            })
+        );
+        assert_eq!(
+            SignedRow::decode(&[]),
+            Err(DecodeError::Truncated {
+                field: "row.cluster"
+            })
+        );
+    }
+}

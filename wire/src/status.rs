@@ -180,3 +180,72 @@ impl Field for (String, u64) {
         self.1.put(out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn report() -> StatusReport {
+        StatusReport {
+            role: Role::Standby,
+            node: NodeId(7),
+            cluster: ClusterId(3),
+            epoch: Epoch(4),
+            version: Version(2),
+            master: NodeId(9),
+            in_sync: vec![NodeId(7), NodeId(9)],
+            barred: vec![],
+            height: Height(100),
+            state_hash: [0xAA; 32],
+            pool: 12,
+            neighbours: vec![NeighbourStatus {
+                node: NodeId(9),
+                alive: true,
+                role: Role::Master,
+                priority: 100,
+                height: Height(101),
+                age_us: 5_000,
+            }],
+            discards: vec![("bad_crc".to_owned(), 3)],
+            authority_up: true,
+            standby: NodeId(7),
+            halted: false,
+            uptime_ms: 60_000,
+            rows: vec![Row {
+                cluster: ClusterId(3),
+                ..Row::default()
+            }],
+            conflicts: 0,
+        }
+    }
+
+    #[test]
+    fn a_report_survives_the_round_trip_and_no_cut_of_it_does() {
+        let mut bytes = BytesMut::new();
+        report().encode(&mut bytes);
+        assert_eq!(StatusReport::decode(&bytes), Ok(report()));
+        for length in 0..bytes.len() {
+            assert!(StatusReport::decode(&bytes[..length]).is_err(), "{length}");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(
+            StatusReport::decode(&longer),
+            Err(DecodeError::TrailingBytes)
+        );
+    }
+
+    #[test]
+    fn the_report_starts_with_these_bytes() {
+        let mut bytes = BytesMut::new();
+        report().encode(&mut bytes);
+        assert_eq!(&bytes[..9], &[1, 0, 0, 0, 7, 0, 0, 0, 3]);
+        bytes[0] = 3;
+        assert_eq!(
+            StatusReport::decode(&bytes),
+            Err(DecodeError::BadValue {
+                field: "status.role"
+            })
+        );
+    }
+}

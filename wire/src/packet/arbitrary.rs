@@ -1,5 +1,7 @@
 //! Packets drawn from a string of bytes: what the property tests run over.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use core::net::SocketAddr;
 
 use bytes::{BufMut, Bytes, BytesMut};
