@@ -1,0 +1,479 @@
+//! The files of an operator: one TOML file per process, key files, the signed roster. Whatever is wrong with one is
+//! told with its file, its key, what was expected, and what to do.
+
+use crate::keys;
+use crate::roster_file;
+use duohuo_chain::Timing;
+use duohuo_core::Duration;
+use duohuo_core::config::Timers;
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::roster::Roster;
+use duohuo_wire::sign::VerifyingKey;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+
+/// A file of the operator that cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}: {key}: {wrong}; expected {expected}; {advice}", file.display())]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// The key in it, dotted, or what part of the file.
+    pub key: String,
+    /// What is wrong.
+    pub wrong: String,
+    /// What would be right.
+    pub expected: String,
+    /// What to do.
+    pub advice: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        file: &Path,
+        key: impl Into<String>,
+        wrong: impl Into<String>,
+        expected: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { file: file.into(), key: key.into(), wrong: wrong.into(), expected: expected.into(), advice: advice.into() }
+    }
+}
+
+/// Milliseconds a keepalive interval may have.
+const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
+/// Milliseconds a time-out of the chain may have.
+const CHAIN_MS: std::ops::RangeInclusive<u64> = 0..=60_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeFile {
+    node: u32,
+    roster: PathBuf,
+    operator_public_key: String,
+    store: PathBuf,
+    genesis: PathBuf,
+    keys: NodeKeys,
+    #[serde(default)]
+    timers: TimersFile,
+    #[serde(default)]
+    chain: ChainFile,
+    #[serde(default)]
+    drill: DrillFile,
+    #[serde(default)]
+    log: LogFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NodeKeys {
+    session: PathBuf,
+    signing: PathBuf,
+    group: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthorityFile {
+    roster: PathBuf,
+    operator_public_key: String,
+    store: PathBuf,
+    keys: AuthorityKeys,
+    #[serde(default)]
+    timers: TimersFile,
+    #[serde(default)]
+    log: LogFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthorityKeys {
+    session: PathBuf,
+    signing: PathBuf,
+    sealing: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimersFile {
+    #[serde(default = "default_keepalive_ms")]
+    keepalive_interval_ms: u64,
+}
+
+fn default_keepalive_ms() -> u64 {
+    100
+}
+
+impl Default for TimersFile {
+    fn default() -> Self {
+        Self { keepalive_interval_ms: default_keepalive_ms() }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct ChainFile {
+    block_interval_ms: Option<u64>,
+    propose_timeout_ms: Option<u64>,
+    vote_timeout_ms: Option<u64>,
+    timeout_delta_ms: Option<u64>,
+    max_timeout_ms: Option<u64>,
+    rebroadcast_interval_ms: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct DrillFile {
+    #[serde(default)]
+    allow: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct LogFile {
+    #[serde(default)]
+    format: LogFormat,
+    #[serde(default)]
+    level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Plain,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The least serious line that is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What stops the process.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// Changes of state.
+    #[default]
+    Info,
+    /// For developers.
+    Debug,
+}
+
+/// Log settings of a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LogSettings {
+    /// Format.
+    pub format: LogFormat,
+    /// Level.
+    pub level: LogLevel,
+}
+
+/// What a node's files say, read and checked.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Who it is.
+    pub node: NodeId,
+    /// Verified.
+    pub roster: Roster,
+    /// Where later rosters come from.
+    pub roster_source: RosterSource,
+    /// Its store.
+    pub store: PathBuf,
+    /// Opening balances of the ledger: account and amount.
+    pub genesis: Vec<(u32, u64)>,
+    /// X25519.
+    pub session_secret: [u8; 32],
+    /// Ed25519 seed.
+    pub signing_secret: [u8; 32],
+    /// Of the multicast group.
+    pub group_secret: [u8; 32],
+    /// Spans.
+    pub timers: Timers,
+    /// Pace of the chain; what the file leaves out is the chain's own default.
+    pub chain: Timing,
+    /// Whether SIGUSR1 may make it compute wrong results.
+    pub drill_allowed: bool,
+    /// Log.
+    pub log: LogSettings,
+}
+
+/// What the authority's files say, read and checked.
+#[derive(Clone, Debug)]
+pub struct AuthoritySettings {
+    /// Verified.
+    pub roster: Roster,
+    /// Where later rosters come from.
+    pub roster_source: RosterSource,
+    /// Its store.
+    pub store: PathBuf,
+    /// X25519.
+    pub session_secret: [u8; 32],
+    /// Ed25519 seed.
+    pub signing_secret: [u8; 32],
+    /// X25519, seals cluster IDs.
+    pub sealing_secret: [u8; 32],
+    /// Spans.
+    pub timers: Timers,
+    /// Log.
+    pub log: LogSettings,
+}
+
+/// The roster's file and the key it must be signed with.
+#[derive(Clone, Debug)]
+pub struct RosterSource {
+    path: PathBuf,
+    operator_key: [u8; 32],
+    version: u64,
+}
+
+impl RosterSource {
+    /// Read the first roster.
+    ///
+    /// # Errors
+    /// It is unreadable, malformed or not signed by the operator.
+    pub fn open(path: &Path, operator_key: [u8; 32]) -> Result<(Self, Roster), ConfigError> {
+        let roster = roster_file::read_verified(path, &operator_key)?;
+        Ok((Self { path: path.into(), operator_key, version: roster.version }, roster))
+    }
+
+    /// The operator's public key.
+    #[must_use]
+    pub fn operator_key(&self) -> [u8; 32] {
+        self.operator_key
+    }
+
+    /// Read a newer one.
+    ///
+    /// # Errors
+    /// As [`RosterSource::open`], or its version is not higher.
+    pub fn reload(&mut self) -> Result<Roster, ConfigError> {
+        let roster = roster_file::read_verified(&self.path, &self.operator_key)?;
+        if roster.version <= self.version {
+            return Err(ConfigError::new(
+                &self.path,
+                "version",
+                format!("{} is not newer than the roster in force", roster.version),
+                format!("a version above {}", self.version),
+                "raise `version` and sign the roster again (duohuo keygen sign)",
+            ));
+        }
+        self.version = roster.version;
+        Ok(roster)
+    }
+}
+
+impl NodeSettings {
+    /// Read a node's configuration and all files that it names; paths are relative to it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let file: NodeFile = read_toml(path, "duohuo keygen network writes a complete example")?;
+        let node = NodeId(file.node);
+        let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
+        let Some((_, entry)) = roster.node(node) else {
+            return Err(ConfigError::new(
+                path,
+                "node",
+                format!("{} is not in the roster {}", file.node, beside(path, &file.roster).display()),
+                "the id of a node of the roster",
+                "correct `node`, or enrol the node in a new roster",
+            ));
+        };
+        let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
+        let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
+        check_pair(path, &file.keys.session, "session", &keys::session_public(&session_secret), &entry.session_key)?;
+        check_pair(path, &file.keys.signing, "signing", &keys::signing_public(&signing_secret), &entry.signing_key)?;
+        Ok(Self {
+            node,
+            roster_source,
+            store: beside(path, &file.store),
+            genesis: read_genesis(&beside(path, &file.genesis))?,
+            session_secret,
+            signing_secret,
+            group_secret: keys::read_secret(&beside(path, &file.keys.group))?,
+            timers: timers(path, &file.timers)?,
+            chain: chain_timing(path, &file.chain)?,
+            drill_allowed: file.drill.allow,
+            log: LogSettings { format: file.log.format, level: file.log.level },
+            roster,
+        })
+    }
+}
+
+impl AuthoritySettings {
+    /// Read the authority's configuration and all files that it names; paths are relative to it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let file: AuthorityFile = read_toml(path, "duohuo keygen network writes a complete example")?;
+        let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
+        let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
+        let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
+        let entry = &roster.authority;
+        check_pair(path, &file.keys.session, "session", &keys::session_public(&session_secret), &entry.session_key)?;
+        check_pair(path, &file.keys.signing, "signing", &keys::signing_public(&signing_secret), &entry.signing_key)?;
+        Ok(Self {
+            roster_source,
+            store: beside(path, &file.store),
+            session_secret,
+            signing_secret,
+            sealing_secret: keys::read_secret(&beside(path, &file.keys.sealing))?,
+            timers: timers(path, &file.timers)?,
+            log: LogSettings { format: file.log.format, level: file.log.level },
+            roster,
+        })
+    }
+}
+
+/// The log settings of a process's file alone, so that what is wrong with the rest can be logged as it asks.
+#[must_use]
+pub fn log_settings(path: &Path) -> LogSettings {
+    #[derive(Deserialize)]
+    struct Only {
+        #[serde(default)]
+        log: LogFile,
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    toml::from_str::<Only>(&text)
+        .map_or_else(|_| LogSettings::default(), |f| LogSettings { format: f.log.format, level: f.log.level })
+}
+
+/// A path in a configuration is relative to the configuration.
+#[must_use]
+pub fn beside(config: &Path, path: &Path) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(path)
+}
+
+/// Read a TOML file; unknown keys are errors.
+///
+/// # Errors
+/// The file cannot be read, or the first key that is wrong.
+pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        ConfigError::new(path, "file", e.to_string(), "a readable TOML file", format!("check the path and its permissions; {advice}"))
+    })?;
+    let wrong = |key: String, e: &toml::de::Error| {
+        let place = e.span().map_or_else(String::new, |span| {
+            let line = text.get(..span.start).map_or(1, |before| before.lines().count().max(1));
+            format!(" (line {line})")
+        });
+        let message = e.message().trim().replace('\n', " ");
+        ConfigError::new(path, key, format!("{message}{place}"), "what the example has there", advice)
+    };
+    let deserializer = toml::Deserializer::parse(&text).map_err(|e| wrong("syntax".into(), &e))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|e| {
+        let key = match e.path().to_string() {
+            root if root == "." => "file".into(),
+            key => format!("`{key}`"),
+        };
+        wrong(key, e.inner())
+    })
+}
+
+fn read_roster(config: &Path, roster: &Path, operator_key: &str) -> Result<(RosterSource, Roster), ConfigError> {
+    let key = keys::parse_hex::<32>(operator_key).filter(|k| VerifyingKey::from_bytes(k).is_ok()).ok_or_else(|| {
+        ConfigError::new(
+            config,
+            "`operator_public_key`",
+            "not an Ed25519 public key",
+            "64 hex digits",
+            "copy the operator's public key (operator.pub) into it",
+        )
+    })?;
+    RosterSource::open(&beside(config, roster), key)
+}
+
+fn check_pair(config: &Path, file: &Path, which: &str, ours: &[u8; 32], theirs: &[u8; 32]) -> Result<(), ConfigError> {
+    if ours == theirs {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        &beside(config, file),
+        "file",
+        format!("its public key is {}", keys::hex(ours)),
+        format!("{}, the {which} key that the roster has for this process", keys::hex(theirs)),
+        "use the key file that belongs to this node, or enrol the new key in a new roster",
+    ))
+}
+
+fn timers(path: &Path, file: &TimersFile) -> Result<Timers, ConfigError> {
+    let ms = in_range(path, "timers.keepalive_interval_ms", file.keepalive_interval_ms, &KEEPALIVE_MS)?;
+    Ok(Timers::for_keepalive(ms))
+}
+
+fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
+    let default = Timing::default();
+    let span = |key: &str, ms: Option<u64>, default: Duration| {
+        ms.map_or(Ok(default), |ms| in_range(path, &format!("chain.{key}"), ms, &CHAIN_MS))
+    };
+    Ok(Timing {
+        block_interval: span("block_interval_ms", file.block_interval_ms, default.block_interval)?,
+        propose_timeout: span("propose_timeout_ms", file.propose_timeout_ms, default.propose_timeout)?,
+        vote_timeout: span("vote_timeout_ms", file.vote_timeout_ms, default.vote_timeout)?,
+        timeout_delta: span("timeout_delta_ms", file.timeout_delta_ms, default.timeout_delta)?,
+        max_timeout: span("max_timeout_ms", file.max_timeout_ms, default.max_timeout)?,
+        rebroadcast_interval: span("rebroadcast_interval_ms", file.rebroadcast_interval_ms, default.rebroadcast_interval)?,
+        ..default
+    })
+}
+
+fn in_range(path: &Path, key: &str, ms: u64, range: &std::ops::RangeInclusive<u64>) -> Result<Duration, ConfigError> {
+    if range.contains(&ms) {
+        return Ok(Duration::from_millis(ms));
+    }
+    Err(ConfigError::new(
+        path,
+        format!("`{key}`"),
+        format!("{ms} is out of range"),
+        format!("{}..={} (milliseconds)", range.start(), range.end()),
+        "use the value of the other processes of this network",
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GenesisFile {
+    account: Vec<AccountFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountFile {
+    id: u32,
+    balance: u64,
+}
+
+/// Read the opening balances; the same on all nodes of a network.
+///
+/// # Errors
+/// The file is unreadable or names an account twice.
+pub fn read_genesis(path: &Path) -> Result<Vec<(u32, u64)>, ConfigError> {
+    let file: GenesisFile = read_toml(path, "copy the genesis file of this network, unchanged, to every node")?;
+    let mut accounts: Vec<_> = file.account.iter().map(|a| (a.id, a.balance)).collect();
+    accounts.sort_unstable();
+    for pair in accounts.windows(2) {
+        if let [(first, _), (second, _)] = pair
+            && first == second
+        {
+            return Err(ConfigError::new(
+                path,
+                format!("`account` {first}"),
+                "listed twice",
+                "each account once",
+                "copy the genesis file of this network, unchanged, to every node",
+            ));
+        }
+    }
+    Ok(accounts)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

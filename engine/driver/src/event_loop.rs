@@ -1,0 +1,252 @@
+//! One loop per process: gives a machine its world, as the contract of [`duohuo_core::io`] says.
+
+use crate::clock::{self, Alarm};
+use crate::config::RosterSource;
+use crate::error::DriverError;
+use crate::net::{FIRST_STREAM, Net, NetCounters};
+use crate::signals::{Order, Orders};
+use crate::store::{Completion, OpenStore, Store};
+use duohuo_core::event::Event;
+use duohuo_core::io::{Input, Machine, Output};
+use duohuo_core::{Duration, Instant};
+use mio::{Events, Poll, Token, Waker};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+const ALARM: Token = Token(3);
+const STORE: Token = Token(4);
+const SIGNALS: Token = Token(5);
+
+/// How long an orderly stop may take: the last batches to disk, the last bytes to the peers.
+const STOP_DEADLINE: Duration = Duration::from_secs(1);
+/// Between two log lines about what was counted.
+const COUNTERS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Everything around a machine.
+#[derive(Debug)]
+pub struct World {
+    poll: Poll,
+    alarm: Alarm,
+    net: Net,
+    store: Store,
+    orders: Orders,
+    roster: RosterSource,
+    drill_allowed: bool,
+    wrong_results: bool,
+    /// Set by an order to stop or by the machine's own exit.
+    stop_at: Option<Instant>,
+    exit: Option<Exit>,
+    logged: NetCounters,
+    log_at: Instant,
+}
+
+/// Why a loop ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// By order of the operator.
+    Stopped,
+    /// The machine cannot go on; the log says why.
+    Failed,
+}
+
+impl World {
+    /// Bind the sockets, start the store's thread, take over the signals.
+    ///
+    /// # Errors
+    /// See [`DriverError`].
+    pub fn new(
+        local: SocketAddr,
+        group: Option<SocketAddr>,
+        store: OpenStore,
+        roster: RosterSource,
+        drill_allowed: bool,
+    ) -> Result<Self, DriverError> {
+        let poll = Poll::new().map_err(|e| DriverError::system("epoll_create", e))?;
+        let registry = poll.registry();
+        let net = Net::bind(registry, local, group)?;
+        let waker = Arc::new(Waker::new(registry, STORE).map_err(|e| DriverError::system("eventfd", e))?);
+        let store = store.start(waker)?;
+        let alarm = Alarm::new(registry, ALARM)?;
+        let orders = Orders::listen(registry, SIGNALS)?;
+        Ok(Self {
+            alarm,
+            net,
+            store,
+            orders,
+            roster,
+            drill_allowed,
+            wrong_results: false,
+            stop_at: None,
+            exit: None,
+            logged: NetCounters::default(),
+            log_at: clock::now() + COUNTERS_INTERVAL,
+            poll,
+        })
+    }
+
+    /// Be the world of `machine` until it is told to stop or cannot go on.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait for events; nothing a network can cause.
+    pub fn run(mut self, machine: &mut dyn Machine) -> Result<Exit, DriverError> {
+        let mut events = Events::with_capacity(256);
+        // a machine speaks first when it is told the time
+        self.give(machine, Input::Tick);
+        loop {
+            self.wait(machine, &mut events)?;
+            self.take_events(machine, &events);
+            self.net.read();
+            while let Some(input) = self.net.next_input() {
+                self.give(machine, input);
+            }
+            let now = clock::now();
+            if machine.poll_timeout().is_some_and(|at| at <= now) {
+                self.give(machine, Input::Tick);
+            }
+            self.net.expire(now);
+            self.log_counters(now);
+            if let Some(exit) = self.is_over(now) {
+                return Ok(exit);
+            }
+        }
+    }
+
+    fn wait(&mut self, machine: &dyn Machine, events: &mut Events) -> Result<(), DriverError> {
+        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at].into_iter().flatten().min();
+        let at_once = self.net.is_busy() || due.is_some_and(|at| at <= clock::now());
+        if !at_once {
+            self.alarm.set(due)?;
+        }
+        match self.poll.poll(events, at_once.then_some(std::time::Duration::ZERO)) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {
+                // nothing came
+                events.clear();
+                Ok(())
+            }
+            Err(e) => Err(DriverError::system("epoll_wait", e)),
+        }
+    }
+
+    fn take_events(&mut self, machine: &mut dyn Machine, events: &Events) {
+        for event in events {
+            match event.token() {
+                ALARM => self.alarm.rang(),
+                STORE => self.take_completions(machine),
+                SIGNALS => self.take_orders(machine),
+                token => self.net.ready(token, token.0 >= FIRST_STREAM && event.is_writable()),
+            }
+        }
+    }
+
+    fn take_completions(&mut self, machine: &mut dyn Machine) {
+        while let Some(done) = self.store.completion() {
+            let input = match done {
+                Completion::Persisted { token } => Input::Persisted { token },
+                Completion::Failed => Input::PersistFailed,
+                Completion::Blocks { token, blocks } => Input::BlocksRead { token, blocks },
+            };
+            self.give(machine, input);
+        }
+    }
+
+    fn take_orders(&mut self, machine: &mut dyn Machine) {
+        for order in self.orders.pending() {
+            match order {
+                Order::Stop => {
+                    tracing::info!("told to stop");
+                    self.exit.get_or_insert(Exit::Stopped);
+                    self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
+                    self.give(machine, Input::Shutdown);
+                }
+                Order::Reload => match self.roster.reload() {
+                    Ok(roster) => self.give(machine, Input::Roster(Box::new(roster))),
+                    Err(e) => tracing::error!("{e}; the roster in force stays"),
+                },
+                Order::ToggleWrongResults if self.drill_allowed => {
+                    self.wrong_results = !self.wrong_results;
+                    tracing::warn!(on = self.wrong_results, "drill: wrong results");
+                    self.give(machine, Input::WrongResults(self.wrong_results));
+                }
+                Order::ToggleWrongResults => {
+                    tracing::warn!("SIGUSR1 ignored: drills are not allowed here; set `allow = true` in [drill] of the configuration to hold one");
+                }
+            }
+        }
+    }
+
+    /// One input, and all that follows from it.
+    fn give(&mut self, machine: &mut dyn Machine, input: Input) {
+        machine.handle(clock::now(), input);
+        while let Some(output) = machine.poll_output() {
+            self.carry_out(output);
+        }
+        self.net.flush();
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Datagram { to, bytes } => self.net.send(to, &bytes),
+            Output::Dial { stream, to } => self.net.dial(stream, to),
+            Output::StreamBytes { stream, bytes } => self.net.write(stream, bytes),
+            Output::CloseStream { stream } => self.net.close(stream, clock::now()),
+            Output::Persist { token, writes } => self.store.persist(token, writes),
+            Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
+            Output::Event(event) => log_event(&event),
+            Output::Exit => {
+                self.exit.get_or_insert(Exit::Failed);
+                self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
+            }
+        }
+    }
+
+    fn is_over(&mut self, now: Instant) -> Option<Exit> {
+        let stop_at = self.stop_at?;
+        let done = self.store.is_idle() && self.net.is_flushed() && !self.net.is_busy();
+        if done || now >= stop_at { self.exit } else { None }
+    }
+
+    /// What the network does to us is counted, and told at most once a minute.
+    fn log_counters(&mut self, now: Instant) {
+        let counters = self.net.counters();
+        if now < self.log_at || counters == self.logged {
+            return;
+        }
+        self.logged = counters;
+        self.log_at = now + COUNTERS_INTERVAL;
+        tracing::warn!(
+            datagrams_unsent = counters.datagrams_unsent,
+            datagrams_over = counters.datagrams_over,
+            accepts_refused = counters.accepts_refused,
+            queues_over = counters.queues_over,
+            "network: since the start"
+        );
+    }
+}
+
+/// Run a machine in its world, and name the store in what goes wrong.
+///
+/// # Errors
+/// See [`World::run`].
+pub fn run(machine: &mut dyn Machine, world: World, store: &Path) -> Result<Exit, DriverError> {
+    let exit = world.run(machine)?;
+    match exit {
+        Exit::Stopped => tracing::info!("stopped"),
+        Exit::Failed => tracing::error!(store = %store.display(), "the machine cannot go on: see the event before this line"),
+    }
+    Ok(exit)
+}
+
+fn log_event(event: &Event) {
+    if !event.is_frequent() {
+        let name = event.name();
+        match event {
+            Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } => tracing::error!(?event, "{name}"),
+            Event::Dead { .. } | Event::ForcedSwitch { .. } | Event::ConsensusErrorReported { .. } => {
+                tracing::warn!(?event, "{name}");
+            }
+            _ => tracing::info!(?event, "{name}"),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Gives the machines of [`duohuo_core`] a world: one mio loop per process, sockets, a store off the loop, a clock,
+//! signals, and the files of an operator. Takes no protocol decision.
+
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod event_loop;
+pub mod keys;
+pub mod net;
+pub mod roster_file;
+pub mod signals;
+pub mod start;
+pub mod store;
+mod streams;
+
+pub use error::DriverError;

@@ -1,0 +1,83 @@
+//! From an operator's files to a running process.
+
+use crate::clock;
+use crate::config::{AuthoritySettings, NodeSettings};
+use crate::error::DriverError;
+use crate::event_loop::{self, Exit, World};
+use crate::keys;
+use crate::store::{Identity, OpenMode, OpenStore};
+use duohuo_chain::{Embedded, EmbeddedConfig, Genesis};
+use duohuo_core::authority::Authority;
+use duohuo_core::chain::Chain as _;
+use duohuo_core::config::{AuthorityConfig, NodeConfig};
+use duohuo_core::node::Node;
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::sign::SigningKey;
+
+/// Run a node until it is told to stop or cannot go on.
+///
+/// # Errors
+/// It cannot start: see [`DriverError`].
+///
+/// # Panics
+/// The node is not in the roster, which [`NodeSettings::read`] has checked.
+pub fn run_node(settings: NodeSettings, mode: OpenMode) -> Result<Exit, DriverError> {
+    let (cluster, entry) = settings.roster.node(settings.node).expect("checked when the settings were read");
+    let (local, group, cluster) = (entry.address, cluster.group, cluster.id);
+    let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
+    let store = OpenStore::open(&settings.store, identity, mode)?;
+    let signing_key = SigningKey::from_bytes(&settings.signing_secret);
+    let mut chain = Embedded::new(EmbeddedConfig {
+        cluster,
+        node: settings.node,
+        signing_key: signing_key.clone(),
+        roster: settings.roster.clone(),
+        genesis: Genesis { accounts: settings.genesis.clone() },
+        timing: settings.chain,
+    });
+    let stored = store.load()?;
+    let height = store.blocks(|_, block| chain.restore(&block).map(|_| ()).map_err(|e| format!("{e:?}")))?;
+    let config = NodeConfig {
+        node: settings.node,
+        session_secret: settings.session_secret,
+        signing_key,
+        roster: settings.roster,
+        operator_key: settings.roster_source.operator_key(),
+        group_secret: settings.group_secret,
+        timers: settings.timers,
+        seed: keys::random(),
+        unix_at_zero: clock::unix_at_zero(),
+    };
+    let world = World::new(local, Some(group), store, settings.roster_source, settings.drill_allowed)?;
+    let mut node = Node::new(config, stored, Box::new(chain))
+        .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
+    tracing::info!(node = settings.node.0, cluster = cluster.0, %local, %group, height = height.0, "node started");
+    event_loop::run(&mut node, world, &settings.store)
+}
+
+/// Run the authority until it is told to stop or cannot go on.
+///
+/// # Errors
+/// It cannot start: see [`DriverError`].
+pub fn run_authority(settings: AuthoritySettings, mode: OpenMode) -> Result<Exit, DriverError> {
+    let identity = Identity { consortium: settings.roster.consortium, node: NodeId::AUTHORITY };
+    let store = OpenStore::open(&settings.store, identity, mode)?;
+    let stored = store.load()?;
+    let local = settings.roster.authority.address;
+    let clusters = settings.roster.clusters.len();
+    let config = AuthorityConfig {
+        session_secret: settings.session_secret,
+        signing_key: SigningKey::from_bytes(&settings.signing_secret),
+        sealing_secret: settings.sealing_secret,
+        roster: settings.roster,
+        operator_key: settings.roster_source.operator_key(),
+        timers: settings.timers,
+        seed: keys::random(),
+        unix_at_zero: clock::unix_at_zero(),
+    };
+    let world = World::new(local, None, store, settings.roster_source, false)?;
+    let mut authority = Authority::new(config, stored)
+        .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
+    tracing::info!(%local, clusters, "authority started");
+    event_loop::run(&mut authority, world, &settings.store)
+}
