@@ -97,26 +97,29 @@ numbers! { ClusterId(u32), NodeId(u32), Epoch(u64), Version(u64), Height(u64), R
 
 /// An enum of one byte: an unknown value is refused.
 macro_rules! code_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $(#[$fdoc:meta])* $first:ident = $fcode:literal,
+        $($(#[$vdoc:meta])* $variant:ident = $code:literal,)*
+    }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
         #[repr(u8)]
-        pub enum $name { $($(#[$vdoc])* $variant = $code,)* }
+        pub enum $name { $(#[$fdoc])* #[default] $first = $fcode, $($(#[$vdoc])* $variant = $code,)* }
 
         impl $name {
             /// All values, in the order of their codes.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            pub const ALL: &'static [Self] = &[Self::$first, $(Self::$variant),*];
 
             /// The value's code on the wire.
             #[must_use]
             pub const fn code(self) -> u8 {
-                match self { $(Self::$variant => $code,)* }
+                match self { Self::$first => $fcode, $(Self::$variant => $code,)* }
             }
 
             /// The value of a code; `None` if the code is not assigned.
             #[must_use]
             pub const fn from_code(code: u8) -> Option<Self> {
-                match code { $($code => Some(Self::$variant),)* _ => None }
+                match code { $fcode => Some(Self::$first), $($code => Some(Self::$variant),)* _ => None }
             }
         }
 

@@ -78,14 +78,15 @@ pub fn binding(session_key: &[u8; 32], signing_key: &[u8; 32]) -> [u8; 32] {
 #[must_use]
 pub fn seal(
     secret: &[u8; 32],
-    ephemeral: &[u8; 32],
+    ephemeral: [u8; 32],
+    claims: &SealedClaims,
     consortium: &[u8; 16],
     binding: &[u8; 32],
-    claims: &SealedClaims,
 ) -> Bytes {
+    let ephemeral = Zeroizing::new(ephemeral);
     let own_public = crypt::public_key(secret);
-    let ephemeral_public = crypt::public_key(ephemeral);
-    let fresh = crypt::diffie_hellman(ephemeral, &own_public);
+    let ephemeral_public = crypt::public_key(&ephemeral);
+    let fresh = crypt::diffie_hellman(&ephemeral, &own_public);
     let cipher = fresh
         .and_then(|fresh| {
             cipher(
@@ -115,10 +116,10 @@ pub fn seal(
 /// It has not the right length, or was not made by the holder of `secret` for exactly this.
 pub fn open(
     secret: &[u8; 32],
+    sealed_id: &[u8],
+    cluster: ClusterId,
     consortium: &[u8; 16],
     binding: &[u8; 32],
-    cluster: ClusterId,
-    sealed_id: &[u8],
 ) -> Result<SealedClaims, SealedIdError> {
     let sealed: &[u8; SEALED_ID_BYTES] =
         sealed_id.try_into().map_err(|_| SealedIdError::BadLength)?;
@@ -196,7 +197,7 @@ mod tests {
     }
 
     fn sealed() -> Bytes {
-        seal(&SECRET, &[8; 32], &CONSORTIUM, &node_binding(), &claims())
+        seal(&SECRET, [8; 32], &claims(), &CONSORTIUM, &node_binding())
     }
 
     #[test]
@@ -248,7 +249,7 @@ mod tests {
             forged
         );
         assert_eq!(
-            open(&SECRET, &[3; 16], &node_binding(), ClusterId(3), &sealed()),
+            open(&SECRET, &sealed(), ClusterId(3), &[3; 16], &node_binding()),
             forged
         );
         assert_eq!(
@@ -284,7 +285,7 @@ mod tests {
         let tag = cipher.seal(0, &ephemeral_public, &mut body);
         let forged = [&ephemeral_public[..], &body, &tag].concat();
         assert_eq!(
-            open(&SECRET, &CONSORTIUM, &node_binding(), ClusterId(3), &forged),
+            open(&SECRET, &forged, ClusterId(3), &CONSORTIUM, &node_binding()),
             Err(SealedIdError::Forged)
         );
     }
@@ -298,7 +299,7 @@ mod tests {
                 // X25519 ignores the top bit of a public key; the additional data does not.
                 assert_ne!(bytes[31] & 0x80, sealed()[31] & 0x80);
             }
-            let opened = open(&SECRET, &CONSORTIUM, &node_binding(), ClusterId(3), &bytes);
+            let opened = open(&SECRET, &bytes, ClusterId(3), &CONSORTIUM, &node_binding());
             assert_eq!(opened, Err(SealedIdError::Forged), "bit {bit}");
         }
     }
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn a_wrong_length_or_a_key_of_small_order_is_refused() {
         let bytes = sealed();
-        let open = |bytes: &[u8]| open(&SECRET, &CONSORTIUM, &node_binding(), ClusterId(3), bytes);
+        let open = |bytes: &[u8]| open(&SECRET, bytes, ClusterId(3), &CONSORTIUM, &node_binding());
         assert_eq!(open(&[]), Err(SealedIdError::BadLength));
         assert_eq!(open(&bytes[..83]), Err(SealedIdError::BadLength));
         assert_eq!(

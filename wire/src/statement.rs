@@ -78,6 +78,16 @@ pub struct SignedRow {
     pub signature: [u8; 64],
 }
 
+/// All zero: for filling in.
+impl Default for SignedRow {
+    fn default() -> Self {
+        Self {
+            row: Row::default(),
+            signature: [0; 64],
+        }
+    }
+}
+
 impl SignedRow {
     /// Signs a row; its lists are sorted first, as they go on the wire.
     #[must_use]
@@ -234,6 +244,20 @@ pub struct SignedSwitch {
     pub proven: bool,
     /// By the authority, over "duohuo switch 1" and the fields above.
     pub signature: [u8; 64],
+}
+
+/// All zero: for filling in.
+impl Default for SignedSwitch {
+    fn default() -> Self {
+        Self {
+            cluster: ClusterId::default(),
+            epoch: Epoch::default(),
+            old_master: NodeId::default(),
+            height: Height::default(),
+            proven: false,
+            signature: [0; 64],
+        }
+    }
 }
 
 impl SignedSwitch {

@@ -138,11 +138,11 @@ fn the_sealed_cluster_id_is_that_of_the_other_implementation() {
     };
     let binding = sealed_id::binding(&[6; 32], &[7; 32]);
     assert_eq!(
-        sealed_id::seal(&[1; 32], &[8; 32], &[2; 16], &binding, &claims),
+        sealed_id::seal(&[1; 32], [8; 32], &claims, &[2; 16], &binding),
         hex(SEALED_ID)
     );
     assert_eq!(
-        sealed_id::open(&[1; 32], &[2; 16], &binding, ClusterId(3), &hex(SEALED_ID)),
+        sealed_id::open(&[1; 32], &hex(SEALED_ID), ClusterId(3), &[2; 16], &binding),
         Ok(claims)
     );
 }

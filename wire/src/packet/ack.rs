@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// A member holds the log up to here, durably.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ack {
     /// The highest epoch promised: the one acknowledged.
     pub epoch: Epoch,
@@ -42,8 +42,8 @@ pub struct Ack {
     pub end: LogIndex,
     /// The member's chain height.
     pub height: Height,
-    /// The end of the last resync that was applied whole.
-    pub synced: LogIndex,
+    /// The epoch whose master's log this log is a prefix of.
+    pub synced: Epoch,
     /// Extensions this version does not know.
     pub extensions: Extensions,
 }
@@ -86,7 +86,7 @@ mod tests {
             epoch: Epoch(0x0102_0304_0506_073c),
             end: LogIndex(0x0102_0304_0506_073d),
             height: Height(0x0102_0304_0506_073e),
-            synced: LogIndex(0x0102_0304_0506_073f),
+            synced: Epoch(0x0102_0304_0506_073f),
             extensions: Extensions::default(),
         }
     }

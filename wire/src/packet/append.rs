@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The master appends to a member's log, before it speaks.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Append {
     /// The master's epoch.
     pub epoch: Epoch,

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The master hands on a committed block.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct BlockPush {
     /// The block's height.
     pub height: Height,

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Ends the answer to a chain query.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChainEnd {
     /// The sender's height: there is nothing more for now.
     pub height: Height,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Asks for committed blocks.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChainQuery {
     /// The first height wanted.
     pub from: Height,

@@ -48,7 +48,7 @@ crate::codec::code_enum! {
 }
 
 /// A master asks for a change of its row that changes no master.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Change {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

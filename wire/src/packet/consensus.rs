@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A message of the consensus algorithm, between masters.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Consensus {
     /// The sender's cluster: the validator.
     pub cluster: ClusterId,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Answers an initiation under load: come again and prove your address.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Cookie {
     /// As in the initiation.
     pub initiator_session: u64,

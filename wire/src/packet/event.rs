@@ -70,6 +70,25 @@ pub struct Event {
     pub extensions: Extensions,
 }
 
+/// All zero: for filling in.
+impl Default for Event {
+    fn default() -> Self {
+        Self {
+            at_unix_us: Default::default(),
+            kind: Default::default(),
+            cluster: Default::default(),
+            node: Default::default(),
+            epoch: Default::default(),
+            height: Default::default(),
+            round: Default::default(),
+            detail: Default::default(),
+            hash: [0; 32],
+            signature: [0; 64],
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 impl Event {
     /// Reads a body and nothing after it.
     ///

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The authority's signed order that a cluster change its master.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ForcedSwitch {
     /// The order; anyone may relay it.
     pub order: SignedSwitch,

@@ -45,6 +45,20 @@ pub struct GroupKey {
     pub extensions: Extensions,
 }
 
+/// All zero: for filling in.
+impl Default for GroupKey {
+    fn default() -> Self {
+        Self {
+            cluster: Default::default(),
+            generation: Default::default(),
+            secret: [0; 32],
+            master: Default::default(),
+            signature: [0; 64],
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 impl GroupKey {
     /// States and signs.
     #[must_use]

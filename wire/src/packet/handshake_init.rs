@@ -41,6 +41,19 @@ pub struct HandshakeInit {
     pub extensions: Extensions,
 }
 
+/// All zero: for filling in.
+impl Default for HandshakeInit {
+    fn default() -> Self {
+        Self {
+            initiator_session: Default::default(),
+            noise: [0; 108],
+            mac1: [0; 16],
+            mac2: [0; 16],
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 impl HandshakeInit {
     /// Reads a body and nothing after it.
     ///

@@ -43,6 +43,19 @@ pub struct HandshakeResponse {
     pub extensions: Extensions,
 }
 
+/// All zero: for filling in.
+impl Default for HandshakeResponse {
+    fn default() -> Self {
+        Self {
+            initiator_session: Default::default(),
+            responder_session: Default::default(),
+            noise: [0; 48],
+            mac1: [0; 16],
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 impl HandshakeResponse {
     /// Reads a body and nothing after it.
     ///

@@ -45,6 +45,19 @@ pub struct History {
     pub extensions: Extensions,
 }
 
+/// All zero: for filling in.
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            cluster: Default::default(),
+            first_epoch: Default::default(),
+            nodes: Default::default(),
+            signature: [0; 64],
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 impl History {
     /// States and signs.
     #[must_use]

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A node asks to be verified as a member of its cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Join {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

@@ -44,7 +44,7 @@ crate::codec::code_enum! {
 }
 
 /// The verdict on a join, and the sealed cluster ID if the cluster is registered.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct JoinAnswer {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

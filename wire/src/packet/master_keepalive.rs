@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// A master refreshes the ageing timer of its row.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MasterKeepalive {
     /// The master's cluster.
     pub cluster: ClusterId,

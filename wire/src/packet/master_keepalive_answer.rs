@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The authority answers a master's keepalive.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MasterKeepaliveAnswer {
     /// Random; to be echoed in the next keepalive.
     pub challenge: u64,

@@ -96,6 +96,27 @@ pub struct NodeKeepalive {
     pub extensions: Extensions,
 }
 
+/// All zero: for filling in.
+impl Default for NodeKeepalive {
+    fn default() -> Self {
+        Self {
+            cluster: Default::default(),
+            priority: Default::default(),
+            role: Default::default(),
+            in_sync: Default::default(),
+            interval_us: Default::default(),
+            epoch: Default::default(),
+            version: Default::default(),
+            promised: Default::default(),
+            log_end: Default::default(),
+            height: Default::default(),
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            heard: Vec::new(),
+            extensions: Extensions::default(),
+        }
+    }
+}
+
 impl NodeKeepalive {
     /// The heard list is extension 0x0001 and is written before the others; an extension of that type in
     /// `extensions` is replaced.

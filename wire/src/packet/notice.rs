@@ -61,7 +61,7 @@ crate::codec::code_enum! {
 }
 
 /// The authority's signed row: after every change, and as the answer to a claim, change or query.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Notice {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Asks: are you there, and as what.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Probe {
     /// Echoed in the answer.
     pub nonce: u64,

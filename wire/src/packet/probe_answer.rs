@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Answers a probe.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ProbeAnswer {
     /// As in the probe.
     pub nonce: u64,

@@ -44,7 +44,7 @@ crate::codec::code_enum! {
 }
 
 /// Asks for rows of the table or for the history of masters.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Query {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

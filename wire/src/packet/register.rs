@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A cluster's first master registers the cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Register {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

@@ -43,7 +43,7 @@ crate::codec::code_enum! {
 }
 
 /// The verdict on a registration, with a sealed cluster ID for every node of the cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Registered {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

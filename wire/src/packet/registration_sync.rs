@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The master hands on what registration returned.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RegistrationSync {
     /// The cluster.
     pub cluster: ClusterId,

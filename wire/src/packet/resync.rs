@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// A new master makes a member's log equal to its own.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Resync {
     /// The master's epoch.
     pub epoch: Epoch,

@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{codec, error::DecodeError, tlv::Extensions};
 
 /// The authority hands on the signed roster.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct RosterPush {
     /// The canonical signed roster, see `roster`.
     pub roster: Bytes,

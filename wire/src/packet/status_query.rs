@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Asks for a report.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StatusQuery {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

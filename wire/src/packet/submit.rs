@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A client submits a transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Submit {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

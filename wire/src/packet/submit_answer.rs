@@ -50,7 +50,7 @@ crate::codec::code_enum! {
 }
 
 /// What became of a transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SubmitAnswer {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The answer to an authentic packet of a type or critical extension the receiver does not know.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Unsupported {
     /// The type of that packet.
     pub packet_type: u8,

@@ -61,7 +61,7 @@ crate::codec::code_enum! {
 }
 
 /// The master update: a node claims the mastership of its cluster.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Update {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Asks for events as they happen.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Watch {
     /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
     pub request: u64,
