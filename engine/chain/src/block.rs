@@ -1,0 +1,105 @@
+//! Blocks (spec/chain.md "Block"): what the clusters agree on, and what a committed one is stored and pushed as.
+
+use crate::certificate::CommitCertificate;
+use crate::codec::{Parsed, array, be_u32, be_u64, bytes32, count32, items, put_bytes32, put_u32, put_u64, refuse, whole};
+use crate::context::BlockId;
+use crate::transaction::{TRANSFER_BYTES, Transfer};
+use bytes::Bytes;
+use duohuo_wire::ids::{ClusterId, Height};
+use sha2::{Digest, Sha256};
+
+/// The longest encoded block, in bytes; a frame of the wire (8 MiB) holds it with room to spare.
+pub const MAX_BLOCK_BYTES: usize = 4 << 20;
+/// Bytes of a block without transactions.
+pub const BLOCK_HEADER_BYTES: usize = 52;
+
+/// A block.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Its height, from 1.
+    pub height: Height,
+    /// ID of the block below; of the genesis for height 1.
+    pub parent: [u8; 32],
+    /// The cluster that made it.
+    pub proposer: ClusterId,
+    /// The round in which the maker saw the block below committed. Everybody derives the skip set from this and not
+    /// from a certificate of his own, since two certificates of one block may name different rounds.
+    pub parent_commit_round: u32,
+    /// In the order in which they are carried out.
+    pub transactions: Vec<Transfer>,
+}
+
+impl Block {
+    /// The bytes whose hash is the block ID.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES + self.transactions.len() * TRANSFER_BYTES);
+        put_u64(&mut out, self.height.0);
+        out.extend_from_slice(&self.parent);
+        put_u32(&mut out, self.proposer.0);
+        put_u32(&mut out, self.parent_commit_round);
+        put_u32(&mut out, count32(self.transactions.len()));
+        for transaction in &self.transactions {
+            transaction.encode(&mut out);
+        }
+        out.into()
+    }
+
+    /// Reads exactly one block.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > MAX_BLOCK_BYTES {
+            return None;
+        }
+        whole(bytes, Self::parse)
+    }
+
+    fn parse(input: &[u8]) -> Parsed<'_, Self> {
+        let (rest, height) = be_u64(input)?;
+        let (rest, parent) = array::<32>(rest)?;
+        let (rest, proposer) = be_u32(rest)?;
+        let (rest, parent_commit_round) = be_u32(rest)?;
+        let (rest, count) = be_u32(rest)?;
+        let Ok(count) = usize::try_from(count) else { return refuse(input) };
+        let (rest, transactions) = items(rest, count, TRANSFER_BYTES, Transfer::parse)?;
+        let block =
+            Self { height: Height(height), parent, proposer: ClusterId(proposer), parent_commit_round, transactions };
+        Ok((rest, block))
+    }
+
+    /// The ID of a block from its bytes.
+    #[must_use]
+    pub fn id_of(bytes: &[u8]) -> BlockId {
+        BlockId(Sha256::digest(bytes).into())
+    }
+}
+
+/// A block and the proof that it was decided.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommittedBlock {
+    /// The block's bytes, as they were hashed.
+    pub block: Bytes,
+    /// The precommits of a quorum.
+    pub certificate: CommitCertificate,
+}
+
+impl CommittedBlock {
+    /// What is stored and pushed.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.block.len() + 512);
+        put_bytes32(&mut out, &self.block);
+        self.certificate.encode(&mut out);
+        out.into()
+    }
+
+    /// Reads exactly one; the block inside is not looked at.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        whole(bytes, |input| {
+            let (rest, block) = bytes32(input, MAX_BLOCK_BYTES)?;
+            let (rest, certificate) = CommitCertificate::parse(rest)?;
+            Ok((rest, Self { block, certificate }))
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Entries of the log (spec/chain.md "Records"): what the consensus core took in at the height being worked on, in
+//! order, own signed words among it, and the blocks that were proposed. Replaying them gives the same core again.
+
+use crate::block::MAX_BLOCK_BYTES;
+use crate::codec::{Parsed, array, be_u8, be_u32, bytes32, put_bytes32, put_u32, refuse, whole};
+use crate::context::{Address, BlockId, ChainHeight, Context};
+use crate::message::{
+    parse_polka, parse_proposal, parse_round, parse_some_round, parse_vote, put_polka, put_proposal, put_round,
+    put_vote,
+};
+use arc_malachitebft_core_consensus::{Input, ProposedValue};
+use arc_malachitebft_core_types::{Timeout, TimeoutKind, Validity, ValueOrigin};
+use bytes::Bytes;
+use duohuo_wire::ids::{ClusterId, Height};
+
+const BODY: u8 = 1;
+const VALUE: u8 = 2;
+const PROPOSAL: u8 = 3;
+const VOTE: u8 = 4;
+const TIMEOUT: u8 = 5;
+const POLKA: u8 = 6;
+
+/// An entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Entry {
+    /// A proposed block; stands before the entry that first names it.
+    Body(Bytes),
+    /// Something the core took in.
+    Input(Input<Context>),
+}
+
+impl Entry {
+    pub(crate) fn as_input(&self) -> Option<&Input<Context>> {
+        match self {
+            Self::Body(_) => None,
+            Self::Input(input) => Some(input),
+        }
+    }
+
+    pub(crate) fn body(block: &[u8]) -> Bytes {
+        let mut out = Vec::with_capacity(block.len() + 5);
+        out.push(BODY);
+        put_bytes32(&mut out, block);
+        out.into()
+    }
+
+    /// The bytes of an input; `None` for the kinds that the core never asks to log.
+    pub(crate) fn input(input: &Input<Context>) -> Option<Bytes> {
+        let mut out = Vec::with_capacity(192);
+        match input {
+            Input::ProposedValue(value, _) => {
+                out.push(VALUE);
+                put_round(&mut out, value.round);
+                put_round(&mut out, value.valid_round);
+                put_u32(&mut out, value.proposer.0.0);
+                out.extend_from_slice(&value.value.0);
+                out.push(u8::from(value.validity.is_valid()));
+            }
+            Input::Proposal(proposal) => {
+                out.push(PROPOSAL);
+                put_proposal(&mut out, proposal);
+            }
+            Input::Vote(vote) => {
+                out.push(VOTE);
+                put_vote(&mut out, vote);
+            }
+            Input::TimeoutElapsed(timeout) => {
+                out.push(TIMEOUT);
+                out.push(timeout_code(timeout.kind)?);
+                put_round(&mut out, timeout.round);
+            }
+            Input::PolkaCertificate(certificate) => {
+                out.push(POLKA);
+                put_polka(&mut out, certificate);
+            }
+            Input::StartHeight(..)
+            | Input::RoundCertificate(_)
+            | Input::Propose(_)
+            | Input::SyncValueResponse(_) => return None,
+        }
+        Some(out.into())
+    }
+
+    /// Reads an entry of `height`; one of another height is refused.
+    pub(crate) fn decode(bytes: &[u8], height: Height) -> Option<Self> {
+        let (kind, rest) = bytes.split_first()?;
+        let height = ChainHeight::from(height);
+        match *kind {
+            BODY => whole(rest, |input| bytes32(input, MAX_BLOCK_BYTES)).map(Self::Body),
+            VALUE => whole(rest, |input| parse_proposed(input, height)).map(Self::Input),
+            PROPOSAL => {
+                let proposal = whole(rest, parse_proposal)?;
+                (proposal.height == height).then_some(Self::Input(Input::Proposal(proposal)))
+            }
+            VOTE => {
+                let vote = whole(rest, parse_vote)?;
+                (vote.height == height).then_some(Self::Input(Input::Vote(vote)))
+            }
+            TIMEOUT => whole(rest, parse_timeout).map(|t| Self::Input(Input::TimeoutElapsed(t))),
+            POLKA => {
+                let certificate = whole(rest, parse_polka)?;
+                (certificate.height == height).then_some(Self::Input(Input::PolkaCertificate(certificate)))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The three that change what the core votes; the others are not logged.
+pub(crate) fn timeout_code(kind: TimeoutKind) -> Option<u8> {
+    match kind {
+        TimeoutKind::Propose => Some(0),
+        TimeoutKind::Prevote => Some(1),
+        TimeoutKind::Precommit => Some(2),
+        TimeoutKind::Rebroadcast | TimeoutKind::FinalizeHeight(_) => None,
+    }
+}
+
+fn parse_timeout(input: &[u8]) -> Parsed<'_, Timeout> {
+    let (rest, code) = be_u8(input)?;
+    let kind = match code {
+        0 => TimeoutKind::Propose,
+        1 => TimeoutKind::Prevote,
+        2 => TimeoutKind::Precommit,
+        _ => return refuse(input),
+    };
+    let (rest, round) = parse_some_round(rest)?;
+    Ok((rest, Timeout::new(round, kind)))
+}
+
+fn parse_proposed(input: &[u8], height: ChainHeight) -> Parsed<'_, Input<Context>> {
+    let (rest, round) = parse_some_round(input)?;
+    let (rest, valid_round) = parse_round(rest)?;
+    let (rest, proposer) = be_u32(rest)?;
+    let (rest, value) = array::<32>(rest)?;
+    let (rest, valid) = be_u8(rest)?;
+    if valid > 1 {
+        return refuse(input);
+    }
+    let value = ProposedValue {
+        height,
+        round,
+        valid_round,
+        proposer: Address(ClusterId(proposer)),
+        value: BlockId(value),
+        validity: Validity::from_bool(valid == 1),
+    };
+    Ok((rest, Input::ProposedValue(value, ValueOrigin::Consensus)))
+}
