@@ -206,10 +206,10 @@ mod tests {
         assert_eq!(
             open(
                 &SECRET,
-                &CONSORTIUM,
-                &node_binding(),
+                &sealed(),
                 ClusterId(3),
-                &sealed()
+                &CONSORTIUM,
+                &node_binding()
             ),
             Ok(claims())
         );
@@ -221,30 +221,30 @@ mod tests {
         assert_eq!(
             open(
                 &SECRET,
-                &CONSORTIUM,
-                &node_binding(),
+                &sealed(),
                 ClusterId(4),
-                &sealed()
+                &CONSORTIUM,
+                &node_binding()
             ),
             forged
         );
         assert_eq!(
             open(
                 &SECRET,
-                &CONSORTIUM,
-                &binding(&[6; 32], &[8; 32]),
+                &sealed(),
                 ClusterId(3),
-                &sealed()
+                &CONSORTIUM,
+                &binding(&[6; 32], &[8; 32])
             ),
             forged
         );
         assert_eq!(
             open(
                 &SECRET,
-                &CONSORTIUM,
-                &binding(&[5; 32], &[7; 32]),
+                &sealed(),
                 ClusterId(3),
-                &sealed()
+                &CONSORTIUM,
+                &binding(&[5; 32], &[7; 32])
             ),
             forged
         );
@@ -255,10 +255,10 @@ mod tests {
         assert_eq!(
             open(
                 &[9; 32],
-                &CONSORTIUM,
-                &node_binding(),
+                &sealed(),
                 ClusterId(3),
-                &sealed()
+                &CONSORTIUM,
+                &node_binding()
             ),
             forged
         );
