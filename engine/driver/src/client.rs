@@ -7,7 +7,7 @@ use duohuo_wire::handshake::{self, Initiator, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Probe};
-use duohuo_wire::error::OpenError;
+use duohuo_wire::seal::OpenError;
 use duohuo_wire::seal::{OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
 use std::io::{self, Read, Write};

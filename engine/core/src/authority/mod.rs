@@ -1,0 +1,411 @@
+//! The authentication node (mission AUTH-1..8): verifies identities, keeps the table of masters, arbitrates changes.
+//!
+//! Decisions are [`table::Command`]s: checked against the table, made durable, and only then told (design R1, I9).
+//! What it hears (keepalives, probes, reports) is soft and forgotten at a restart, which is why it listens for
+//! [`crate::config::Timers::startup_interval`] before it grants anything.
+
+mod claims;
+mod reports;
+mod requests;
+pub mod table;
+
+use crate::config::AuthorityConfig;
+use crate::deadlines::Deadlines;
+use crate::discard::{Discard, Discards};
+use crate::event::Event;
+use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
+use crate::links::{DatagramEvent, Links, Party, StreamEvent};
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::store::StartError;
+use crate::time::Instant;
+use crate::watch::Watchers;
+use bytes::{Bytes, BytesMut};
+use claims::Inquiry;
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::packet::{Notice, Outcome, Packet, Role, RosterPush, StatusAnswer};
+use duohuo_wire::statement::{SignedRow, SignedSwitch};
+use duohuo_wire::status::StatusReport;
+use reports::Reports;
+use std::collections::{BTreeMap, BTreeSet};
+use table::{Command, Conflict, Table};
+
+/// The authority's machine; driven as [`crate::io`] says.
+pub struct Authority {
+    config: AuthorityConfig,
+    random: Random,
+    links: Links,
+    out: Outbox,
+    table: Table,
+    /// What waits for the batch of that token.
+    deferred: BTreeMap<u64, Vec<Effect>>,
+    persisted: u64,
+    /// Soft state per cluster.
+    soft: BTreeMap<ClusterId, Soft>,
+    deadlines: Deadlines<Deadline>,
+    reports: Reports,
+    watchers: Watchers,
+    discards: Discards,
+    started_at: Option<Instant>,
+    now: Instant,
+    failed: bool,
+}
+
+/// What is heard of a cluster; not durable.
+#[derive(Default)]
+struct Soft {
+    /// When the master's last keepalive came.
+    heard_at: Option<Instant>,
+    /// The entry of the master table is in force (not aged out).
+    present: bool,
+    /// The master said that it stops.
+    resigned: bool,
+    /// Challenge of the last keepalive answer, and of the one before.
+    challenges: [u64; 2],
+    /// A claim being looked into.
+    inquiry: Option<Inquiry>,
+    /// When masters were switched, newest last: for damping.
+    switched_at: Vec<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Deadline {
+    /// A master's ageing timer (AUTH-2).
+    Age(ClusterId),
+    /// The next probe of an incumbent, or the verdict.
+    Inquiry(ClusterId),
+}
+
+/// Something to say as soon as everything decided so far is durable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Effect {
+    /// Answer a request with the row.
+    Answer { to: NodeId, request: u64, outcome: Outcome, cluster: ClusterId, stream: bool },
+    /// Tell the cluster, and the masters of all others (AUTH-8).
+    Notify(ClusterId),
+    /// The answer to the first registration.
+    Registered { to: NodeId, request: u64, cluster: ClusterId },
+    /// The forced switch (AUTH-6).
+    Switch(Box<SignedSwitch>),
+    /// Tell the operator.
+    Event(Event),
+}
+
+impl Authority {
+    /// An authority with the table that its log replays to.
+    ///
+    /// # Errors
+    /// The log is damaged, or the keys are not those of the roster.
+    pub fn new(config: AuthorityConfig, stored: Stored) -> Result<Self, StartError> {
+        let mut table = Table::default();
+        for (position, (sequence, bytes)) in stored.commands.iter().enumerate() {
+            let in_order = u64::try_from(position).is_ok_and(|p| p + 1 == *sequence);
+            let command = Command::decode(bytes).filter(|_| in_order).ok_or(StartError::Damaged("command"))?;
+            table.apply(&command).map_err(|_| StartError::Damaged("command that does not follow the one before"))?;
+        }
+        let party = &config.roster.authority;
+        let keys_fit = party.session_key == duohuo_wire::handshake::public_key(&config.session_secret)
+            && party.signing_key == config.signing_key.verifying_key().to_bytes();
+        if !keys_fit {
+            return Err(StartError::WrongKey);
+        }
+        let mut random = Random::new(config.seed);
+        let links = Links::new(
+            NodeId::AUTHORITY,
+            config.session_secret,
+            &config.roster,
+            config.unix_at_zero,
+            config.timers.stream_deadline,
+            &mut random,
+        );
+        let soft = table.entries().map(|(cluster, _)| (*cluster, Soft { present: true, ..Soft::default() })).collect();
+        Ok(Self {
+            config,
+            random,
+            links,
+            out: Outbox::default(),
+            table,
+            deferred: BTreeMap::new(),
+            persisted: 0,
+            soft,
+            deadlines: Deadlines::default(),
+            reports: Reports::default(),
+            watchers: Watchers::default(),
+            discards: Discards::default(),
+            started_at: None,
+            now: Instant::ZERO,
+            failed: false,
+        })
+    }
+
+    /// The table.
+    #[must_use]
+    pub const fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The counters of what was dropped.
+    #[must_use]
+    pub const fn discards(&self) -> &Discards {
+        &self.discards
+    }
+
+    fn start(&mut self) {
+        if self.started_at.is_some() {
+            return;
+        }
+        self.started_at = Some(self.now);
+        // Every master has a full age to be heard again.
+        let clusters: Vec<ClusterId> = self.table.entries().map(|(cluster, _)| *cluster).collect();
+        for cluster in clusters {
+            self.deadlines.set(
+                Deadline::Age(cluster),
+                self.now + self.config.timers.startup_interval + self.config.timers.dead_interval,
+            );
+        }
+    }
+
+    /// Still listening for masters that were there before it started.
+    fn is_starting(&self) -> bool {
+        self.started_at.is_none_or(|at| self.now < at + self.config.timers.startup_interval)
+    }
+
+    /// Make a decision durable; `effects` are said when it is.
+    fn decide(&mut self, command: &Command, effects: Vec<Effect>) -> Result<(), Conflict> {
+        self.table.apply(command)?;
+        let put = Write::Put { table: StoreTable::Command, key: self.table.version(), value: command.encode() };
+        let token = self.out.persist(vec![put]);
+        self.deferred.entry(token).or_default().extend(effects);
+        Ok(())
+    }
+
+    /// Say something that shows the table: at once if all of it is durable, else when it is (I9).
+    fn when_durable(&mut self, effect: Effect) {
+        if self.persisted == self.out.last_token() {
+            self.carry_out(effect);
+        } else {
+            self.deferred.entry(self.out.last_token()).or_default().push(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { to, request, outcome, cluster, stream } => {
+                let Some(notice) = self.notice(cluster, request, outcome) else { return };
+                let packet = Packet::from(notice);
+                if stream {
+                    self.links.send_stream(Party::Node(to), &packet, &mut self.out);
+                } else {
+                    self.links.send_datagram(Party::Node(to), &packet, &mut self.out);
+                }
+            }
+            Effect::Notify(cluster) => self.notify(cluster),
+            Effect::Registered { to, request, cluster } => self.send_registered(to, request, cluster),
+            Effect::Switch(order) => self.send_switch(&order),
+            Effect::Event(event) => self.event(event),
+        }
+    }
+
+    /// The row of a cluster, signed.
+    fn notice(&self, cluster: ClusterId, request: u64, outcome: Outcome) -> Option<Notice> {
+        let row = self.table.entry(cluster)?.row.clone();
+        let row = SignedRow::sign(row, &self.config.signing_key);
+        Some(Notice { request, outcome, table_version: self.table.version(), row, ..Default::default() })
+    }
+
+    /// All nodes of the cluster and the masters of all others (AUTH-8).
+    fn notify(&mut self, cluster: ClusterId) {
+        let Some(notice) = self.notice(cluster, 0, Outcome::Notice) else { return };
+        let packet = Packet::from(notice);
+        let own = self.config.roster.cluster(cluster).map(|c| c.nodes.iter().map(|n| n.id).collect::<Vec<_>>());
+        let others = self.table.entries().filter(|(id, _)| **id != cluster).map(|(_, e)| e.row.master);
+        let to: BTreeSet<NodeId> = own.into_iter().flatten().chain(others).collect();
+        for node in to {
+            self.links.send_datagram(Party::Node(node), &packet, &mut self.out);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let unix = self.config.unix_at_zero + core::time::Duration::from_nanos(self.now.as_nanos());
+        self.watchers.tell(&event, unix, ClusterId(0), &mut self.links, &mut self.out);
+    }
+
+    fn on_datagram_event(&mut self, event: DatagramEvent) -> Result<(), Discard> {
+        match event {
+            DatagramEvent::Nothing | DatagramEvent::Established(_) => Ok(()),
+            DatagramEvent::Packet(Party::Node(node), packet) => self.on_node_datagram(node, packet),
+            DatagramEvent::Packet(..) => Err(Discard::Forbidden),
+        }
+    }
+
+    fn on_stream_event(&mut self, stream: StreamId, event: StreamEvent) -> Result<(), Discard> {
+        match event {
+            StreamEvent::Established(_) => Ok(()),
+            StreamEvent::Refused(why) => Err(why),
+            StreamEvent::Broken(party, why) => {
+                self.stream_lost(stream, party);
+                Err(why)
+            }
+            StreamEvent::Packet(Party::Node(node), packet) => self.on_node_stream(node, packet),
+            StreamEvent::Packet(Party::Client(_), packet) => self.on_client(stream, packet),
+            StreamEvent::Packet(Party::Authority, _) => Err(Discard::Reflected),
+        }
+    }
+
+    fn stream_lost(&mut self, stream: StreamId, party: Option<Party>) {
+        self.watchers.remove(stream);
+        if let Some(Party::Node(node)) = party {
+            self.node_stream_closed(node);
+        }
+    }
+
+    fn on_client(&mut self, stream: StreamId, packet: Packet) -> Result<(), Discard> {
+        match packet {
+            Packet::StatusQuery(query) => {
+                let report = self.status();
+                let report = crate::watch::encode_report(&report);
+                let answer = StatusAnswer { request: query.request, report, ..Default::default() };
+                self.links.send_on(stream, &Packet::from(answer), &mut self.out);
+                Ok(())
+            }
+            Packet::Watch(watch) => {
+                self.watchers.add(stream, watch.kinds);
+                Ok(())
+            }
+            _ => Err(Discard::Forbidden),
+        }
+    }
+
+    fn status(&self) -> StatusReport {
+        let uptime = self.now - self.started_at.unwrap_or(self.now);
+        StatusReport {
+            role: Role::Ordinary,
+            node: NodeId::AUTHORITY,
+            authority_up: true,
+            uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
+            rows: self.table.entries().map(|(_, e)| e.row.clone()).collect(),
+            discards: self.discards.iter().map(|(label, n)| (label.to_owned(), n)).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn roster_bytes(&self) -> Bytes {
+        let mut bytes = BytesMut::new();
+        self.config.roster.encode(&mut bytes);
+        bytes.freeze()
+    }
+
+    fn on_roster(&mut self, roster: duohuo_wire::roster::Roster) {
+        if roster.version <= self.config.roster.version {
+            return;
+        }
+        self.config.roster = roster;
+        let version = self.config.roster.version;
+        let push = Packet::from(RosterPush { roster: self.roster_bytes(), ..Default::default() });
+        for party in self.links.parties_with_stream() {
+            if matches!(party, Party::Node(_)) {
+                self.links.send_stream(party, &push, &mut self.out);
+            }
+        }
+        self.event(Event::RosterInForce { version });
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), Discard> {
+        match input {
+            Input::Tick => {}
+            Input::Datagram { group: true, .. } => return Err(Discard::Unexpected),
+            Input::Datagram { from, bytes, .. } => {
+                let event = self.links.on_datagram(
+                    self.now,
+                    from,
+                    &bytes,
+                    &self.config.roster,
+                    &mut self.random,
+                    &mut self.out,
+                )?;
+                return self.on_datagram_event(event);
+            }
+            Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
+            Input::StreamOpened { stream } => {
+                self.links.stream_opened(self.now, stream, &mut self.random, &mut self.out);
+            }
+            Input::StreamBytes { stream, bytes } => {
+                let events = self.links.stream_bytes(
+                    self.now,
+                    stream,
+                    &bytes,
+                    &self.config.roster,
+                    &mut self.random,
+                    &mut self.out,
+                );
+                for event in events {
+                    if let Err(why) = self.on_stream_event(stream, event) {
+                        self.discards.count(why);
+                    }
+                }
+            }
+            Input::StreamClosed { stream } => {
+                let party = self.links.stream_closed(stream);
+                self.stream_lost(stream, party);
+            }
+            Input::Persisted { token } => {
+                self.persisted = self.persisted.max(token);
+                let later = self.deferred.split_off(&(token + 1));
+                for effect in core::mem::replace(&mut self.deferred, later).into_values().flatten() {
+                    self.carry_out(effect);
+                }
+            }
+            Input::PersistFailed => {
+                self.failed = true;
+                self.event(Event::StoreFailed);
+                self.out.push(Output::Exit);
+            }
+            Input::Roster(roster) => self.on_roster(*roster),
+            Input::Shutdown => self.out.push(Output::Exit),
+            Input::BlocksRead { .. } | Input::WrongResults(_) => return Err(Discard::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn run_deadlines(&mut self) {
+        for (stream, party) in self.links.tick(self.now, &self.config.roster, &mut self.random, &mut self.out) {
+            self.discards.count(Discard::TooSlow);
+            self.stream_lost(stream, party);
+        }
+        while let Some(deadline) = self.deadlines.pop_due(self.now) {
+            match deadline {
+                Deadline::Age(cluster) => self.aged_out(cluster),
+                Deadline::Inquiry(cluster) => self.continue_inquiry(cluster),
+            }
+        }
+    }
+}
+
+impl Machine for Authority {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.out.assert_drained();
+        self.now = self.now.max(now);
+        if self.failed {
+            return; // an authority that cannot write says nothing more (R1)
+        }
+        self.start();
+        if let Err(why) = self.take(input) {
+            self.discards.count(why);
+        }
+        if !self.failed {
+            self.run_deadlines();
+        }
+        assert!(
+            self.deferred.keys().all(|token| *token > self.persisted),
+            "everything that is durable has been said"
+        );
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        [self.links.poll_timeout(), self.deadlines.next()].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,140 @@
+//! Consensus-error reports (mission AUTH-6; design "Consensus errors"): what a report proves, and the count of those
+//! that prove nothing by themselves.
+
+use super::table::Table;
+use crate::time::{Duration, Instant};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::roster::Roster;
+use duohuo_wire::sign::VerifyingKey;
+use duohuo_wire::statement::SignedResult;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Reports older than this no longer count.
+const WINDOW: Duration = Duration::from_secs(10);
+/// How many reports one cluster may send in a window before it is ignored for the rest of it.
+const BUDGET: u32 = 64;
+
+/// A report that was looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Finding {
+    pub(super) accused: ClusterId,
+    pub(super) height: Height,
+    pub(super) hash: [u8; 32],
+    /// A quorum of signed results contradicts the accused's own signed result: no trust in the reporter is needed.
+    pub(super) proven: bool,
+}
+
+/// Clusters that can be wrong at once: F <= (N - 1) / 3.
+fn faults(clusters: usize) -> usize {
+    clusters.saturating_sub(1) / 3
+}
+
+/// Look at a report's evidence. `None`: it is no evidence against anybody's current master.
+pub(super) fn examine(evidence: &[SignedResult], table: &Table, roster: &Roster) -> Option<Finding> {
+    let (accused, others) = evidence.split_first()?;
+    let row = &table.entry(accused.cluster)?.row;
+    let current = row.epoch == accused.epoch && row.master == accused.node && !row.barred.contains(&row.master);
+    if !current || !holds(accused, table, roster) {
+        return None;
+    }
+    let mut clusters = BTreeSet::new();
+    let common = others.first()?.hash;
+    for result in others {
+        let contradicts = result.height == accused.height && result.hash == common && common != accused.hash;
+        if !contradicts || result.cluster == accused.cluster || !holds(result, table, roster) {
+            return None;
+        }
+        clusters.insert(result.cluster);
+    }
+    let quorum = roster.clusters.len() - faults(roster.clusters.len());
+    Some(Finding {
+        accused: accused.cluster,
+        height: accused.height,
+        hash: accused.hash,
+        proven: clusters.len() >= quorum,
+    })
+}
+
+/// Signed by the node that was master of that cluster in that epoch.
+fn holds(result: &SignedResult, table: &Table, roster: &Roster) -> bool {
+    table.master_of(result.cluster, result.epoch) == Some(result.node)
+        && key_of(roster, result.node).is_some_and(|key| result.verify(&key))
+}
+
+pub(super) fn key_of(roster: &Roster, node: NodeId) -> Option<VerifyingKey> {
+    roster.node(node).and_then(|(_, n)| VerifyingKey::from_bytes(&n.signing_key).ok())
+}
+
+/// Counts reports per accused master, each reporting cluster once, over a window.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    counted: BTreeMap<(ClusterId, Epoch), BTreeMap<ClusterId, Instant>>,
+    spent: BTreeMap<ClusterId, (Instant, u32)>,
+}
+
+impl Reports {
+    /// Whether the reporter may still report in this window.
+    pub(super) fn within_budget(&mut self, now: Instant, reporter: ClusterId) -> bool {
+        let (since, spent) = self.spent.entry(reporter).or_insert((now, 0));
+        if now - *since >= WINDOW {
+            (*since, *spent) = (now, 0);
+        }
+        *spent = spent.saturating_add(1);
+        *spent <= BUDGET
+    }
+
+    /// Count a report; `true` when distinct clusters enough to include an honest one have said so.
+    pub(super) fn count(
+        &mut self,
+        now: Instant,
+        accused: ClusterId,
+        epoch: Epoch,
+        reporter: ClusterId,
+        clusters: usize,
+    ) -> bool {
+        self.counted.retain(|(cluster, e), _| *cluster != accused || *e == epoch);
+        let of_accused = self.counted.entry((accused, epoch)).or_default();
+        of_accused.retain(|_, at| now - *at < WINDOW);
+        of_accused.insert(reporter, now);
+        of_accused.len() > faults(clusters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    const T: Instant = Instant::from_nanos(1_000_000_000);
+
+    #[test]
+    fn one_liar_among_four_clusters_deposes_nobody() {
+        let mut r = Reports::default();
+        for _ in 0..100 {
+            assert!(!r.count(T, ClusterId(1), Epoch(1), ClusterId(2), 4));
+        }
+        assert!(r.count(T, ClusterId(1), Epoch(1), ClusterId(3), 4));
+    }
+
+    #[test]
+    fn reports_outside_the_window_do_not_count() {
+        let mut r = Reports::default();
+        assert!(!r.count(T, ClusterId(1), Epoch(1), ClusterId(2), 4));
+        assert!(!r.count(T + WINDOW, ClusterId(1), Epoch(1), ClusterId(3), 4));
+    }
+
+    #[test]
+    fn a_new_master_starts_with_a_clean_count() {
+        let mut r = Reports::default();
+        assert!(!r.count(T, ClusterId(1), Epoch(1), ClusterId(2), 4));
+        assert!(!r.count(T, ClusterId(1), Epoch(2), ClusterId(3), 4));
+    }
+
+    #[test]
+    fn a_reporter_has_a_budget() {
+        let mut r = Reports::default();
+        for _ in 0..BUDGET {
+            assert!(r.within_budget(T, ClusterId(1)));
+        }
+        assert!(!r.within_budget(T, ClusterId(1)));
+        assert!(r.within_budget(T + WINDOW, ClusterId(1)));
+    }
+}

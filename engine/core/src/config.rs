@@ -1,0 +1,93 @@
+//! What a machine is told once: who it is, whom it may believe, how patient it is.
+
+use crate::time::Duration;
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::roster::Roster;
+use duohuo_wire::sign::SigningKey;
+
+/// All spans of the protocol. One set for a whole network; defaults suit one site on a quiet network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// Between two multicast keepalives of a node and between two keepalives of a master to the authority.
+    /// 1 ms ..= 10 s.
+    pub keepalive_interval: Duration,
+    /// A neighbour silent for this long is probed: 1.5 keepalive intervals.
+    pub suspect_interval: Duration,
+    /// Between the three probes of a suspect, and from the last one to the verdict. 1 ms.
+    pub probe_interval: Duration,
+    /// A member of the in-sync set that does not acknowledge for this long is proposed for removal (R5); an entry of
+    /// the authority's table older than this is removed (AUTH-2). Above `suspect_interval`.
+    pub dead_interval: Duration,
+    /// First wait for an answer; doubled with each repetition, up to 64 times.
+    pub retry_interval: Duration,
+    /// After the start of a node: how long it listens before it takes part in an election; of the authority: how long
+    /// it refuses claims, so that masters that live can be heard first.
+    pub startup_interval: Duration,
+    /// Between two attempts to open a stream to one peer.
+    pub redial_interval: Duration,
+    /// How long a client's handshake or half a packet may take.
+    pub stream_deadline: Duration,
+}
+
+impl Timers {
+    /// The set that belongs to a keepalive interval: every span follows from it by the formula in the spec.
+    #[must_use]
+    pub fn for_keepalive(keepalive_interval: Duration) -> Self {
+        let at_least = |span: Duration, floor_ms: u64| span.max(Duration::from_millis(floor_ms));
+        Self {
+            keepalive_interval,
+            suspect_interval: keepalive_interval * 3 / 2,
+            probe_interval: Duration::from_millis(1),
+            dead_interval: at_least(keepalive_interval * 5, 50),
+            retry_interval: Duration::from_millis(20),
+            startup_interval: at_least(keepalive_interval * 20, 200),
+            redial_interval: at_least(keepalive_interval * 5, 50),
+            stream_deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a node is told.
+#[derive(Clone)]
+pub struct NodeConfig {
+    /// Who it is.
+    pub node: NodeId,
+    /// X25519 private key for sessions.
+    pub session_secret: [u8; 32],
+    /// Ed25519 private key for statements.
+    pub signing_key: SigningKey,
+    /// Everybody, signed by the operator and verified by the caller.
+    pub roster: Roster,
+    /// The operator's public key: later rosters must be signed by it.
+    pub operator_key: [u8; 32],
+    /// The enrolment secret of the cluster's multicast group (generation 0).
+    pub group_secret: [u8; 32],
+    /// Spans.
+    pub timers: Timers,
+    /// 32 bytes from the system's source of randomness, fresh at each start: the only randomness there is.
+    pub seed: [u8; 32],
+    /// Unix time at `Instant::ZERO`: for handshake timestamps, events, and the expiry of sealed IDs. Safety does not
+    /// depend on it.
+    pub unix_at_zero: Duration,
+}
+
+/// What the authority is told.
+#[derive(Clone)]
+pub struct AuthorityConfig {
+    /// X25519 private key for sessions.
+    pub session_secret: [u8; 32],
+    /// Ed25519 private key for rows, notices and orders.
+    pub signing_key: SigningKey,
+    /// X25519 private key that seals cluster IDs.
+    pub sealing_secret: [u8; 32],
+    /// Everybody, signed by the operator and verified by the caller.
+    pub roster: Roster,
+    /// The operator's public key.
+    pub operator_key: [u8; 32],
+    /// Spans.
+    pub timers: Timers,
+    /// As in [`NodeConfig::seed`].
+    pub seed: [u8; 32],
+    /// As in [`NodeConfig::unix_at_zero`].
+    pub unix_at_zero: Duration,
+}

@@ -1,0 +1,249 @@
+//! What a machine tells an operator: one enum, one number each on the wire (packet `Event`), one name each in logs.
+
+use crate::chain::{HaltReason, VoteSeen};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::packet::{ClaimReason, Outcome, Role};
+
+/// Something that happened, seen from one machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A neighbour's stream closed or its keepalives are late: it is being probed.
+    Suspected {
+        /// Who.
+        node: NodeId,
+    },
+    /// A neighbour did not answer the probes.
+    Dead {
+        /// Who.
+        node: NodeId,
+    },
+    /// A neighbour is there (again).
+    Alive {
+        /// Who.
+        node: NodeId,
+    },
+    /// This node asked to become master.
+    Claimed {
+        /// Of which epoch's master.
+        epoch: Epoch,
+        /// Why.
+        reason: ClaimReason,
+    },
+    /// The authority answered a request of ours with something else than yes.
+    Refused {
+        /// The answer.
+        outcome: Outcome,
+    },
+    /// The authority made `node` master of `cluster` (said by the authority, when durable).
+    Granted {
+        /// Which.
+        cluster: ClusterId,
+        /// The new epoch.
+        epoch: Epoch,
+        /// The new master.
+        node: NodeId,
+    },
+    /// The authority changed the in-sync set (said by the authority).
+    InSyncChanged {
+        /// Which.
+        cluster: ClusterId,
+        /// The epoch.
+        epoch: Epoch,
+        /// The node added or removed.
+        node: NodeId,
+        /// Members now.
+        members: u32,
+    },
+    /// This node's role changed.
+    RoleChanged {
+        /// The new role.
+        role: Role,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// A signed word left this node.
+    Released(VoteSeen),
+    /// A signed word of another cluster came in.
+    Received(VoteSeen),
+    /// A block is committed and durable here.
+    Committed {
+        /// Height.
+        height: Height,
+        /// State hash after it.
+        state_hash: [u8; 32],
+    },
+    /// A quorum contradicts the result of a cluster's master: reported to the authority.
+    ConsensusErrorReported {
+        /// The accused.
+        cluster: ClusterId,
+        /// Where.
+        height: Height,
+    },
+    /// The authority ordered a switch (said by the authority and by each node that obeys).
+    ForcedSwitch {
+        /// Which.
+        cluster: ClusterId,
+        /// The barred master.
+        node: NodeId,
+        /// Height of the wrong result.
+        height: Height,
+    },
+    /// The same wrong result from the successor, or nobody left to switch to: an operator must look.
+    Alarm {
+        /// Which.
+        cluster: ClusterId,
+        /// Where.
+        height: Height,
+    },
+    /// A master's ageing timer reached its maximum (AUTH-2).
+    AgedOut {
+        /// Which.
+        cluster: ClusterId,
+        /// Its master.
+        node: NodeId,
+    },
+    /// The session with the authority came up or was lost.
+    AuthorityReachable {
+        /// Up or not.
+        up: bool,
+    },
+    /// A node's request to join was answered (AUTH-1).
+    Joined {
+        /// Who.
+        node: NodeId,
+        /// Let in or not.
+        accepted: bool,
+    },
+    /// A new roster is in force.
+    RosterInForce {
+        /// Its version.
+        version: u64,
+    },
+    /// Design R8: this node stopped signing.
+    Halted {
+        /// Why.
+        reason: HaltReason,
+    },
+    /// The disk failed: this node resigned and stops.
+    StoreFailed,
+}
+
+/// The shape of a wire `Event` packet without its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventFields {
+    /// See [`Event::fields`].
+    pub kind: u16,
+    /// The cluster concerned; 0: the teller's own.
+    pub cluster: ClusterId,
+    /// The node concerned.
+    pub node: NodeId,
+    /// Epoch.
+    pub epoch: Epoch,
+    /// Height.
+    pub height: Height,
+    /// Round.
+    pub round: u32,
+    /// A code whose meaning depends on the kind.
+    pub detail: u32,
+    /// A hash.
+    pub hash: [u8; 32],
+    /// A signature.
+    pub signature: [u8; 64],
+}
+
+impl Event {
+    /// Name in logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Suspected { .. } => "suspected",
+            Self::Dead { .. } => "dead",
+            Self::Alive { .. } => "alive",
+            Self::Claimed { .. } => "claimed",
+            Self::Refused { .. } => "refused",
+            Self::Granted { .. } => "granted",
+            Self::InSyncChanged { .. } => "in_sync_changed",
+            Self::RoleChanged { .. } => "role_changed",
+            Self::Released(_) => "released",
+            Self::Received(_) => "received",
+            Self::Committed { .. } => "committed",
+            Self::ConsensusErrorReported { .. } => "consensus_error_reported",
+            Self::ForcedSwitch { .. } => "forced_switch",
+            Self::Alarm { .. } => "alarm",
+            Self::AgedOut { .. } => "aged_out",
+            Self::AuthorityReachable { .. } => "authority_reachable",
+            Self::Joined { .. } => "joined",
+            Self::RosterInForce { .. } => "roster_in_force",
+            Self::Halted { .. } => "halted",
+            Self::StoreFailed => "store_failed",
+        }
+    }
+
+    /// Whether it comes with every message: too many for a log.
+    #[must_use]
+    pub const fn is_frequent(&self) -> bool {
+        matches!(self, Self::Released(_) | Self::Received(_) | Self::Committed { .. })
+    }
+
+    /// The wire form. `kind` is the position of the variant in this enum, from 1. `detail` is: the reason of a claim
+    /// or halt, the outcome of a refusal, a role, a vote's kind (1 proposal, 2 prevote, 3 precommit; plus 16 if it is
+    /// a nil vote), members, 0/1 for a flag. `hash` is a vote's value or a state hash.
+    #[must_use]
+    pub fn fields(&self) -> EventFields {
+        let mut f = EventFields {
+            kind: 0,
+            cluster: ClusterId(0),
+            node: NodeId(0),
+            epoch: Epoch(0),
+            height: Height(0),
+            round: 0,
+            detail: 0,
+            hash: [0; 32],
+            signature: [0; 64],
+        };
+        let vote = |f: &mut EventFields, v: &VoteSeen| {
+            f.cluster = v.cluster;
+            f.epoch = v.epoch;
+            f.height = v.height;
+            f.round = v.round;
+            f.detail = v.kind as u32 + 1 + if v.value.is_none() { 16 } else { 0 };
+            f.hash = v.value.unwrap_or([0; 32]);
+            f.signature = v.signature;
+        };
+        match *self {
+            Self::Suspected { node } => (f.kind, f.node) = (1, node),
+            Self::Dead { node } => (f.kind, f.node) = (2, node),
+            Self::Alive { node } => (f.kind, f.node) = (3, node),
+            Self::Claimed { epoch, reason } => (f.kind, f.epoch, f.detail) = (4, epoch, reason as u32),
+            Self::Refused { outcome } => (f.kind, f.detail) = (5, outcome as u32),
+            Self::Granted { cluster, epoch, node } => {
+                (f.kind, f.cluster, f.epoch, f.node) = (6, cluster, epoch, node);
+            }
+            Self::InSyncChanged { cluster, epoch, node, members } => {
+                (f.kind, f.cluster, f.epoch, f.node, f.detail) = (7, cluster, epoch, node, members);
+            }
+            Self::RoleChanged { role, epoch } => (f.kind, f.detail, f.epoch) = (8, role as u32, epoch),
+            Self::Released(ref v) => {
+                f.kind = 9;
+                vote(&mut f, v);
+            }
+            Self::Received(ref v) => {
+                f.kind = 10;
+                vote(&mut f, v);
+            }
+            Self::Committed { height, state_hash } => (f.kind, f.height, f.hash) = (11, height, state_hash),
+            Self::ConsensusErrorReported { cluster, height } => (f.kind, f.cluster, f.height) = (12, cluster, height),
+            Self::ForcedSwitch { cluster, node, height } => {
+                (f.kind, f.cluster, f.node, f.height) = (13, cluster, node, height);
+            }
+            Self::Alarm { cluster, height } => (f.kind, f.cluster, f.height) = (14, cluster, height),
+            Self::AgedOut { cluster, node } => (f.kind, f.cluster, f.node) = (15, cluster, node),
+            Self::AuthorityReachable { up } => (f.kind, f.detail) = (16, u32::from(up)),
+            Self::Joined { node, accepted } => (f.kind, f.node, f.detail) = (17, node, u32::from(accepted)),
+            Self::RosterInForce { version } => (f.kind, f.height) = (18, Height(version)),
+            Self::Halted { reason } => (f.kind, f.detail) = (19, reason as u32),
+            Self::StoreFailed => f.kind = 20,
+        }
+        f
+    }
+}

@@ -1,0 +1,407 @@
+//! Sessions over datagrams: handshake with retries, cookie under load, anti-replay, rekey.
+
+use super::{DatagramEvent, Identity, Party, party_of_key};
+use crate::discard::Discard;
+use crate::io::Output;
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::time::{Duration, Instant};
+use bytes::Bytes;
+use core::net::SocketAddr;
+use duohuo_wire::handshake::{self, Initiator, Transport};
+use duohuo_wire::header::Header;
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet};
+use duohuo_wire::roster::Roster;
+use duohuo_wire::seal::{OpenError, OpeningKey, ReplayWindow, SealingKey};
+use std::collections::BTreeMap;
+
+/// First wait for a handshake's answer; doubled up to `RETRY_MAX`.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// A session this old is replaced by a new handshake of its initiator.
+const REKEY_INTERVAL: Duration = Duration::from_secs(300);
+/// A session this old is refused: three times the rekey interval.
+const REJECT_INTERVAL: Duration = Duration::from_secs(900);
+/// Handshakes answered per second before a cookie is asked for: about a fifth of a core at 190 us each.
+const HANDSHAKES_PER_SECOND: u32 = 1000;
+/// The cookie's secret changes so often; the one before stays valid.
+const COOKIE_INTERVAL: Duration = Duration::from_secs(120);
+
+struct Session {
+    party: Party,
+    address: SocketAddr,
+    sealing: SealingKey,
+    opening: OpeningKey,
+    window: ReplayWindow,
+    remote_session: u64,
+    next_sequence: u64,
+    established_at: Instant,
+    initiated_here: bool,
+    /// The peer has proved the key: we opened it, or it sent under it.
+    proven: bool,
+}
+
+struct Attempt {
+    party: Party,
+    address: SocketAddr,
+    key: [u8; 32],
+    initiator: Initiator,
+    session: u64,
+    cookie: Option<[u8; 16]>,
+    retry_at: Instant,
+    retry_interval: Duration,
+}
+
+pub(super) struct DatagramSessions {
+    /// By the session number that we chose.
+    sessions: BTreeMap<u64, Session>,
+    /// Which session we send on.
+    current: BTreeMap<Party, u64>,
+    attempts: BTreeMap<Party, Attempt>,
+    last_timestamps: BTreeMap<NodeId, [u8; 12]>,
+    cookie_secret: [u8; 32],
+    cookie_secret_before: [u8; 32],
+    cookie_rotates_at: Option<Instant>,
+    second: Instant,
+    handshakes_this_second: u32,
+}
+
+impl DatagramSessions {
+    pub(super) fn new(cookie_secret: [u8; 32]) -> Self {
+        Self {
+            sessions: BTreeMap::new(),
+            current: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            last_timestamps: BTreeMap::new(),
+            cookie_secret,
+            cookie_secret_before: cookie_secret,
+            cookie_rotates_at: None,
+            second: Instant::ZERO,
+            handshakes_this_second: 0,
+        }
+    }
+
+    pub(super) fn has(&self, party: Party) -> bool {
+        self.current.contains_key(&party)
+    }
+
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        identity: &mut Identity,
+        party: Party,
+        address: SocketAddr,
+        key: [u8; 32],
+        random: &mut Random,
+        out: &mut Outbox,
+    ) {
+        let attempt = begin(now, identity, party, address, key, None, RETRY_FIRST, random, out);
+        self.attempts.insert(party, attempt);
+    }
+
+    pub(super) fn send(&mut self, me: NodeId, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
+        let Some(session) = self.current.get(&party).and_then(|id| self.sessions.get_mut(id)) else {
+            return false;
+        };
+        let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sequence);
+        session.next_sequence += 1;
+        out.push(Output::Datagram { to: session.address, bytes });
+        true
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        identity: &mut Identity,
+        from: SocketAddr,
+        bytes: &Bytes,
+        roster: &Roster,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Result<DatagramEvent, Discard> {
+        let header = Header::decode(bytes).map_err(Discard::Decode)?;
+        if header.sealed() {
+            return self.receive_sealed(now, from, &header, bytes, roster);
+        }
+        let body = header.body(bytes).map_err(Discard::Decode)?;
+        match Packet::decode(header.packet_type, body).map_err(Discard::Decode)? {
+            Packet::HandshakeInit(init) => self.receive_init(now, identity, from, bytes, &init, roster, random, out),
+            Packet::HandshakeResponse(response) => self.receive_response(now, identity, from, bytes, &response),
+            Packet::Cookie(cookie) => self.receive_cookie(now, identity, from, &cookie, random, out),
+            _ => Err(Discard::Unexpected),
+        }
+    }
+
+    fn receive_sealed(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        bytes: &Bytes,
+        roster: &Roster,
+    ) -> Result<DatagramEvent, Discard> {
+        let session = self.sessions.get_mut(&header.session).ok_or(Discard::UnknownSession)?;
+        if session.party.id() != header.sender || now - session.established_at > REJECT_INTERVAL {
+            return Err(Discard::UnknownSession);
+        }
+        if !session.window.check(header.sequence) {
+            return Err(Discard::Replayed);
+        }
+        let packet = session.opening.open(header, bytes).map_err(|error| match error {
+            OpenError::Forged => Discard::Forged,
+            OpenError::Decode(error) => Discard::Decode(error),
+        })?;
+        if session.address != from {
+            return Err(Discard::WrongAddress);
+        }
+        session.window.commit(header.sequence);
+        let party = session.party;
+        if !is_enrolled(roster, party) {
+            return Err(Discard::UnknownKey);
+        }
+        if !session.proven {
+            session.proven = true;
+            self.make_current(party, header.session);
+        }
+        Ok(DatagramEvent::Packet(party, packet))
+    }
+
+    /// The first sealed packet of an initiator proves that it holds the key: only now do we use the session.
+    fn make_current(&mut self, party: Party, session: u64) {
+        self.current.insert(party, session);
+        // Older sessions of the party stay for packets under way, but no more than two.
+        let mut of_party: Vec<(Instant, u64)> =
+            self.sessions.iter().filter(|(_, s)| s.party == party).map(|(id, s)| (s.established_at, *id)).collect();
+        of_party.sort_unstable();
+        let surplus = of_party.len().saturating_sub(2);
+        for (_, id) in of_party.into_iter().take(surplus) {
+            if id != session {
+                self.sessions.remove(&id);
+            }
+        }
+    }
+
+    fn receive_init(
+        &mut self,
+        now: Instant,
+        identity: &mut Identity,
+        from: SocketAddr,
+        bytes: &Bytes,
+        init: &HandshakeInit,
+        roster: &Roster,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Result<DatagramEvent, Discard> {
+        if !handshake::check_mac1(&identity.public, bytes) {
+            return Err(Discard::BadMac);
+        }
+        self.require_cookie_under_load(now, identity, from, bytes, init, random, out)?;
+        let session = fresh_session(&self.sessions, random);
+        let prologue = identity.prologue(Transport::Datagram);
+        let accepted = handshake::respond(&identity.secret, &prologue, init, random.key(), session, identity.me)
+            .map_err(|_| Discard::BadHandshake)?;
+        let (party, address) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+        if address != Some(from) {
+            return Err(Discard::WrongAddress);
+        }
+        let last = self.last_timestamps.entry(party.id()).or_default();
+        if accepted.timestamp <= *last {
+            return Err(Discard::OldHandshake);
+        }
+        *last = accepted.timestamp;
+        // A party that restarts its handshake leaves its unproven one behind: one at a time.
+        self.sessions.retain(|_, s| s.party != party || s.proven);
+        self.sessions.insert(
+            session,
+            Session {
+                party,
+                address: from,
+                sealing: accepted.keys.sealing,
+                opening: accepted.keys.opening,
+                window: ReplayWindow::default(),
+                remote_session: init.initiator_session,
+                next_sequence: 0,
+                established_at: now,
+                initiated_here: false,
+                proven: false,
+            },
+        );
+        let answer = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
+        out.push(Output::Datagram { to: from, bytes: answer });
+        Ok(DatagramEvent::Nothing)
+    }
+
+    fn require_cookie_under_load(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        from: SocketAddr,
+        bytes: &Bytes,
+        init: &HandshakeInit,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Result<(), Discard> {
+        if self.cookie_rotates_at.is_none_or(|at| now >= at) {
+            self.cookie_secret_before = self.cookie_secret;
+            self.cookie_secret = random.key();
+            self.cookie_rotates_at = Some(now + COOKIE_INTERVAL);
+        }
+        if now - self.second >= Duration::from_secs(1) {
+            self.second = now;
+            self.handshakes_this_second = 0;
+        }
+        self.handshakes_this_second = self.handshakes_this_second.saturating_add(1);
+        if self.handshakes_this_second <= HANDSHAKES_PER_SECOND {
+            return Ok(());
+        }
+        let proves = |secret| handshake::check_mac2(&handshake::cookie(secret, &from, init), bytes);
+        if proves(&self.cookie_secret) || proves(&self.cookie_secret_before) {
+            return Ok(());
+        }
+        let cookie = Cookie {
+            initiator_session: init.initiator_session,
+            cookie: handshake::cookie(&self.cookie_secret, &from, init),
+            ..Default::default()
+        };
+        out.push(Output::Datagram { to: from, bytes: Packet::from(cookie).encode_unsealed(identity.me).freeze() });
+        Err(Discard::RateLimited)
+    }
+
+    fn receive_response(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        from: SocketAddr,
+        bytes: &Bytes,
+        response: &HandshakeResponse,
+    ) -> Result<DatagramEvent, Discard> {
+        let party = self
+            .attempts
+            .iter()
+            .find(|(_, a)| a.session == response.initiator_session && a.address == from)
+            .map(|(party, _)| *party)
+            .ok_or(Discard::UnknownSession)?;
+        if !handshake::check_mac1(&identity.public, bytes) {
+            return Err(Discard::BadMac);
+        }
+        // A response that does not open must not end the attempt: try on a copy.
+        let attempt = self.attempts.get(&party).ok_or(Discard::UnknownSession)?;
+        let keys = attempt.initiator.finish(response).map_err(|_| Discard::BadHandshake)?;
+        let session = Session {
+            party,
+            address: from,
+            sealing: keys.sealing,
+            opening: keys.opening,
+            window: ReplayWindow::default(),
+            remote_session: response.responder_session,
+            next_sequence: 0,
+            established_at: now,
+            initiated_here: true,
+            proven: true,
+        };
+        let id = attempt.session;
+        self.attempts.remove(&party);
+        self.sessions.insert(id, session);
+        self.make_current(party, id);
+        Ok(DatagramEvent::Established(party))
+    }
+
+    fn receive_cookie(
+        &mut self,
+        now: Instant,
+        identity: &mut Identity,
+        from: SocketAddr,
+        cookie: &Cookie,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Result<DatagramEvent, Discard> {
+        let attempt = self
+            .attempts
+            .values()
+            .find(|a| a.session == cookie.initiator_session && a.address == from && a.cookie.is_none())
+            .ok_or(Discard::UnknownSession)?;
+        let (party, address, key, interval) = (attempt.party, attempt.address, attempt.key, attempt.retry_interval);
+        let again = begin(now, identity, party, address, key, Some(cookie.cookie), interval, random, out);
+        self.attempts.insert(party, again);
+        Ok(DatagramEvent::Nothing)
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, identity: &mut Identity, random: &mut Random, out: &mut Outbox) {
+        let due: Vec<Party> = self.attempts.values().filter(|a| now >= a.retry_at).map(|a| a.party).collect();
+        for party in due {
+            if let Some(a) = self.attempts.get(&party) {
+                let interval = (a.retry_interval * 2).min(RETRY_MAX);
+                let again = begin(now, identity, party, a.address, a.key, None, interval, random, out);
+                self.attempts.insert(party, again);
+            }
+        }
+        self.sessions.retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
+        self.current.retain(|_, id| self.sessions.contains_key(id));
+    }
+
+    /// Parties whose session we opened and that is old enough to be replaced.
+    pub(super) fn due_for_rekey(&self, now: Instant) -> Vec<Party> {
+        self.current
+            .iter()
+            .filter(|(party, id)| {
+                !self.attempts.contains_key(party)
+                    && self
+                        .sessions
+                        .get(id)
+                        .is_some_and(|s| s.initiated_here && now - s.established_at >= REKEY_INTERVAL)
+            })
+            .map(|(party, _)| *party)
+            .collect()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let rekey = self
+            .current
+            .iter()
+            .filter(|(party, _)| !self.attempts.contains_key(party))
+            .filter_map(|(_, id)| self.sessions.get(id))
+            .filter(|s| s.initiated_here)
+            .map(|s| s.established_at + REKEY_INTERVAL);
+        self.attempts.values().map(|a| a.retry_at).chain(rekey).min()
+    }
+}
+
+fn is_enrolled(roster: &Roster, party: Party) -> bool {
+    match party {
+        Party::Authority => true,
+        Party::Node(node) => roster.node(node).is_some(),
+        Party::Client(client) => roster.clients.iter().any(|c| c.id == client),
+    }
+}
+
+fn fresh_session(sessions: &BTreeMap<u64, Session>, random: &mut Random) -> u64 {
+    loop {
+        let id = random.u64();
+        if id != 0 && !sessions.contains_key(&id) {
+            return id;
+        }
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // private; a struct of these would be made once and taken apart once
+fn begin(
+    now: Instant,
+    identity: &mut Identity,
+    party: Party,
+    address: SocketAddr,
+    key: [u8; 32],
+    cookie: Option<[u8; 16]>,
+    retry_interval: Duration,
+    random: &mut Random,
+    out: &mut Outbox,
+) -> Attempt {
+    let session = random.u64().max(1);
+    let timestamp = identity.timestamp(now);
+    let prologue = identity.prologue(Transport::Datagram);
+    let (initiator, init) =
+        Initiator::start(&identity.secret, &key, &prologue, random.key(), timestamp, session, identity.me, cookie);
+    out.push(Output::Datagram { to: address, bytes: Packet::from(init).encode_unsealed(identity.me).freeze() });
+    Attempt { party, address, key, initiator, session, cookie, retry_at: now + retry_interval, retry_interval }
+}
+

@@ -1,0 +1,251 @@
+//! Authenticated links of one machine: Noise sessions over datagrams and over streams (spec/wire.md, "Sessions").
+//!
+//! The same for both machines. It turns bytes into packets of a known party, and packets into sealed bytes; it decides
+//! nothing about what a packet means.
+
+mod datagram;
+mod stream;
+
+use crate::discard::Discard;
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::time::{Duration, Instant};
+use core::net::SocketAddr;
+use datagram::DatagramSessions;
+use duohuo_wire::handshake::{self, Prologue, Transport};
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::packet::Packet;
+use duohuo_wire::roster::{PartyRef, Roster};
+pub(crate) use stream::StreamEvent;
+use stream::Streams;
+
+use crate::io::StreamId;
+use bytes::Bytes;
+
+/// A party of the consortium as the roster names it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Party {
+    Authority,
+    Node(NodeId),
+    Client(NodeId),
+}
+
+impl Party {
+    /// Its number.
+    pub(crate) const fn id(self) -> NodeId {
+        match self {
+            Self::Authority => NodeId::AUTHORITY,
+            Self::Node(id) | Self::Client(id) => id,
+        }
+    }
+}
+
+/// Who we are and whom we know: what both kinds of sessions need.
+pub(crate) struct Identity {
+    pub(crate) me: NodeId,
+    secret: [u8; 32],
+    public: [u8; 32],
+    consortium: [u8; 16],
+    unix_at_zero: Duration,
+    last_timestamp: u128,
+}
+
+impl Identity {
+    fn prologue(&self, transport: Transport) -> Prologue {
+        Prologue { consortium: self.consortium, transport }
+    }
+
+    /// 12 bytes that grow with every call: Unix seconds and nanoseconds.
+    fn timestamp(&mut self, now: Instant) -> [u8; 12] {
+        let unix = self.unix_at_zero + Duration::from_nanos(now.as_nanos());
+        self.last_timestamp = unix.as_nanos().max(self.last_timestamp + 1);
+        let seconds = u64::try_from(self.last_timestamp / 1_000_000_000).unwrap_or(u64::MAX);
+        let nanos = u32::try_from(self.last_timestamp % 1_000_000_000).unwrap_or(0);
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&seconds.to_be_bytes());
+        bytes[8..].copy_from_slice(&nanos.to_be_bytes());
+        bytes
+    }
+}
+
+/// All links of a machine.
+pub(crate) struct Links {
+    pub(crate) identity: Identity,
+    datagrams: DatagramSessions,
+    streams: Streams,
+}
+
+/// What a datagram was.
+#[derive(Debug)]
+pub(crate) enum DatagramEvent {
+    /// A packet of the handshake: nothing to tell.
+    Nothing,
+    /// A session that we opened is usable.
+    Established(Party),
+    /// A packet of a known party.
+    Packet(Party, Packet),
+}
+
+impl Links {
+    pub(crate) fn new(
+        me: NodeId,
+        secret: [u8; 32],
+        roster: &Roster,
+        unix_at_zero: Duration,
+        stream_deadline: Duration,
+        random: &mut Random,
+    ) -> Self {
+        Self {
+            identity: Identity {
+                me,
+                secret,
+                public: handshake::public_key(&secret),
+                consortium: roster.consortium,
+                unix_at_zero,
+                last_timestamp: 0,
+            },
+            datagrams: DatagramSessions::new(random.key()),
+            streams: Streams::new(stream_deadline),
+        }
+    }
+
+    /// Begin (or begin anew) a datagram session with a party; an existing one stays in use until the new one stands.
+    pub(crate) fn open_datagram(
+        &mut self,
+        now: Instant,
+        party: Party,
+        roster: &Roster,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) {
+        if let Some((address, key)) = address_and_key(roster, party) {
+            self.datagrams.open(now, &mut self.identity, party, address, key, random, out);
+        }
+    }
+
+    /// Take a unicast datagram that is not group-sealed.
+    pub(crate) fn on_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &Bytes,
+        roster: &Roster,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Result<DatagramEvent, Discard> {
+        self.datagrams.receive(now, &mut self.identity, from, bytes, roster, random, out)
+    }
+
+    /// Seal and queue a datagram; `false` if there is no session with that party.
+    pub(crate) fn send_datagram(&mut self, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
+        self.datagrams.send(self.identity.me, party, packet, out)
+    }
+
+    /// Whether a datagram session with that party stands.
+    pub(crate) fn has_datagram(&self, party: Party) -> bool {
+        self.datagrams.has(party)
+    }
+
+    /// Dial a party.
+    pub(crate) fn dial(&mut self, now: Instant, party: Party, roster: &Roster, out: &mut Outbox) -> Option<StreamId> {
+        let (address, key) = address_and_key(roster, party)?;
+        Some(self.streams.dial(now, party, address, key, out))
+    }
+
+    /// The caller accepted a stream.
+    pub(crate) fn stream_accepted(&mut self, now: Instant, stream: StreamId) {
+        self.streams.accepted(now, stream);
+    }
+
+    /// A dial succeeded: the handshake starts.
+    pub(crate) fn stream_opened(&mut self, now: Instant, stream: StreamId, random: &mut Random, out: &mut Outbox) {
+        self.streams.opened(now, &mut self.identity, stream, random, out);
+    }
+
+    /// Bytes of a stream; what they meant, in order. On an error the stream is closed; what was whole before it counts.
+    pub(crate) fn stream_bytes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        bytes: &Bytes,
+        roster: &Roster,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Vec<StreamEvent> {
+        self.streams.bytes(now, &mut self.identity, stream, bytes, roster, random, out)
+    }
+
+    /// The stream ended. The party, if its handshake was done.
+    pub(crate) fn stream_closed(&mut self, stream: StreamId) -> Option<Party> {
+        self.streams.closed(stream)
+    }
+
+    /// Close a stream ourselves. The party, if its handshake was done.
+    pub(crate) fn close_stream(&mut self, stream: StreamId, out: &mut Outbox) -> Option<Party> {
+        self.streams.close(stream, out)
+    }
+
+    /// Seal and queue on the newest stream of a party; `false` if there is none.
+    pub(crate) fn send_stream(&mut self, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
+        match self.streams.of(party) {
+            Some(stream) => self.streams.send(self.identity.me, stream, packet, out),
+            None => false,
+        }
+    }
+
+    /// Seal and queue on one stream.
+    pub(crate) fn send_on(&mut self, stream: StreamId, packet: &Packet, out: &mut Outbox) -> bool {
+        self.streams.send(self.identity.me, stream, packet, out)
+    }
+
+    /// The newest established stream of a party.
+    pub(crate) fn stream_of(&self, party: Party) -> Option<StreamId> {
+        self.streams.of(party)
+    }
+
+    /// Whether a dial or handshake to the party is under way or done.
+    pub(crate) fn is_dialling(&self, party: Party) -> bool {
+        self.streams.is_dialling(party)
+    }
+
+    /// All parties with an established stream.
+    pub(crate) fn parties_with_stream(&self) -> Vec<Party> {
+        self.streams.parties()
+    }
+
+    /// Retries and deadlines. Streams that were too slow are closed and named.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        roster: &Roster,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) -> Vec<(StreamId, Option<Party>)> {
+        self.datagrams.tick(now, &mut self.identity, random, out);
+        for party in self.datagrams.due_for_rekey(now) {
+            self.open_datagram(now, party, roster, random, out);
+        }
+        self.streams.tick(now, out)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+fn address_and_key(roster: &Roster, party: Party) -> Option<(SocketAddr, [u8; 32])> {
+    match party {
+        Party::Authority => Some((roster.authority.address, roster.authority.session_key)),
+        Party::Node(node) => roster.node(node).map(|(_, n)| (n.address, n.session_key)),
+        Party::Client(_) => None,
+    }
+}
+
+/// Who owns a session key, and from which address a datagram of theirs must come.
+fn party_of_key(roster: &Roster, key: &[u8; 32]) -> Option<(Party, Option<SocketAddr>)> {
+    match roster.by_session_key(key)? {
+        PartyRef::Authority(party) => Some((Party::Authority, Some(party.address))),
+        PartyRef::Node(_, node) => Some((Party::Node(node.id), Some(node.address))),
+        PartyRef::Client(client) => Some((Party::Client(client.id), None)),
+    }
+}

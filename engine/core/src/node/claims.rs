@@ -1,0 +1,504 @@
+//! Election, registration, claims, and the rows that answer them (mission IN-2, OUT-1, OUT-2, OUT-9; rules 14, 15).
+
+use super::{After, Duty, Node};
+use crate::discard::Discard;
+use crate::election::{Candidate, Elected, elect};
+use crate::event::Event;
+use crate::links::Party;
+use crate::time::{Duration, Instant};
+use bytes::Bytes;
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
+use duohuo_wire::packet::{
+    ClaimReason, ForcedSwitch, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId, Notice, Outcome, Packet,
+    Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Role, Update,
+};
+use duohuo_wire::sign::VerifyingKey;
+use duohuo_wire::statement::SignedRow;
+
+/// What this node is after.
+#[derive(Default)]
+pub(super) struct Claims {
+    pub(super) standby: Option<NodeId>,
+    /// Let in by the authority (AUTH-1).
+    pub(super) joined: bool,
+    /// The authority's table was read once: no own row in it means that nobody registered.
+    pub(super) table_read: bool,
+    /// Since when no master acts.
+    vacant_since: Option<Instant>,
+    /// When the newest own row was learnt: a grantee needs a moment to act.
+    row_learnt_at: Option<Instant>,
+    not_before: Option<Instant>,
+    asked: Option<Asked>,
+    reason: Option<ClaimReason>,
+    queried_at: Option<Instant>,
+    /// When to consider again.
+    wake_at: Option<Instant>,
+}
+
+struct Asked {
+    request: u64,
+    packet: Packet,
+    by_stream: bool,
+    retry_at: Instant,
+    retry_interval: Duration,
+}
+
+impl Claims {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.asked.as_ref().map(|a| a.retry_at).or(self.wake_at)
+    }
+}
+
+impl Node {
+    /// The candidates of the election: every node of the cluster, as seen from here.
+    fn candidates(&self) -> Vec<Candidate> {
+        let row = self.own_row();
+        let in_sync = |node: NodeId| row.is_none_or(|r| r.in_sync.contains(&node));
+        let barred = |node: NodeId| row.is_some_and(|r| r.barred.contains(&node));
+        let own_priority = self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority);
+        let me = Candidate {
+            node: self.me,
+            priority: own_priority,
+            alive: !matches!(self.duty, Duty::Halted(_)),
+            in_sync: in_sync(self.me),
+            barred: barred(self.me),
+            acting: self.is_acting(),
+        };
+        let others = self.neighbours.iter().map(|(node, n)| Candidate {
+            node: *node,
+            priority: n.priority,
+            alive: n.is_alive(),
+            in_sync: in_sync(*node),
+            barred: barred(*node),
+            acting: self.acts(*node),
+        });
+        core::iter::once(me).chain(others).collect()
+    }
+
+    /// This node acts, or is about to.
+    fn is_acting(&self) -> bool {
+        let Some(row) = self.own_row() else { return false };
+        match &self.duty {
+            Duty::Lead(master) => master.epoch() == row.epoch,
+            Duty::Adopt(epoch) => *epoch == row.epoch,
+            Duty::Follow | Duty::Halted(_) => false,
+        }
+    }
+
+    /// A neighbour acts as the row's master, or has been granted so lately that it may not have said so yet.
+    fn acts(&self, node: NodeId) -> bool {
+        let (Some(row), Some(neighbour)) = (self.own_row(), self.neighbours.of(node)) else { return false };
+        if row.master != node || !neighbour.is_alive() {
+            return false;
+        }
+        let acting = neighbour.role == Role::Master && neighbour.promised >= row.epoch;
+        let on_its_way = neighbour.promised < row.epoch
+            && self.claims.row_learnt_at.is_some_and(|at| self.now - at < self.config.timers.dead_interval);
+        acting || on_its_way
+    }
+
+    fn elect(&self) -> Elected {
+        elect(&self.candidates())
+    }
+
+    /// Something changed: who leads, who stands by, and is it on us to claim?
+    pub(super) fn consider(&mut self) {
+        let elected = self.elect();
+        self.claims.standby = elected.standby;
+        let role = self.role();
+        if role != self.told_role {
+            self.told_role = role;
+            let epoch = self.own_row().map_or(Epoch(0), |r| r.epoch);
+            self.event(Event::RoleChanged { role, epoch });
+        }
+        self.claims.wake_at = None;
+        if self.claims.asked.is_some() || self.stopped || !self.claims.joined {
+            return;
+        }
+        let Some(row) = self.own_row() else {
+            self.consider_registering(&elected);
+            return;
+        };
+        let may = row.in_sync.contains(&self.me) && !row.barred.contains(&self.me);
+        let vacant = !self.is_acting() && !self.acts(row.master);
+        let (master, epoch, version) = (row.master, row.epoch, row.version);
+        if !vacant {
+            self.claims.vacant_since = None;
+            return;
+        }
+        let since = *self.claims.vacant_since.get_or_insert(self.now);
+        let Some(rank) = elected.order.iter().position(|n| *n == self.me) else { return };
+        if !may || matches!(self.duty, Duty::Halted(_)) {
+            return;
+        }
+        // The first of the order claims at once, the next ones if nothing came of it.
+        let patience = self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
+        let started = self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval;
+        let due = (since + patience).max(started).max(self.claims.not_before.unwrap_or(Instant::ZERO));
+        if self.now < due {
+            self.claims.wake_at = Some(due);
+            return;
+        }
+        let reason = self.claims.reason.take().unwrap_or(if master == self.me {
+            ClaimReason::Restart
+        } else if self.neighbours.is_alive(master) {
+            ClaimReason::Vacant
+        } else {
+            ClaimReason::Suspicion
+        });
+        self.claim(epoch, version, reason);
+    }
+
+    fn claim(&mut self, epoch: Epoch, version: Version, reason: ClaimReason) {
+        if !self.links.has_datagram(Party::Authority) || self.sealed_id.is_empty() {
+            self.claims.wake_at = Some(self.now + self.config.timers.retry_interval);
+            return;
+        }
+        let mut alive: Vec<NodeId> =
+            self.neighbours.iter().filter(|(_, n)| n.is_alive()).map(|(node, _)| *node).collect();
+        alive.push(self.me);
+        alive.sort_unstable();
+        let request = self.random.u64();
+        let packet = Packet::from(Update {
+            request,
+            cluster: self.cluster,
+            epoch,
+            version,
+            reason,
+            alive,
+            height: self.height,
+            sealed_id: self.sealed_id.clone(),
+            ..Default::default()
+        });
+        self.event(Event::Claimed { epoch, reason });
+        self.ask(request, packet, false);
+    }
+
+    /// OUT-1: nobody is registered; the elected node registers.
+    fn consider_registering(&mut self, elected: &Elected) {
+        if !self.claims.table_read {
+            return;
+        }
+        let due = self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval;
+        let due = due.max(self.claims.not_before.unwrap_or(Instant::ZERO));
+        if self.now < due {
+            self.claims.wake_at = Some(due);
+            return;
+        }
+        if elected.order.first() == Some(&self.me) {
+            let request = self.random.u64();
+            let packet = Packet::from(Register { request, cluster: self.cluster, ..Default::default() });
+            self.ask(request, packet, true);
+        }
+    }
+
+    fn ask(&mut self, request: u64, packet: Packet, by_stream: bool) {
+        let retry_interval = self.config.timers.retry_interval;
+        self.send_to_authority(&packet, by_stream);
+        let retry_at = self.now + retry_interval;
+        self.claims.asked = Some(Asked { request, packet, by_stream, retry_at, retry_interval });
+    }
+
+    pub(super) fn send_to_authority(&mut self, packet: &Packet, by_stream: bool) -> bool {
+        if by_stream {
+            self.links.send_stream(Party::Authority, packet, &mut self.out)
+        } else {
+            self.links.send_datagram(Party::Authority, packet, &mut self.out)
+        }
+    }
+
+    /// Retries, and claims whose patience ended.
+    pub(super) fn run_claims(&mut self) {
+        if let Some(asked) = &mut self.claims.asked {
+            if self.now < asked.retry_at {
+                return;
+            }
+            asked.retry_interval = (asked.retry_interval * 2).min(self.config.timers.retry_interval * 64);
+            asked.retry_at = self.now + asked.retry_interval;
+            let (packet, by_stream) = (asked.packet.clone(), asked.by_stream);
+            // An incumbent that came back meanwhile ends the claim.
+            if matches!(packet, Packet::Update(_)) && self.own_row().is_some_and(|r| self.acts(r.master)) {
+                self.claims.asked = None;
+                return;
+            }
+            self.send_to_authority(&packet, by_stream);
+        } else if self.claims.wake_at.is_some_and(|at| self.now >= at) {
+            self.consider();
+        }
+    }
+
+    /// A stream to the master closed: the reason of the claim that follows.
+    pub(super) fn note_reason(&mut self, reason: ClaimReason) {
+        self.claims.reason = Some(reason);
+    }
+
+    /// A packet of the authority, by datagram or stream.
+    pub(super) fn on_authority(&mut self, packet: Packet) -> Result<(), Discard> {
+        match packet {
+            Packet::Notice(notice) => self.on_notice(notice),
+            Packet::JoinAnswer(answer) => {
+                self.on_join_answer(answer);
+                Ok(())
+            }
+            Packet::Registered(registered) => self.on_registered(registered),
+            Packet::MasterKeepaliveAnswer(answer) => {
+                self.on_keepalive_answer(&answer);
+                Ok(())
+            }
+            Packet::Probe(probe) => {
+                let answer = self.probe_answer(probe.nonce);
+                self.send_to_authority(&answer, false);
+                Ok(())
+            }
+            Packet::ProbeAnswer(_) => Ok(()),
+            Packet::ForcedSwitch(switch) => self.on_forced_switch(&switch),
+            Packet::RosterPush(push) => self.on_roster_push(&push.roster),
+            Packet::History(history) => {
+                let key = self.authority_key().ok_or(Discard::UnknownKey)?;
+                if !history.verify(&key) {
+                    return Err(Discard::BadStatement);
+                }
+                let epochs = (history.first_epoch.0..).zip(&history.nodes);
+                for (epoch, node) in epochs {
+                    self.chain.learn_grant(history.cluster, Epoch(epoch), *node);
+                }
+                Ok(())
+            }
+            _ => Err(Discard::Forbidden),
+        }
+    }
+
+    fn authority_key(&self) -> Option<VerifyingKey> {
+        VerifyingKey::from_bytes(&self.config.roster.authority.signing_key).ok()
+    }
+
+    fn on_join_answer(&mut self, answer: JoinAnswer) {
+        let accepted = answer.verdict == JoinVerdict::Accepted;
+        self.claims.joined = accepted;
+        self.event(Event::Joined { node: self.me, accepted });
+        if !accepted {
+            return;
+        }
+        if !answer.sealed_id.is_empty() {
+            self.sealed_id = answer.sealed_id;
+        }
+        self.query(QueryScope::History);
+        self.query(QueryScope::Changed);
+        // The answers to both come first on the same stream; the probe's answer tells that they are in.
+        self.claims.table_read = true;
+        self.consider();
+    }
+
+    /// Ask for the table's changes, or its history, over the stream: in order, and nothing is lost.
+    pub(super) fn query(&mut self, scope: QueryScope) {
+        let request = self.random.u64();
+        let since = if scope == QueryScope::Changed { self.table_version } else { 0 };
+        let query = Query { request, scope, cluster: ClusterId(0), since, ..Default::default() };
+        self.claims.queried_at = Some(self.now);
+        self.send_to_authority(&Packet::from(query), true);
+    }
+
+    /// A keepalive of a neighbour or an answer shows that we lack a change: ask, at most once a retry interval.
+    fn query_soon(&mut self) {
+        let lately =
+            self.claims.queried_at.is_some_and(|at| self.now - at < self.config.timers.retry_interval);
+        if !lately {
+            self.query(QueryScope::Changed);
+        }
+    }
+
+    pub(super) fn look_for_newer_row(&mut self, epoch: Epoch, version: Version) {
+        let known = self.own_row().map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
+        if (epoch, version) > known {
+            self.query_soon();
+        }
+    }
+
+    fn on_keepalive_answer(&mut self, answer: &MasterKeepaliveAnswer) {
+        if answer.challenge != 0 {
+            self.authority_keepalive.challenge = answer.challenge;
+        }
+        if answer.table_version > self.table_version {
+            self.query_soon();
+        }
+    }
+
+    /// A row, as the answer to something we asked or as a notice (AUTH-8).
+    fn on_notice(&mut self, notice: Notice) -> Result<(), Discard> {
+        let Notice { request, outcome, row, .. } = notice;
+        let own = row.row.cluster == self.cluster;
+        self.learn_row(row)?;
+        if !own || request == 0 {
+            return Ok(());
+        }
+        if self.claims.asked.as_ref().is_some_and(|a| a.request == request) {
+            self.claims.asked = None;
+            if !matches!(outcome, Outcome::Done | Outcome::Notice) {
+                self.event(Event::Refused { outcome });
+                let wait = match outcome {
+                    Outcome::Stale => Duration::ZERO,
+                    Outcome::IncumbentHeard => self.config.timers.suspect_interval,
+                    _ => self.config.timers.dead_interval,
+                };
+                self.claims.not_before = Some(self.now + wait);
+            }
+            self.consider();
+        } else if !matches!(outcome, Outcome::Notice) {
+            if let Duty::Lead(master) = &mut self.duty {
+                master.change_refused(request);
+            }
+            self.change_in_sync();
+        }
+        Ok(())
+    }
+
+    /// Learn a signed row from whoever passed it on.
+    pub(super) fn learn_row(&mut self, signed: SignedRow) -> Result<(), Discard> {
+        let row = &signed.row;
+        let cluster = row.cluster;
+        let newest = self.rows.get(&cluster).map(|s| (s.row.epoch, s.row.version));
+        if newest.is_some_and(|newest| (row.epoch, row.version) <= newest) {
+            return Ok(()); // old news is no error: notices are repeated on purpose
+        }
+        let key = self.authority_key().ok_or(Discard::UnknownKey)?;
+        let known = self.config.roster.node(row.master).is_some_and(|(c, _)| c.id == cluster);
+        if !known || !signed.verify(&key) {
+            return Err(Discard::BadStatement);
+        }
+        let (epoch, master) = (row.epoch, row.master);
+        self.table_version = self.table_version.max(row.table_version);
+        self.chain.learn_grant(cluster, epoch, master);
+        self.rows.insert(cluster, signed.clone());
+        if cluster == self.cluster {
+            self.on_own_row();
+        } else if matches!(self.duty, Duty::Lead(_)) {
+            // Members verify blocks and need the grants of all clusters; they are told before the blocks come.
+            self.tell_members(&Packet::from(notice(signed)));
+            self.run_mesh();
+        }
+        Ok(())
+    }
+
+    fn on_own_row(&mut self) {
+        let Some(row) = self.own_row().cloned() else { return };
+        self.claims.row_learnt_at = Some(self.now);
+        self.claims.not_before = None;
+        if matches!(self.claims.asked.as_ref().map(|a| &a.packet), Some(Packet::Update(_) | Packet::Register(_))) {
+            self.claims.asked = None;
+        }
+        let barred = row.barred.contains(&self.me);
+        let leads = match &mut self.duty {
+            Duty::Lead(master) if master.epoch() == row.epoch && !barred => {
+                master.learn(&row);
+                true
+            }
+            _ => false,
+        };
+        if leads {
+            self.release();
+            self.greet_members();
+            self.change_in_sync();
+        } else if matches!(self.duty, Duty::Lead(_)) {
+            self.step_down();
+        }
+        let ours = row.master == self.me && row.epoch > self.log.promised() && !barred;
+        if ours && !matches!(self.duty, Duty::Halted(_)) {
+            // Rule 15: promise durably first; everything else follows from `After::Adopted`.
+            let writes = self.log.adopt(row.epoch);
+            self.duty = Duty::Adopt(row.epoch);
+            self.persist(writes, After::Adopted(row.epoch));
+        }
+        self.consider();
+        self.run_mesh();
+    }
+
+    fn on_registered(&mut self, registered: Registered) -> Result<(), Discard> {
+        if self.claims.asked.as_ref().is_none_or(|a| a.request != registered.request) {
+            return Err(Discard::Unexpected);
+        }
+        self.claims.asked = None;
+        match registered.verdict {
+            RegisterVerdict::Accepted => {
+                self.learn_registration(registered.registration_epoch, registered.sealed_ids);
+            }
+            RegisterVerdict::AlreadyRegistered => self.query(QueryScope::Changed),
+            RegisterVerdict::Refused | RegisterVerdict::Starting => {
+                self.claims.not_before = Some(self.now + self.config.timers.dead_interval);
+            }
+        }
+        self.consider();
+        Ok(())
+    }
+
+    /// OUT-5, IN-4: what registration returned, on every node of the cluster.
+    pub(super) fn learn_registration(&mut self, registration_epoch: u32, sealed_ids: Vec<NodeSealedId>) {
+        if let Some(own) = sealed_ids.iter().find(|s| s.node == self.me) {
+            self.sealed_id = own.sealed_id.clone();
+        }
+        self.registration = Some((registration_epoch, sealed_ids));
+        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_)) {
+            self.push_registration();
+        }
+        self.consider();
+    }
+
+    /// The master pushes registration data to its cluster.
+    pub(super) fn push_registration(&mut self) {
+        if let Some(packet) = self.registration_sync() {
+            self.tell_members(&packet);
+        }
+    }
+
+    pub(super) fn registration_sync(&self) -> Option<Packet> {
+        let (registration_epoch, sealed_ids) = self.registration.clone()?;
+        let cluster = self.cluster;
+        Some(Packet::from(RegistrationSync { cluster, registration_epoch, sealed_ids, ..Default::default() }))
+    }
+
+    /// OUT-9: the old master is barred by the row that follows; until it comes, the order itself is enough to stop
+    /// acting and to stop counting on it.
+    fn on_forced_switch(&mut self, switch: &ForcedSwitch) -> Result<(), Discard> {
+        let key = self.authority_key().ok_or(Discard::UnknownKey)?;
+        let order = &switch.order;
+        if order.cluster != self.cluster {
+            return Err(Discard::Forbidden);
+        }
+        if !order.verify(&key) {
+            return Err(Discard::BadStatement);
+        }
+        if self.own_row().is_some_and(|r| r.epoch > order.epoch) {
+            return Err(Discard::OldEpoch);
+        }
+        let already = self.own_row().is_some_and(|r| r.barred.contains(&order.old_master));
+        if !already {
+            self.event(Event::ForcedSwitch {
+                cluster: order.cluster,
+                node: order.old_master,
+                height: order.height,
+            });
+            self.note_reason(ClaimReason::Forced);
+            self.query(QueryScope::Changed);
+        }
+        if order.old_master == self.me && matches!(self.duty, Duty::Lead(_)) {
+            self.step_down();
+            self.consider();
+        }
+        Ok(())
+    }
+
+    fn on_roster_push(&mut self, bytes: &Bytes) -> Result<(), Discard> {
+        let roster = duohuo_wire::roster::Roster::decode(bytes).map_err(Discard::Decode)?;
+        let operator = VerifyingKey::from_bytes(&self.config.operator_key).map_err(|_| Discard::UnknownKey)?;
+        if !roster.verify(&operator) || roster.consortium != self.config.roster.consortium {
+            return Err(Discard::BadStatement);
+        }
+        self.on_roster(roster);
+        Ok(())
+    }
+}
+
+/// A row to pass on.
+pub(super) fn notice(row: SignedRow) -> Notice {
+    let table_version = row.row.table_version;
+    Notice { request: 0, outcome: Outcome::Notice, table_version, row, ..Default::default() }
+}

@@ -1,0 +1,248 @@
+//! Following a master: its log (R3; rules 8 to 12) and its blocks (IN-5), pushed and pulled.
+
+use super::{After, Duty, Node};
+use crate::chain::{BlockError, HaltReason, Record};
+use crate::discard::Discard;
+use crate::io::Output;
+use crate::links::Party;
+use crate::time::{Duration, Instant};
+use bytes::Bytes;
+use duohuo_wire::ids::{ClusterId, Epoch, Height, LogIndex, NodeId};
+use duohuo_wire::packet::{Ack, Append, BlockPush, ChainEnd, ChainQuery, Packet, QueryScope, Resync, WireRecord};
+use std::collections::BTreeMap;
+
+/// Blocks of one answer to a query.
+const CATCH_UP_BYTES: u32 = 256 * 1024;
+/// Reads under way for others: more are dropped, the asker asks again.
+const READS_AT_ONCE: usize = 64;
+/// A query for blocks that brought nothing for so long is sent again.
+const CATCH_UP_PATIENCE: Duration = Duration::from_millis(250);
+
+/// What a follower tells its master, and only when it is durable (rule 9, I2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Acknowledgement {
+    pub(super) promised: Epoch,
+    pub(super) synced: Epoch,
+    pub(super) end: u64,
+    pub(super) height: Height,
+}
+
+#[derive(Default)]
+pub(super) struct FollowerState {
+    /// The newest durable state.
+    pub(super) told: Acknowledgement,
+    /// Blocks asked for: of whom, and when.
+    catching_up: Option<(Party, Instant)>,
+    /// Reads of our store for others.
+    reads: BTreeMap<u64, Party>,
+    last_read: u64,
+}
+
+impl FollowerState {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.catching_up.map(|(_, at)| at + CATCH_UP_PATIENCE)
+    }
+}
+
+impl Node {
+    fn acknowledgement(&self) -> Acknowledgement {
+        Acknowledgement {
+            promised: self.log.promised(),
+            synced: self.log.synced(),
+            end: self.log.acknowledged(),
+            height: self.height,
+        }
+    }
+
+    /// Durable now: tell the master of that epoch.
+    pub(super) fn acknowledge(&mut self, state: Acknowledgement) {
+        assert!(state.promised >= self.follower.told.promised, "a promise never falls");
+        self.follower.told = state;
+        self.send_ack();
+    }
+
+    fn send_ack(&mut self) {
+        let state = self.follower.told;
+        if matches!(self.duty, Duty::Lead(_) | Duty::Halted(_)) {
+            return;
+        }
+        let Some(row) = self.own_row() else { return };
+        let master = row.master;
+        if master == self.me || state.promised > row.epoch {
+            return;
+        }
+        let ack = Ack {
+            // Whoever has not promised the master's epoch yet says so with the row's: it asks for a resync.
+            epoch: row.epoch,
+            end: LogIndex(state.end),
+            height: state.height,
+            synced: state.synced,
+            ..Default::default()
+        };
+        self.links.send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
+    }
+
+    /// R3, rule 8: listen to the master of the newest row only, and to no epoch below the promised one.
+    fn check_master(&self, node: NodeId, epoch: Epoch) -> Result<(), Discard> {
+        let row = self.own_row().ok_or(Discard::UnknownEpoch)?;
+        if epoch < row.epoch || epoch < self.log.promised() {
+            return Err(Discard::OldEpoch);
+        }
+        if epoch > row.epoch {
+            return Err(Discard::UnknownEpoch);
+        }
+        if row.master != node || row.master == self.me {
+            return Err(Discard::Forbidden);
+        }
+        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Halted(_)) {
+            return Err(Discard::Forbidden);
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_resync(&mut self, node: NodeId, resync: Resync) -> Result<(), Discard> {
+        self.check_master(node, resync.epoch)?;
+        if self.height < resync.height {
+            // Its log stands on blocks that we lack: fetch them, then ask for the log again.
+            self.catch_up(Party::Node(node));
+            return Ok(());
+        }
+        let records = into_records(resync.records);
+        match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
+            Ok(writes) => {
+                let state = self.acknowledgement();
+                self.persist(writes, After::Acknowledge(state));
+                Ok(())
+            }
+            Err(_) => {
+                self.halt(HaltReason::ReplayDivergence);
+                Err(Discard::Unexpected)
+            }
+        }
+    }
+
+    pub(super) fn on_append(&mut self, node: NodeId, append: Append) -> Result<(), Discard> {
+        self.check_master(node, append.epoch)?;
+        let in_step = self.log.synced() == append.epoch && self.log.promised() == append.epoch;
+        if !in_step {
+            return Err(Discard::Unexpected); // on its way: a resync that waits for blocks
+        }
+        let records = into_records(append.records);
+        let Some(writes) = self.log.extend(append.start.0, records) else { return Err(Discard::Unexpected) };
+        self.log.note_released(append.released.0);
+        let state = self.acknowledgement();
+        self.persist(writes, After::Acknowledge(state));
+        Ok(())
+    }
+
+    /// A block, pushed or pulled: verify, execute, keep.
+    pub(super) fn on_block(&mut self, from: Party, block: &Bytes) -> Result<(), Discard> {
+        match self.chain.apply(self.now, block) {
+            Ok(height) => {
+                let writes = self.keep_block(height, block.clone());
+                if matches!(self.duty, Duty::Lead(_)) {
+                    let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
+                    self.tell_members(&push);
+                } else {
+                    let state = self.acknowledgement();
+                    self.persist(Vec::new(), After::Acknowledge(self.follower.told));
+                    self.persist(writes, After::Acknowledge(state));
+                    self.persist(Vec::new(), After::Committed(height));
+                    self.renew_catch_up();
+                    self.run_chain();
+                    return Ok(());
+                }
+                self.persist(writes, After::Committed(height));
+                self.renew_catch_up();
+                self.run_chain();
+                Ok(())
+            }
+            Err(BlockError::Old) => Ok(()),
+            Err(BlockError::Gap) => {
+                self.catch_up(from);
+                Ok(())
+            }
+            Err(BlockError::UnknownGrant(..)) => {
+                self.query(QueryScope::History);
+                Ok(())
+            }
+            Err(BlockError::Malformed | BlockError::WrongParent | BlockError::BadCertificate) => Err(Discard::BadBlock),
+        }
+    }
+
+    /// Pull blocks from a party, one query at a time.
+    pub(super) fn catch_up(&mut self, from: Party) {
+        if self.follower.catching_up.is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE) {
+            return;
+        }
+        self.ask_blocks(from);
+    }
+
+    fn ask_blocks(&mut self, from: Party) {
+        let query = ChainQuery { from: self.height.next(), max_bytes: CATCH_UP_BYTES, ..Default::default() };
+        let asked = self.links.send_stream(from, &Packet::from(query), &mut self.out);
+        self.follower.catching_up = asked.then_some((from, self.now));
+    }
+
+    fn renew_catch_up(&mut self) {
+        if let Some((_, at)) = &mut self.follower.catching_up {
+            *at = self.now;
+        }
+    }
+
+    pub(super) fn fetch_from_cluster(&mut self, cluster: ClusterId) {
+        if let Some(master) = self.rows.get(&cluster).map(|s| s.row.master) {
+            self.catch_up(Party::Node(master));
+        }
+    }
+
+    /// The end of an answer: ask for more, or go on with the log.
+    pub(super) fn on_chain_end(&mut self, from: Party, height: Height) {
+        if self.follower.catching_up.is_none_or(|(party, _)| party != from) {
+            return;
+        }
+        self.follower.catching_up = None;
+        if height > self.height {
+            self.ask_blocks(from);
+        } else if self.own_row().is_some_and(|r| self.log.synced() != r.epoch) {
+            self.send_ack();
+        }
+    }
+
+    /// A query that brought nothing is given up; the next push or resync starts another.
+    pub(super) fn run_catch_up(&mut self) {
+        let Some((party, at)) = self.follower.catching_up else { return };
+        if self.now - at >= CATCH_UP_PATIENCE {
+            self.follower.catching_up = None;
+            if self.links.stream_of(party).is_some() {
+                self.ask_blocks(party);
+            }
+        }
+    }
+
+    /// Somebody asks for blocks.
+    pub(super) fn serve_blocks(&mut self, asker: Party, query: &ChainQuery) {
+        if self.follower.reads.len() >= READS_AT_ONCE {
+            return;
+        }
+        self.follower.last_read += 1;
+        let token = self.follower.last_read;
+        self.follower.reads.insert(token, asker);
+        let max_bytes = query.max_bytes.min(CATCH_UP_BYTES);
+        self.out.push(Output::ReadBlocks { token, from: query.from, max_bytes });
+    }
+
+    pub(super) fn send_blocks(&mut self, token: u64, blocks: Vec<(Height, Bytes)>) {
+        let Some(asker) = self.follower.reads.remove(&token) else { return };
+        for (height, block) in blocks {
+            let push = Packet::from(BlockPush { height, block, ..Default::default() });
+            self.links.send_stream(asker, &push, &mut self.out);
+        }
+        let end = Packet::from(ChainEnd { height: self.height, ..Default::default() });
+        self.links.send_stream(asker, &end, &mut self.out);
+    }
+}
+
+fn into_records(records: Vec<WireRecord>) -> Vec<Record> {
+    records.into_iter().map(|r| Record { height: r.height, epoch: r.epoch, bytes: r.bytes }).collect()
+}

@@ -1,0 +1,192 @@
+//! The cluster's multicast group: generations of its key, sealing, opening, replay protection, the heard list.
+//!
+//! The master of epoch e makes generation e and hands it over the streams; whoever has a newer one passes it on.
+//! A generation is *sent under* only after everybody had time to get it, and received from the moment it is known.
+
+use crate::discard::Discard;
+use crate::io::Output;
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::time::{Duration, Instant};
+use bytes::Bytes;
+use core::net::SocketAddr;
+use duohuo_wire::group::{GroupOpenError, GroupSecret, GroupSenderKey, sender_key};
+use duohuo_wire::header::Header;
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::packet::{GroupKey, Packet};
+use duohuo_wire::seal::ReplayWindow;
+use duohuo_wire::sign::{SigningKey, VerifyingKey};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Generations kept for receiving.
+const GENERATIONS: usize = 2;
+/// Our newest sequences, which a heard list may echo: at the shortest interval this covers seconds.
+const SENT_REMEMBERED: usize = 256;
+/// Boots of one sender that are kept: the running one and the one before.
+const BOOTS: usize = 2;
+
+struct Generation {
+    secret: GroupSecret,
+    /// As it was handed to us; `None` for the enrolment secret.
+    handed: Option<GroupKey>,
+    usable_at: Instant,
+}
+
+struct Incoming {
+    key: GroupSenderKey,
+    window: ReplayWindow,
+}
+
+pub(super) struct Group {
+    cluster: ClusterId,
+    me: NodeId,
+    address: SocketAddr,
+    boot: u64,
+    sequence: u64,
+    signing: SigningKey,
+    generations: BTreeMap<u32, Generation>,
+    outgoing: BTreeMap<u32, GroupSenderKey>,
+    incoming: BTreeMap<(NodeId, u64, u32), Incoming>,
+    boots: BTreeMap<NodeId, VecDeque<u64>>,
+    sent: VecDeque<(u32, Instant)>,
+}
+
+impl Group {
+    pub(super) fn new(
+        cluster: ClusterId,
+        me: NodeId,
+        address: SocketAddr,
+        enrolment_secret: [u8; 32],
+        signing: SigningKey,
+        random: &mut Random,
+    ) -> Self {
+        let secret = GroupSecret { cluster, generation: 0, secret: enrolment_secret };
+        let first = Generation { secret, handed: None, usable_at: Instant::ZERO };
+        Self {
+            cluster,
+            me,
+            address,
+            boot: random.u64(),
+            // A random start, so that what an earlier boot captured cannot echo a sequence of this one.
+            sequence: u64::from(random.u32()),
+            signing,
+            generations: BTreeMap::from([(0, first)]),
+            outgoing: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            boots: BTreeMap::new(),
+            sent: VecDeque::new(),
+        }
+    }
+
+    /// Make the generation of a new epoch, to be handed out.
+    pub(super) fn make(&mut self, now: Instant, generation: u32, grace: Duration, random: &mut Random) -> GroupKey {
+        let key = GroupKey::sign(self.cluster, generation, random.key(), self.me, &self.signing);
+        self.learn(now, &key, grace);
+        key
+    }
+
+    /// A generation handed to us, its signature verified by the caller.
+    pub(super) fn learn(&mut self, now: Instant, key: &GroupKey, grace: Duration) -> bool {
+        if self.newest() >= key.generation && self.newest() != 0 {
+            return false;
+        }
+        let secret = GroupSecret { cluster: self.cluster, generation: key.generation, secret: key.secret };
+        // Who only had the enrolment secret is not heard under it any more: no reason to wait.
+        let usable_at = if self.newest() == 0 { now } else { now + grace };
+        self.generations.insert(key.generation, Generation { secret, handed: Some(key.clone()), usable_at });
+        while self.generations.len() > GENERATIONS {
+            self.generations.pop_first();
+        }
+        let oldest = self.generations.keys().next().copied().unwrap_or(0);
+        self.outgoing.retain(|generation, _| *generation >= oldest);
+        self.incoming.retain(|(_, _, generation), _| *generation >= oldest);
+        true
+    }
+
+    /// The newest generation, to pass on.
+    pub(super) fn newest_key(&self) -> Option<&GroupKey> {
+        self.generations.values().next_back().and_then(|g| g.handed.as_ref())
+    }
+
+    fn newest(&self) -> u32 {
+        self.generations.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// Seal and queue a packet for the group or, as a unicast copy, for one member.
+    pub(super) fn send(&mut self, now: Instant, to: Option<SocketAddr>, packet: &Packet, out: &mut Outbox) {
+        let usable = |g: &&Generation| now >= g.usable_at;
+        let Some(generation) =
+            self.generations.values().rev().find(usable).or_else(|| self.generations.values().next())
+        else {
+            return;
+        };
+        let secret = &generation.secret;
+        let key =
+            self.outgoing.entry(secret.generation).or_insert_with(|| sender_key(secret, self.me, self.boot));
+        self.sequence += 1;
+        let bytes = key.seal(packet, &self.signing, self.me, self.boot, self.sequence);
+        if to.is_none() {
+            self.sent.push_back((low(self.sequence), now));
+            if self.sent.len() > SENT_REMEMBERED {
+                self.sent.pop_front();
+            }
+        }
+        out.push(Output::Datagram { to: to.unwrap_or(self.address), bytes });
+    }
+
+    /// Whether a heard list's echo names a sequence that we sent to the group within `within`.
+    pub(super) fn sent_lately(&self, now: Instant, sequence: u32, within: Duration) -> bool {
+        self.sent.iter().rev().take_while(|(_, at)| now - *at <= within).any(|(s, _)| *s == sequence)
+    }
+
+    /// Open a group packet of a member whose signing key is `verify`.
+    pub(super) fn open(&mut self, header: &Header, bytes: &Bytes, verify: &VerifyingKey) -> Result<Packet, Discard> {
+        if header.sender == self.me {
+            return Err(Discard::Reflected);
+        }
+        let Some(generation) = self.generations.get(&header.group) else { return Err(Discard::UnknownGeneration) };
+        let (sender, boot) = (header.sender, header.session);
+        let index = (sender, boot, header.group);
+        // An unknown boot costs one derivation; it is kept only if the packet opens.
+        let mut fresh = None;
+        let incoming = match self.incoming.get_mut(&index) {
+            Some(incoming) => incoming,
+            None => fresh.insert(Incoming {
+                key: sender_key(&generation.secret, sender, boot),
+                window: ReplayWindow::default(),
+            }),
+        };
+        if !incoming.window.check(header.sequence) {
+            return Err(Discard::Replayed);
+        }
+        let packet = incoming.key.open(header, bytes, verify).map_err(|error| match error {
+            GroupOpenError::Forged => Discard::Forged,
+            GroupOpenError::BadSignature => Discard::BadSignature,
+            GroupOpenError::Decode(error) => Discard::Decode(error),
+        })?;
+        incoming.window.commit(header.sequence);
+        if let Some(incoming) = fresh {
+            self.incoming.insert(index, incoming);
+            self.remember_boot(sender, boot);
+        }
+        Ok(packet)
+    }
+
+    fn remember_boot(&mut self, sender: NodeId, boot: u64) {
+        let boots = self.boots.entry(sender).or_default();
+        if boots.contains(&boot) {
+            return;
+        }
+        boots.push_back(boot);
+        if boots.len() > BOOTS
+            && let Some(old) = boots.pop_front()
+        {
+            self.incoming.retain(|(node, b, _), _| *node != sender || *b != old);
+        }
+    }
+}
+
+/// What a heard list carries of a sequence: its low 32 bits.
+pub(super) const fn low(sequence: u64) -> u32 {
+    (sequence & 0xffff_ffff) as u32
+}

@@ -1,0 +1,362 @@
+//! Acting as master: from the adopted grant to what the chain says leaving by the gate (rules 15, 16, 18 to 23).
+
+use super::master::{Gated, Master};
+use super::{After, Duty, Node};
+use crate::chain::{ChainOutput, HaltReason, Record};
+use crate::discard::Discard;
+use crate::event::Event;
+use crate::io::{Table, Write};
+use crate::links::Party;
+use crate::time::Instant;
+use bytes::Bytes;
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::packet::{
+    Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync, SubmitVerdict,
+    WireRecord,
+};
+use duohuo_wire::statement::SignedResult;
+
+impl Node {
+    /// The promise is durable: the role begins, if the row still says so.
+    pub(super) fn begin_to_lead(&mut self, epoch: Epoch) {
+        if !matches!(self.duty, Duty::Adopt(adopted) if adopted == epoch) {
+            return;
+        }
+        self.follower.told.promised = epoch;
+        let Some(row) = self.own_row().filter(|r| r.epoch == epoch && !r.barred.contains(&self.me)).cloned() else {
+            self.duty = Duty::Follow;
+            self.consider();
+            return;
+        };
+        self.duty = Duty::Lead(Box::new(Master::new(self.me, &row, self.log.end())));
+        let grace = self.group_grace();
+        let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
+        let key = self.group.make(self.now, generation, grace, &mut self.random);
+        self.tell_members(&Packet::from(key));
+        self.push_registration();
+        self.greet_members();
+        let records: Vec<Record> = self.log.records_from(0).cloned().collect();
+        self.chain.lead(self.now, epoch, &records);
+        // OUT-4: who are the others now?
+        self.query(QueryScope::Changed);
+        self.consider();
+        self.run_mesh();
+        self.run_chain();
+    }
+
+    /// The role ends for good (rules 16 and 23); only a new grant brings it back.
+    pub(super) fn step_down(&mut self) {
+        self.duty = Duty::Follow;
+        self.chain.follow();
+        self.run_chain();
+        self.mesh.forget_greetings();
+        self.refuse_waiting_clients();
+    }
+
+    /// Tell the authority that this master stops, so that nobody need wait for its silence.
+    pub(super) fn resign(&mut self) {
+        let Duty::Lead(master) = &self.duty else { return };
+        let epoch = master.epoch();
+        let version = self.own_row().map_or(duohuo_wire::ids::Version(0), |r| r.version);
+        let change = Change {
+            request: self.random.u64(),
+            cluster: self.cluster,
+            epoch,
+            version,
+            kind: ChangeKind::Resign,
+            node: self.me,
+            ..Default::default()
+        };
+        self.send_to_authority(&Packet::from(change), false);
+        self.step_down();
+    }
+
+    /// Design R8.
+    pub(super) fn halt(&mut self, reason: HaltReason) {
+        self.event(Event::Halted { reason });
+        self.resign();
+        self.duty = Duty::Halted(reason);
+        self.consider();
+    }
+
+    /// Carry out what the chain wants, until it wants nothing more.
+    pub(super) fn run_chain(&mut self) {
+        let mut records = Vec::new();
+        let mut writes = Vec::new();
+        let start = self.log.end();
+        while let Some(output) = self.chain.poll_output() {
+            self.chain_output(output, &mut records, &mut writes);
+        }
+        if !records.is_empty()
+            && let Duty::Lead(master) = &self.duty
+        {
+            let epoch = master.epoch();
+            // To our disk and to the members at once; the gate waits for both.
+            self.replicate(start, &records);
+            let end = self.log.end();
+            self.persist(writes, After::Own { epoch, end });
+        }
+        self.release();
+    }
+
+    fn chain_output(&mut self, output: ChainOutput, records: &mut Vec<WireRecord>, writes: &mut Vec<Write>) {
+        match output {
+            ChainOutput::Behind { peer } => self.fetch_from_cluster(peer),
+            ChainOutput::Receipt { transaction, height, applied } => {
+                let verdict = if applied { SubmitVerdict::Committed } else { SubmitVerdict::Refused };
+                self.answer_clients(transaction, verdict, height);
+            }
+            ChainOutput::ConsensusError { evidence } => self.report(evidence),
+            ChainOutput::Halt { reason } => self.halt(reason),
+            ChainOutput::Log { height, bytes } => {
+                let Duty::Lead(master) = &self.duty else { return };
+                let epoch = master.epoch();
+                records.push(WireRecord { height, epoch, bytes: bytes.clone() });
+                writes.extend(self.log.append(Record { height, epoch, bytes }));
+            }
+            ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
+            ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
+        }
+    }
+
+    fn hold(&mut self, item: Gated) {
+        let after = self.log.end();
+        if let Duty::Lead(master) = &mut self.duty {
+            master.hold(after, item);
+        }
+    }
+
+    /// Let go what is safe, in order. The one place where anything the chain said leaves this node (R2).
+    pub(super) fn release(&mut self) {
+        loop {
+            let Duty::Lead(master) = &mut self.duty else { return };
+            let free = master.release(self.log.promised());
+            if free.is_empty() {
+                return;
+            }
+            let epoch = master.epoch();
+            for item in free {
+                match item {
+                    Gated::Send { to, bytes } => self.send_consensus(epoch, to, bytes),
+                    Gated::Commit { height, block } => self.commit(height, block),
+                }
+            }
+        }
+    }
+
+    fn send_consensus(&mut self, epoch: Epoch, to: Option<ClusterId>, message: Bytes) {
+        if self.watchers.any() {
+            for vote in self.chain.votes_in(&message) {
+                self.event(Event::Released(vote));
+            }
+        }
+        let packet = Packet::from(Consensus { cluster: self.cluster, epoch, message, ..Default::default() });
+        for (cluster, master) in self.other_masters() {
+            if to.is_none_or(|to| to == cluster) {
+                self.links.send_stream(Party::Node(master), &packet, &mut self.out);
+            }
+        }
+    }
+
+    /// The masters of the other clusters, as the newest rows say.
+    pub(super) fn other_masters(&self) -> Vec<(ClusterId, NodeId)> {
+        self.rows
+            .iter()
+            .filter(|(cluster, signed)| **cluster != self.cluster && !signed.row.barred.contains(&signed.row.master))
+            .map(|(cluster, signed)| (*cluster, signed.row.master))
+            .collect()
+    }
+
+    /// SYS-2: a block that the chain decided goes to our disk and to the cluster.
+    fn commit(&mut self, height: Height, block: Bytes) {
+        assert!(height == self.height.next(), "blocks are committed in order");
+        let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
+        self.tell_members(&push);
+        let writes = self.keep_block(height, block);
+        self.persist(writes, After::Committed(height));
+    }
+
+    /// The block, and the records that it makes history.
+    pub(super) fn keep_block(&mut self, height: Height, block: Bytes) -> Vec<Write> {
+        self.height = height;
+        let mut writes = vec![Write::Put { table: Table::Block, key: height.0, value: block }];
+        writes.extend(self.log.commit(height));
+        writes
+    }
+
+    /// Send a packet to every other node of the cluster that has a stream.
+    pub(super) fn tell_members(&mut self, packet: &Packet) {
+        for node in self.members() {
+            self.links.send_stream(Party::Node(node), packet, &mut self.out);
+        }
+    }
+
+    pub(super) fn members(&self) -> Vec<NodeId> {
+        self.neighbours.iter().map(|(node, _)| *node).collect()
+    }
+
+    /// Give every member with a stream what it needs to follow, if it has not got it.
+    pub(super) fn greet_members(&mut self) {
+        for node in self.members() {
+            let due = match &self.duty {
+                Duty::Lead(master) => master.sent_to(node).is_none(),
+                _ => return,
+            };
+            if due && self.links.stream_of(Party::Node(node)).is_some() {
+                self.greet_member(node);
+            }
+        }
+    }
+
+    /// Rows, group key, registration data, then our whole log of the current height.
+    fn greet_member(&mut self, node: NodeId) {
+        let rows: Vec<Packet> =
+            self.rows.values().map(|signed| Packet::from(super::claims::notice(signed.clone()))).collect();
+        for row in &rows {
+            self.links.send_stream(Party::Node(node), row, &mut self.out);
+        }
+        if let Some(packet) = self.registration_sync() {
+            self.links.send_stream(Party::Node(node), &packet, &mut self.out);
+        }
+        self.send_resync(node);
+    }
+
+    fn send_resync(&mut self, node: NodeId) {
+        let Duty::Lead(master) = &mut self.duty else { return };
+        let (epoch, end) = (master.epoch(), self.log.end());
+        let start = self.log.start();
+        let records = self
+            .log
+            .records_from(start)
+            .map(|r| WireRecord { height: r.height, epoch: r.epoch, bytes: r.bytes.clone() })
+            .collect();
+        let start = duohuo_wire::ids::LogIndex(start);
+        let packet = Packet::from(Resync { epoch, height: self.height, start, records, ..Default::default() });
+        if self.links.send_stream(Party::Node(node), &packet, &mut self.out) {
+            master.sent(self.now, node, end);
+        }
+    }
+
+    /// New records to all members that have our log up to `start`.
+    fn replicate(&mut self, start: u64, records: &[WireRecord]) {
+        let Duty::Lead(master) = &mut self.duty else { return };
+        let packet = Packet::from(Append {
+            epoch: master.epoch(),
+            start: duohuo_wire::ids::LogIndex(start),
+            released: duohuo_wire::ids::LogIndex(master.exposed()),
+            records: records.to_vec(),
+            ..Default::default()
+        });
+        let end = self.log.end();
+        for (node, _) in self.neighbours.iter() {
+            if master.sent_to(*node).is_some() && self.links.send_stream(Party::Node(*node), &packet, &mut self.out) {
+                master.sent(self.now, *node, end);
+            }
+        }
+    }
+
+    /// A member acknowledges, or tells that it cannot follow yet.
+    pub(super) fn on_ack(&mut self, node: NodeId, ack: &Ack) -> Result<(), Discard> {
+        let Duty::Lead(master) = &mut self.duty else { return Err(Discard::Unexpected) };
+        if ack.epoch < master.epoch() {
+            return Err(Discard::OldEpoch);
+        }
+        if ack.epoch > master.epoch() {
+            self.look_for_newer_row(ack.epoch, duohuo_wire::ids::Version(0));
+            return Err(Discard::UnknownEpoch);
+        }
+        if ack.synced == master.epoch() {
+            if ack.end.0 > self.log.end() {
+                return Err(Discard::Unexpected);
+            }
+            master.acknowledged(self.now, node, ack.end.0, ack.height);
+            self.release();
+            self.change_in_sync();
+        } else {
+            self.send_resync(node);
+        }
+        Ok(())
+    }
+
+    /// Ask for the next change of the in-sync set, if one is due.
+    pub(super) fn change_in_sync(&mut self) {
+        let (neighbours, links, random) = (&self.neighbours, &self.links, &mut self.random);
+        let Duty::Lead(master) = &mut self.duty else { return };
+        // Dead is who answers no probe *and* has no stream: a busy member may miss probes.
+        let is_dead = |node| !neighbours.is_alive(node) && links.stream_of(Party::Node(node)).is_none();
+        let timers = &self.config.timers;
+        let change =
+            master.next_change(self.now, timers.dead_interval, timers.retry_interval, is_dead, || random.u64());
+        if let Some(change) = change {
+            self.send_to_authority(&Packet::from(change), false);
+        }
+    }
+
+    pub(super) fn change_timeout(&self) -> Option<Instant> {
+        match &self.duty {
+            Duty::Lead(master) => master.poll_timeout(self.config.timers.dead_interval),
+            _ => None,
+        }
+    }
+
+    /// OUT-8.
+    fn report(&mut self, evidence: Vec<SignedResult>) {
+        let Some(accused) = evidence.first() else { return };
+        let (cluster, height) = (accused.cluster, accused.height);
+        self.event(Event::ConsensusErrorReported { cluster, height });
+        let request = self.random.u64();
+        let packet = Packet::from(ConsensusError { request, height, evidence, ..Default::default() });
+        self.send_to_authority(&packet, true);
+    }
+
+    /// A packet of another cluster's node: masters only (SYS-5).
+    pub(super) fn on_other_cluster(
+        &mut self,
+        cluster: ClusterId,
+        node: NodeId,
+        packet: Packet,
+    ) -> Result<(), Discard> {
+        if let Packet::Notice(notice) = packet {
+            self.learn_row(notice.row)?;
+            self.run_mesh();
+            return Ok(());
+        }
+        let row = self.rows.get(&cluster).map(|s| &s.row).ok_or(Discard::UnknownEpoch)?;
+        if row.master != node || row.barred.contains(&node) {
+            return Err(Discard::OldEpoch);
+        }
+        let epoch = row.epoch;
+        match packet {
+            Packet::Consensus(consensus) => {
+                if !matches!(self.duty, Duty::Lead(_)) || consensus.cluster != cluster {
+                    return Err(Discard::Forbidden);
+                }
+                // P2: peers count nothing of an older epoch, and nothing of one whose grant they do not know.
+                if consensus.epoch < epoch {
+                    return Err(Discard::OldEpoch);
+                }
+                if consensus.epoch > epoch {
+                    return Err(Discard::UnknownEpoch);
+                }
+                let good = self.chain.receive(self.now, cluster, &consensus.message);
+                if good && self.watchers.any() {
+                    for vote in self.chain.votes_in(&consensus.message) {
+                        self.event(Event::Received(vote));
+                    }
+                }
+                self.run_chain();
+                if good { Ok(()) } else { Err(Discard::BadConsensus) }
+            }
+            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
+            Packet::ChainQuery(query) => {
+                self.serve_blocks(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::ChainEnd(end) => {
+                self.on_chain_end(Party::Node(node), end.height);
+                Ok(())
+            }
+            _ => Err(Discard::Forbidden),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The role of master: replication of the log, the gate, the in-sync set (design R2, R4, R5; rules 18 to 23).
+//!
+//! This is the only way out for anything the chain says. [`Master::release`] lets an item go when every record that
+//! was appended before it is durable here and acknowledged, under this epoch, by every member of the in-sync set and
+//! by everyone being added to it. Nothing here sends; the node does, with what this answers.
+
+use crate::chain::TransactionId;
+use crate::time::{Duration, Instant};
+use bytes::Bytes;
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
+use duohuo_wire::packet::{Change, ChangeKind};
+use duohuo_wire::statement::Row;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Something the chain said, held until the log behind it is safe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Gated {
+    Send { to: Option<ClusterId>, bytes: Bytes },
+    Commit { height: Height, block: Bytes },
+    Receipt { transaction: TransactionId, height: Height, applied: bool },
+}
+
+/// How far one member follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Follower {
+    /// Log length acknowledged under this epoch; `None`: its log is not ours yet.
+    acknowledged: Option<u64>,
+    /// Log length sent on the stream that stands.
+    sent: Option<u64>,
+    /// Committed height it told.
+    height: Height,
+    /// Since when something is owed.
+    waiting_since: Option<Instant>,
+}
+
+/// A change of the set that was asked for and not yet answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Asked {
+    change: Change,
+    retry_at: Instant,
+    retry_interval: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Master {
+    epoch: Epoch,
+    version: Version,
+    me: NodeId,
+    cluster: ClusterId,
+    /// W: who must acknowledge, as the newest row of this epoch says.
+    waiting_for: BTreeSet<NodeId>,
+    /// Asked to be added: waited for from that moment (rule 21).
+    adding: Option<NodeId>,
+    barred: Vec<NodeId>,
+    followers: BTreeMap<NodeId, Follower>,
+    /// Log length durable here.
+    durable: u64,
+    /// Log length that may be known outside.
+    exposed: u64,
+    gate: VecDeque<(u64, Gated)>,
+    asked: Option<Asked>,
+}
+
+impl Master {
+    /// Rule 15: after the promise is durable. `end` is the length of the inherited log, all of it exposed.
+    pub(super) fn new(me: NodeId, row: &Row, end: u64) -> Self {
+        assert!(row.master == me && row.in_sync.contains(&me), "only the granted node leads");
+        assert!(!row.unfenced, "an unfenced grant needs the fence of rule 17 first (I8)");
+        Self {
+            epoch: row.epoch,
+            version: row.version,
+            me,
+            cluster: row.cluster,
+            waiting_for: row.in_sync.iter().copied().filter(|n| *n != me).collect(),
+            adding: None,
+            barred: row.barred.clone(),
+            followers: BTreeMap::new(),
+            durable: end,
+            exposed: end,
+            gate: VecDeque::new(),
+            asked: None,
+        }
+    }
+
+    pub(super) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Rule 22: a newer row of this epoch.
+    pub(super) fn learn(&mut self, row: &Row) {
+        if row.epoch != self.epoch || row.version <= self.version {
+            return;
+        }
+        self.version = row.version;
+        self.waiting_for = row.in_sync.iter().copied().filter(|n| *n != self.me).collect();
+        self.barred.clone_from(&row.barred);
+        self.adding = None;
+        self.asked = None;
+    }
+
+    /// Hold an item until the log of length `after` is safe.
+    pub(super) fn hold(&mut self, after: u64, item: Gated) {
+        self.gate.push_back((after, item));
+    }
+
+    /// Our own disk holds the log up to `end`.
+    pub(super) fn persisted(&mut self, end: u64) {
+        self.durable = self.durable.max(end);
+    }
+
+    /// Log length that is safe: durable here and acknowledged by all who must (rule 19).
+    fn safe(&self) -> u64 {
+        let acknowledged = |node: &NodeId| self.followers.get(node).and_then(|f| f.acknowledged).unwrap_or(0);
+        self.waiting_for.iter().chain(self.adding.iter()).map(acknowledged).fold(self.durable, u64::min)
+    }
+
+    /// What may go now, in order.
+    pub(super) fn release(&mut self, promised: Epoch) -> Vec<Gated> {
+        // I1: the epoch of the role is the one promised, or there is no role.
+        assert!(promised == self.epoch, "a master of an older epoch releases nothing");
+        let safe = self.safe();
+        let mut free = Vec::new();
+        while self.gate.front().is_some_and(|(after, _)| *after <= safe) {
+            let Some((after, item)) = self.gate.pop_front() else { break };
+            self.exposed = self.exposed.max(after);
+            free.push(item);
+        }
+        assert!(self.exposed <= safe.max(self.exposed), "nothing is exposed that is not safe");
+        free
+    }
+
+    pub(super) const fn exposed(&self) -> u64 {
+        self.exposed
+    }
+
+    /// The stream of a member is up: it needs our log from the start.
+    pub(super) fn stream_up(&mut self, node: NodeId) {
+        let follower = self.followers.entry(node).or_default();
+        follower.sent = None;
+        // What it acknowledged under this epoch stays acknowledged: it is on its disk.
+    }
+
+    pub(super) fn stream_down(&mut self, node: NodeId) {
+        if let Some(follower) = self.followers.get_mut(&node) {
+            follower.sent = None;
+        }
+    }
+
+    /// Everything up to `end` is now on its stream.
+    pub(super) fn sent(&mut self, now: Instant, node: NodeId, end: u64) {
+        let follower = self.followers.entry(node).or_default();
+        follower.sent = Some(end);
+        if follower.acknowledged.unwrap_or(0) < end {
+            follower.waiting_since.get_or_insert(now);
+        }
+    }
+
+    /// From where a member is to be sent; `None`: it has not got our log yet (a resync comes first).
+    pub(super) fn sent_to(&self, node: NodeId) -> Option<u64> {
+        self.followers.get(&node).and_then(|f| f.sent)
+    }
+
+    /// Its acknowledgement under this epoch.
+    pub(super) fn acknowledged(&mut self, now: Instant, node: NodeId, end: u64, height: Height) {
+        let follower = self.followers.entry(node).or_default();
+        let before = follower.acknowledged.unwrap_or(0);
+        follower.acknowledged = Some(before.max(end));
+        follower.height = height;
+        let owed = follower.sent.is_some_and(|sent| sent > end);
+        follower.waiting_since = match follower.waiting_since {
+            Some(_) if owed && end > before => Some(now),
+            Some(since) if owed => Some(since),
+            _ => None,
+        };
+    }
+
+    /// The next change of the set to ask for, or to ask for again. One at a time: each bumps the version.
+    ///
+    /// A member is proposed for removal when it is dead, or owes an acknowledgement for `dead_interval` (R5); a
+    /// node is proposed for addition when it acknowledged all that was exposed (rule 21), and is waited for from
+    /// this very moment.
+    pub(super) fn next_change(
+        &mut self,
+        now: Instant,
+        dead_interval: Duration,
+        retry_interval: Duration,
+        is_dead: impl Fn(NodeId) -> bool,
+        mut request: impl FnMut() -> u64,
+    ) -> Option<Change> {
+        if let Some(asked) = &mut self.asked {
+            if now < asked.retry_at {
+                return None;
+            }
+            asked.retry_interval = (asked.retry_interval * 2).min(retry_interval * 64);
+            asked.retry_at = now + asked.retry_interval;
+            return Some(asked.change.clone());
+        }
+        let silent = |node: &NodeId| {
+            is_dead(*node)
+                || self
+                    .followers
+                    .get(node)
+                    .and_then(|f| f.waiting_since)
+                    .is_some_and(|since| now - since >= dead_interval)
+        };
+        let lost = self.waiting_for.iter().copied().find(silent);
+        let caught_up = || {
+            self.followers
+                .iter()
+                .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
+                .filter(|(node, _)| !is_dead(**node))
+                .find(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
+                .map(|(node, _)| *node)
+        };
+        let (kind, node) = match lost {
+            Some(node) => (ChangeKind::Remove, node),
+            None => (ChangeKind::Add, caught_up()?),
+        };
+        if kind == ChangeKind::Add {
+            self.adding = Some(node);
+            // I5: waited for before it is asked for, and it holds all that was exposed.
+            assert!(
+                self.followers.get(&node).and_then(|f| f.acknowledged).is_some_and(|a| a >= self.exposed),
+                "only who holds all that was exposed is added"
+            );
+        }
+        let change = Change {
+            request: request(),
+            cluster: self.cluster,
+            epoch: self.epoch,
+            version: self.version,
+            kind,
+            node,
+            ..Default::default()
+        };
+        self.asked = Some(Asked { change: change.clone(), retry_at: now + retry_interval, retry_interval });
+        Some(change)
+    }
+
+    /// The authority answered our change with something else than a newer row. If nothing was changed at this very
+    /// version the request is void: it may be asked anew, but one who is being added is waited for until a newer row.
+    pub(super) fn change_refused(&mut self, request: u64) {
+        if self.asked.as_ref().is_some_and(|a| a.change.request == request) {
+            self.asked = None;
+        }
+    }
+
+    /// Members that are waited for or follow, for status and tests.
+    pub(super) fn waits_for(&self, node: NodeId) -> bool {
+        self.waiting_for.contains(&node) || self.adding == Some(node)
+    }
+
+    pub(super) fn poll_timeout(&self, dead_interval: Duration) -> Option<Instant> {
+        if let Some(asked) = &self.asked {
+            return Some(asked.retry_at);
+        }
+        self.waiting_for
+            .iter()
+            .filter_map(|node| self.followers.get(node).and_then(|f| f.waiting_since))
+            .map(|since| since + dead_interval)
+            .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: NodeId = NodeId(1);
+    const A: NodeId = NodeId(2);
+    const B: NodeId = NodeId(3);
+    const E: Epoch = Epoch(4);
+    const DEAD: Duration = Duration::from_millis(50);
+    const RETRY: Duration = Duration::from_millis(20);
+
+    fn ms(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn row(version: u64, in_sync: &[NodeId]) -> Row {
+        Row {
+            cluster: ClusterId(1),
+            epoch: E,
+            version: Version(version),
+            master: ME,
+            in_sync: in_sync.to_vec(),
+            barred: Vec::new(),
+            unfenced: false,
+            table_version: 9,
+        }
+    }
+
+    fn vote(n: u8) -> Gated {
+        Gated::Send { to: None, bytes: Bytes::copy_from_slice(&[n]) }
+    }
+
+    fn with_members(members: &[NodeId]) -> Master {
+        let mut all = vec![ME];
+        all.extend(members);
+        Master::new(ME, &row(0, &all), 0)
+    }
+
+    #[test]
+    fn a_vote_waits_for_our_own_disk() {
+        let mut m = with_members(&[]);
+        m.hold(1, vote(1));
+        assert_eq!(m.release(E), []);
+        m.persisted(1);
+        assert_eq!(m.release(E), [vote(1)]);
+    }
+
+    #[test]
+    fn a_vote_waits_for_every_member_of_the_set_and_not_for_a_majority() {
+        let mut m = with_members(&[A, B]);
+        m.hold(3, vote(1));
+        m.persisted(3);
+        m.acknowledged(ms(1), A, 3, Height(0));
+        assert_eq!(m.release(E), []);
+        m.acknowledged(ms(1), B, 2, Height(0));
+        assert_eq!(m.release(E), []);
+        m.acknowledged(ms(1), B, 3, Height(0));
+        assert_eq!(m.release(E), [vote(1)]);
+        assert_eq!(m.exposed(), 3);
+    }
+
+    #[test]
+    fn asking_for_a_removal_is_not_enough_to_go_on_without() {
+        let mut m = with_members(&[A]);
+        m.hold(1, vote(1));
+        m.persisted(1);
+        let change = m.next_change(ms(0), DEAD, RETRY, |n| n == A, || 7).expect("a removal");
+        assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
+        assert_eq!(m.release(E), []);
+        m.learn(&row(1, &[ME]));
+        assert_eq!(m.release(E), [vote(1)]);
+    }
+
+    #[test]
+    fn who_is_being_added_is_waited_for_from_the_asking() {
+        let mut m = with_members(&[]);
+        m.stream_up(A);
+        m.sent(ms(0), A, 0);
+        m.acknowledged(ms(0), A, 0, Height(0));
+        let change = m.next_change(ms(0), DEAD, RETRY, |_| false, || 7).expect("an addition");
+        assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
+        m.hold(1, vote(1));
+        m.persisted(1);
+        assert_eq!(m.release(E), []);
+        m.change_refused(7);
+        assert_eq!(m.release(E), [], "a refusal alone frees nobody");
+        m.acknowledged(ms(1), A, 1, Height(0));
+        assert_eq!(m.release(E), [vote(1)]);
+    }
+
+    #[test]
+    fn who_lacks_an_exposed_record_is_not_added() {
+        let mut m = with_members(&[]);
+        m.hold(2, vote(1));
+        m.persisted(2);
+        m.release(E);
+        m.stream_up(A);
+        m.sent(ms(0), A, 2);
+        m.acknowledged(ms(0), A, 1, Height(0));
+        assert_eq!(m.next_change(ms(0), DEAD, RETRY, |_| false, || 7), None);
+        m.acknowledged(ms(0), A, 2, Height(0));
+        assert!(m.next_change(ms(0), DEAD, RETRY, |_| false, || 7).is_some());
+    }
+
+    #[test]
+    fn the_inherited_log_counts_as_exposed() {
+        let mut m = Master::new(ME, &row(0, &[ME]), 5);
+        m.stream_up(A);
+        m.sent(ms(0), A, 5);
+        m.acknowledged(ms(0), A, 4, Height(0));
+        assert_eq!(m.next_change(ms(0), DEAD, RETRY, |_| false, || 7), None);
+    }
+
+    #[test]
+    fn a_member_that_owes_an_acknowledgement_is_removed_at_the_dead_interval() {
+        let mut m = with_members(&[A]);
+        m.sent(ms(100), A, 1);
+        assert_eq!(m.poll_timeout(DEAD), Some(ms(150)));
+        assert_eq!(m.next_change(ms(149), DEAD, RETRY, |_| false, || 7), None);
+        let change = m.next_change(ms(150), DEAD, RETRY, |_| false, || 7).expect("a removal");
+        assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
+    }
+
+    #[test]
+    fn a_change_is_repeated_unchanged_until_it_is_answered() {
+        let mut m = with_members(&[A]);
+        let first = m.next_change(ms(0), DEAD, RETRY, |n| n == A, || 7);
+        assert_eq!(m.next_change(ms(19), DEAD, RETRY, |n| n == A, || 8), None);
+        assert_eq!(m.next_change(ms(20), DEAD, RETRY, |n| n == A, || 8), first);
+    }
+
+    #[test]
+    fn a_row_of_another_epoch_or_an_older_version_changes_nothing() {
+        let mut m = with_members(&[A]);
+        m.learn(&row(0, &[ME]));
+        assert!(m.waits_for(A));
+        let mut other = row(5, &[ME]);
+        other.epoch = Epoch(5);
+        m.learn(&other);
+        assert!(m.waits_for(A));
+    }
+
+    #[test]
+    #[should_panic(expected = "a master of an older epoch releases nothing")]
+    fn a_master_whose_node_promised_more_releases_nothing() {
+        let mut m = with_members(&[]);
+        m.release(Epoch(5));
+    }
+}

@@ -1,0 +1,166 @@
+//! The streams a node keeps: to the authority, to every node of its cluster, and as master to the other masters
+//! (mission SYS-1, SYS-5). Of two nodes the one with the lower number dials.
+
+use super::claims::notice;
+use super::{Duty, Node};
+use crate::event::Event;
+use crate::io::StreamId;
+use crate::links::Party;
+use crate::time::Instant;
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::packet::{ClaimReason, Join, Packet};
+use std::collections::BTreeMap;
+
+#[derive(Default)]
+pub(super) struct Mesh {
+    /// Not before then is a party dialled again.
+    redial_at: BTreeMap<Party, Instant>,
+    /// The wake-up for the earliest of those still wanted.
+    wake_at: Option<Instant>,
+    /// Peers that were told of our epoch: (stream, our epoch, theirs).
+    greeted: BTreeMap<ClusterId, (StreamId, Epoch, Epoch)>,
+}
+
+impl Mesh {
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.wake_at
+    }
+
+    pub(super) fn forget_greetings(&mut self) {
+        self.greeted.clear();
+    }
+}
+
+impl Node {
+    /// Whom we should have a stream with, and dial ourselves.
+    fn to_dial(&self) -> Vec<Party> {
+        let mut parties = vec![Party::Authority];
+        parties.extend(self.members().into_iter().filter(|n| self.me < *n).map(Party::Node));
+        if matches!(self.duty, Duty::Lead(_)) {
+            let masters = self.other_masters().into_iter().map(|(_, node)| node);
+            parties.extend(masters.filter(|n| self.me < *n).map(Party::Node));
+        }
+        parties
+    }
+
+    /// Dial who is missing, leave whom we no longer need, greet new peers.
+    pub(super) fn run_mesh(&mut self) {
+        self.mesh.wake_at = None;
+        for party in self.to_dial() {
+            if self.links.stream_of(party).is_some() || self.links.is_dialling(party) {
+                continue;
+            }
+            let due = self.mesh.redial_at.get(&party).copied().unwrap_or(Instant::ZERO);
+            if self.now < due {
+                self.mesh.wake_at = Some(self.mesh.wake_at.map_or(due, |at| at.min(due)));
+                continue;
+            }
+            self.mesh.redial_at.insert(party, self.now + self.config.timers.redial_interval);
+            self.links.dial(self.now, party, &self.config.roster, &mut self.out);
+        }
+        self.leave_former_peers();
+        self.greet_peers();
+    }
+
+    /// A stream to another cluster's node that is no master (any more), or that we have no business with.
+    fn leave_former_peers(&mut self) {
+        let leads = matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_));
+        let masters = self.other_masters();
+        for party in self.links.parties_with_stream() {
+            let Party::Node(node) = party else { continue };
+            let foreign = self.config.roster.node(node).is_none_or(|(cluster, _)| cluster.id != self.cluster);
+            let wanted = leads && masters.iter().any(|(_, master)| *master == node);
+            // The one who dialled leaves; an accepted stream may be a new master's, of whom we have not heard.
+            if foreign
+                && !wanted
+                && self.me < node
+                && let Some(stream) = self.links.stream_of(party)
+            {
+                self.links.close_stream(stream, &mut self.out);
+            }
+        }
+    }
+
+    /// Show a peer our signed row, and let the chain say hello: once per stream and pair of epochs.
+    fn greet_peers(&mut self) {
+        let Duty::Lead(master) = &self.duty else { return };
+        let own_epoch = master.epoch();
+        let mut fresh = Vec::new();
+        for (cluster, node) in self.other_masters() {
+            let Some(stream) = self.links.stream_of(Party::Node(node)) else { continue };
+            let Some(their_epoch) = self.rows.get(&cluster).map(|s| s.row.epoch) else { continue };
+            let greeting = (stream, own_epoch, their_epoch);
+            if self.mesh.greeted.insert(cluster, greeting) != Some(greeting) {
+                fresh.push((cluster, node));
+            }
+        }
+        for (cluster, node) in fresh {
+            if let Some(own) = self.rows.get(&self.cluster).cloned() {
+                self.links.send_stream(Party::Node(node), &Packet::from(notice(own)), &mut self.out);
+            }
+            self.chain.peer_up(self.now, cluster);
+            self.run_chain();
+        }
+    }
+
+    pub(super) fn stream_up(&mut self, party: Party, _stream: StreamId) {
+        match party {
+            Party::Authority => {
+                self.event(Event::AuthorityReachable { up: true });
+                let request = self.random.u64();
+                let (cluster, roster_version) = (self.cluster, self.config.roster.version);
+                let join = Join { request, cluster, roster_version, ..Default::default() };
+                self.send_to_authority(&Packet::from(join), true);
+                // A restarted authority has no session with us: make one anew in any case.
+                let roster = &self.config.roster;
+                self.links.open_datagram(self.now, Party::Authority, roster, &mut self.random, &mut self.out);
+            }
+            Party::Node(node) if self.neighbours.of(node).is_some() => self.member_up(node),
+            Party::Node(_) => {
+                self.mesh.greeted.retain(|_, (stream, _, _)| *stream != _stream);
+                self.run_mesh();
+            }
+            Party::Client(_) => {}
+        }
+    }
+
+    fn member_up(&mut self, node: NodeId) {
+        if let Some(key) = self.group.newest_key().cloned() {
+            self.links.send_stream(Party::Node(node), &Packet::from(key), &mut self.out);
+        }
+        if let Duty::Lead(master) = &mut self.duty {
+            master.stream_up(node);
+        }
+        self.greet_members();
+        self.consider();
+    }
+
+    /// A stream ended. `party`: whose newest one it was.
+    pub(super) fn stream_lost(&mut self, stream: StreamId, party: Option<Party>) {
+        self.watchers.remove(stream);
+        self.forget_client(stream);
+        match party {
+            Some(Party::Authority) => self.event(Event::AuthorityReachable { up: false }),
+            Some(Party::Node(node)) if self.neighbours.of(node).is_some() => self.member_lost(node),
+            _ => {}
+        }
+        self.run_mesh();
+    }
+
+    /// A closed stream is the first sign of a crash: ask at once (design "Fast without being rash").
+    fn member_lost(&mut self, node: NodeId) {
+        if let Duty::Lead(master) = &mut self.duty {
+            master.stream_down(node);
+        }
+        let nonce = self.random.u64();
+        if self.neighbours.suspect(self.now, node, nonce) {
+            self.event(Event::Suspected { node });
+            if self.own_row().is_some_and(|r| r.master == node) {
+                self.note_reason(ClaimReason::StreamClosed);
+            }
+            self.consider();
+        }
+        self.run_neighbours();
+        self.change_in_sync();
+    }
+}

@@ -1,0 +1,664 @@
+//! A node of a cluster (mission OUT-1..9, IN-1..5): one machine that can follow, stand by and lead.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the machine: inputs in, outputs out, who handles what |
+//! | `neighbours.rs`, `group.rs` | the neighbour table and the multicast group |
+//! | `claims.rs` | election, registration, claims, rows |
+//! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
+//! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
+//! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
+//! | `clients.rs` | what clients may ask |
+
+mod claims;
+mod clients;
+mod follow;
+mod group;
+mod lead;
+mod log;
+mod master;
+mod mesh;
+mod neighbours;
+
+use crate::chain::{Chain, HaltReason, TransactionId};
+use crate::config::NodeConfig;
+use crate::discard::{Discard, Discards};
+use crate::event::Event;
+use crate::io::{Input, Machine, Output, Stored, StreamId, Write};
+use crate::links::{DatagramEvent, Links, Party, StreamEvent};
+use crate::outbox::Outbox;
+use crate::random::Random;
+use crate::store::StartError;
+use crate::time::{Duration, Instant};
+use crate::watch::Watchers;
+use bytes::Bytes;
+use claims::Claims;
+use core::net::SocketAddr;
+use duohuo_wire::header::Header;
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
+use duohuo_wire::packet::{GroupKey, MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Role};
+use duohuo_wire::roster::Roster;
+use duohuo_wire::sign::VerifyingKey;
+use duohuo_wire::statement::SignedRow;
+use follow::FollowerState;
+use group::Group;
+use log::Log;
+use master::Master;
+use mesh::Mesh;
+use neighbours::{Neighbours, Verdict};
+use std::collections::BTreeMap;
+
+/// A node's machine; driven as [`crate::io`] says.
+pub struct Node {
+    config: NodeConfig,
+    me: NodeId,
+    cluster: ClusterId,
+    now: Instant,
+    started_at: Option<Instant>,
+    random: Random,
+    links: Links,
+    out: Outbox,
+    discards: Discards,
+    watchers: Watchers,
+
+    neighbours: Neighbours,
+    group: Group,
+    keepalive_at: Instant,
+    authority_keepalive: AuthorityKeepalive,
+
+    /// The newest signed row of each cluster.
+    rows: BTreeMap<ClusterId, SignedRow>,
+    /// All changes of the table up to this version are known.
+    table_version: u64,
+    claims: Claims,
+    sealed_id: Bytes,
+    registration: Option<(u32, Vec<NodeSealedId>)>,
+    mesh: Mesh,
+
+    chain: Box<dyn Chain>,
+    log: Log,
+    /// Height of the last block committed here and told to the cluster.
+    height: Height,
+    duty: Duty,
+    follower: FollowerState,
+    /// What follows when the batch of that token is durable.
+    after: BTreeMap<u64, Vec<After>>,
+    persisted: u64,
+    /// Clients that wait for their transaction.
+    waiting: BTreeMap<TransactionId, Vec<(StreamId, u64)>>,
+    told_role: Role,
+    stopped: bool,
+}
+
+/// What this node does for its cluster.
+enum Duty {
+    /// Keeps the log and the chain.
+    Follow,
+    /// The grant is being made durable.
+    Adopt(Epoch),
+    /// Master.
+    Lead(Box<Master>),
+    /// Design R8: it stopped signing, for good in this run.
+    Halted(HaltReason),
+}
+
+/// What follows from something being durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum After {
+    /// The promise of a grant (rule 15).
+    Adopted(Epoch),
+    /// Our own log as master, up to this length.
+    Own { epoch: Epoch, end: u64 },
+    /// A follower's state: acknowledge it.
+    Acknowledge(follow::Acknowledgement),
+    /// A block.
+    Committed(Height),
+}
+
+/// The keepalive to the authority (OUT-3).
+#[derive(Default)]
+struct AuthorityKeepalive {
+    challenge: u64,
+}
+
+impl Node {
+    /// A node with the state of its store; `chain` has been given the stored blocks already.
+    ///
+    /// # Errors
+    /// The store is damaged, or the keys are not those of the roster.
+    pub fn new(config: NodeConfig, stored: &Stored, chain: Box<dyn Chain>) -> Result<Self, StartError> {
+        let me = config.node;
+        let (cluster, entry) = config.roster.node(me).ok_or(StartError::NotInRoster)?;
+        let keys_fit = entry.session_key == duohuo_wire::handshake::public_key(&config.session_secret)
+            && entry.signing_key == config.signing_key.verifying_key().to_bytes();
+        if !keys_fit {
+            return Err(StartError::WrongKey);
+        }
+        let (cluster_id, group_address) = (cluster.id, cluster.group);
+        let height = chain.status().height;
+        let log = Log::load(stored, height)?;
+        let mut random = Random::new(config.seed);
+        let links = Links::new(
+            me,
+            config.session_secret,
+            &config.roster,
+            config.unix_at_zero,
+            config.timers.stream_deadline,
+            &mut random,
+        );
+        let group = Group::new(
+            cluster_id,
+            me,
+            group_address,
+            config.group_secret,
+            config.signing_key.clone(),
+            &mut random,
+        );
+        let mut node = Self {
+            me,
+            cluster: cluster_id,
+            now: Instant::ZERO,
+            started_at: None,
+            random,
+            links,
+            out: Outbox::default(),
+            discards: Discards::default(),
+            watchers: Watchers::default(),
+            neighbours: Neighbours::new(config.timers),
+            group,
+            keepalive_at: Instant::ZERO,
+            authority_keepalive: AuthorityKeepalive::default(),
+            rows: BTreeMap::new(),
+            table_version: 0,
+            claims: Claims::default(),
+            sealed_id: Bytes::new(),
+            registration: None,
+            mesh: Mesh::default(),
+            chain,
+            follower: FollowerState::default(),
+            log,
+            height,
+            duty: Duty::Follow,
+            after: BTreeMap::new(),
+            persisted: 0,
+            waiting: BTreeMap::new(),
+            told_role: Role::Ordinary,
+            stopped: false,
+            config,
+        };
+        node.enrol_neighbours();
+        Ok(node)
+    }
+
+    /// The role it plays.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        match self.duty {
+            Duty::Lead(_) => Role::Master,
+            _ if self.claims.standby == Some(self.me) => Role::Standby,
+            _ => Role::Ordinary,
+        }
+    }
+
+    /// The counters of what was dropped.
+    #[must_use]
+    pub const fn discards(&self) -> &Discards {
+        &self.discards
+    }
+
+    fn enrol_neighbours(&mut self) {
+        let members: Vec<(NodeId, u8)> = self
+            .config
+            .roster
+            .cluster(self.cluster)
+            .map(|c| c.nodes.iter().filter(|n| n.id != self.me).map(|n| (n.id, n.priority)).collect())
+            .unwrap_or_default();
+        self.neighbours.enrol(&members);
+    }
+
+    fn own_row(&self) -> Option<&duohuo_wire::statement::Row> {
+        self.rows.get(&self.cluster).map(|signed| &signed.row)
+    }
+
+    fn is_started_up(&self) -> bool {
+        self.started_at.is_some_and(|at| self.now >= at + self.config.timers.startup_interval)
+    }
+
+    fn event(&mut self, event: Event) {
+        let unix = self.config.unix_at_zero + Duration::from_nanos(self.now.as_nanos());
+        self.watchers.tell(&event, unix, self.cluster, &mut self.links, &mut self.out);
+    }
+
+    /// Queue a batch; `after` follows when it is durable. Nothing to write: when all before it is.
+    fn persist(&mut self, writes: Vec<Write>, after: After) {
+        let token = if writes.is_empty() { self.out.last_token() } else { self.out.persist(writes) };
+        if token == self.persisted {
+            self.follow_up(after);
+        } else {
+            self.after.entry(token).or_default().push(after);
+        }
+    }
+
+    fn on_persisted(&mut self, token: u64) {
+        self.persisted = self.persisted.max(token);
+        let later = self.after.split_off(&(token + 1));
+        for after in core::mem::replace(&mut self.after, later).into_values().flatten() {
+            self.follow_up(after);
+        }
+    }
+
+    fn follow_up(&mut self, after: After) {
+        match after {
+            After::Adopted(epoch) => self.begin_to_lead(epoch),
+            After::Own { epoch, end } => {
+                if let Duty::Lead(master) = &mut self.duty
+                    && master.epoch() == epoch
+                {
+                    master.persisted(end);
+                }
+                self.release();
+            }
+            After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
+            After::Committed(height) => {
+                let state_hash = self.chain.status().state_hash;
+                self.event(Event::Committed { height, state_hash });
+                if matches!(self.duty, Duty::Lead(_)) {
+                    self.chain.committed(self.now, height);
+                    self.run_chain();
+                }
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        if self.started_at.is_some() {
+            return;
+        }
+        self.started_at = Some(self.now);
+        self.keepalive_at = self.now;
+    }
+
+    fn on_datagram(&mut self, from: SocketAddr, bytes: &Bytes) -> Result<(), Discard> {
+        let header = Header::decode(bytes).map_err(Discard::Decode)?;
+        if header.sealed() && self.is_group_sealed(&header) {
+            return self.on_group(from, &header, bytes);
+        }
+        let event = self.links.on_datagram(
+            self.now,
+            from,
+            bytes,
+            &self.config.roster,
+            &mut self.random,
+            &mut self.out,
+        )?;
+        match event {
+            DatagramEvent::Nothing => Ok(()),
+            DatagramEvent::Established(_) => {
+                self.consider();
+                Ok(())
+            }
+            DatagramEvent::Packet(Party::Authority, packet) => self.on_authority(packet),
+            DatagramEvent::Packet(..) => Err(Discard::Forbidden),
+        }
+    }
+
+    /// A datagram of a node of our own cluster is sealed for the group: nodes keep no datagram sessions.
+    fn is_group_sealed(&self, header: &Header) -> bool {
+        self.config.roster.node(header.sender).is_some()
+    }
+
+    fn on_group(&mut self, from: SocketAddr, header: &Header, bytes: &Bytes) -> Result<(), Discard> {
+        let (cluster, entry) = self.config.roster.node(header.sender).ok_or(Discard::UnknownKey)?;
+        if cluster.id != self.cluster {
+            return Err(Discard::Forbidden);
+        }
+        let address = entry.address;
+        let key = VerifyingKey::from_bytes(&entry.signing_key).map_err(|_| Discard::UnknownKey)?;
+        let packet = self.group.open(header, bytes, &key)?;
+        if address != from {
+            return Err(Discard::WrongAddress);
+        }
+        let sender = header.sender;
+        match packet {
+            Packet::NodeKeepalive(keepalive) => {
+                if keepalive.cluster != self.cluster {
+                    return Err(Discard::Forbidden);
+                }
+                self.neighbours.saw_sequence(sender, header.sequence);
+                // Only what was made after something of ours is news: it echoes a sequence that we sent lately. This
+                // stops replay to a restarted node, held-back packets, and shows one-way links.
+                let horizon = self.config.timers.dead_interval * 4;
+                let fresh = keepalive
+                    .heard
+                    .iter()
+                    .any(|h| h.node == self.me && self.group.sent_lately(self.now, h.sequence, horizon));
+                if !fresh {
+                    return Ok(());
+                }
+                if self.neighbours.heard(self.now, sender, &keepalive) {
+                    self.event(Event::Alive { node: sender });
+                }
+                self.look_for_newer_row(keepalive.epoch, keepalive.version);
+                self.consider();
+                Ok(())
+            }
+            Packet::Probe(probe) => {
+                let answer = self.probe_answer(probe.nonce);
+                self.group.send(self.now, Some(address), &answer, &mut self.out);
+                Ok(())
+            }
+            Packet::ProbeAnswer(answer) => {
+                let promised = answer.epoch;
+                self.neighbours
+                    .answered(self.now, sender, answer.nonce, answer.role, promised)
+                    .ok_or(Discard::Unexpected)?;
+                self.consider();
+                Ok(())
+            }
+            _ => Err(Discard::Forbidden),
+        }
+    }
+
+    /// What this node is *now*: a master's epoch, or the highest epoch durably promised.
+    fn probe_answer(&self, nonce: u64) -> Packet {
+        let role = if matches!(self.duty, Duty::Lead(_)) { Role::Master } else { Role::Ordinary };
+        Packet::from(ProbeAnswer { nonce, role, epoch: self.durable_promise(), ..Default::default() })
+    }
+
+    /// While a grant is being adopted its promise is not durable and not told.
+    fn durable_promise(&self) -> Epoch {
+        match &self.duty {
+            Duty::Adopt(_) => self.follower.told.promised,
+            _ => self.log.promised(),
+        }
+    }
+
+    fn on_stream_event(&mut self, stream: StreamId, event: StreamEvent) -> Result<(), Discard> {
+        match event {
+            StreamEvent::Established(party) => {
+                self.stream_up(party, stream);
+                Ok(())
+            }
+            StreamEvent::Refused(why) => Err(why),
+            StreamEvent::Broken(party, why) => {
+                self.stream_lost(stream, party);
+                Err(why)
+            }
+            StreamEvent::Packet(Party::Authority, packet) => self.on_authority(packet),
+            StreamEvent::Packet(Party::Client(_), packet) => self.on_client(stream, packet),
+            StreamEvent::Packet(Party::Node(node), packet) => {
+                let (cluster, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
+                if cluster.id == self.cluster {
+                    self.on_member(node, packet)
+                } else {
+                    let cluster = cluster.id;
+                    self.on_other_cluster(cluster, node, packet)
+                }
+            }
+        }
+    }
+
+    /// A packet of a node of our own cluster.
+    fn on_member(&mut self, node: NodeId, packet: Packet) -> Result<(), Discard> {
+        match packet {
+            Packet::Notice(notice) => self.learn_row(notice.row).map(|_| ()),
+            Packet::GroupKey(key) => self.on_group_key(&key),
+            Packet::RegistrationSync(sync) => {
+                self.learn_registration(sync.registration_epoch, sync.sealed_ids);
+                Ok(())
+            }
+            Packet::Resync(resync) => self.on_resync(node, resync),
+            Packet::Append(append) => self.on_append(node, append),
+            Packet::Ack(ack) => self.on_ack(node, &ack),
+            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
+            Packet::ChainQuery(query) => {
+                self.serve_blocks(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::ChainEnd(end) => {
+                self.on_chain_end(Party::Node(node), end.height);
+                Ok(())
+            }
+            _ => Err(Discard::Forbidden),
+        }
+    }
+
+    fn on_group_key(&mut self, key: &GroupKey) -> Result<(), Discard> {
+        if key.cluster != self.cluster {
+            return Err(Discard::Forbidden);
+        }
+        let signer = self.verifying_key(key.master).ok_or(Discard::UnknownKey)?;
+        if !key.verify(&signer) {
+            return Err(Discard::BadStatement);
+        }
+        let grace = self.group_grace();
+        self.group.learn(self.now, key, grace);
+        Ok(())
+    }
+
+    /// Time enough for everybody to get a new generation.
+    fn group_grace(&self) -> Duration {
+        self.config.timers.suspect_interval * 3
+    }
+
+    fn verifying_key(&self, node: NodeId) -> Option<VerifyingKey> {
+        let (cluster, entry) = self.config.roster.node(node)?;
+        if cluster.id != self.cluster {
+            return None;
+        }
+        VerifyingKey::from_bytes(&entry.signing_key).ok()
+    }
+
+    fn on_roster(&mut self, roster: Roster) {
+        let ours = roster.node(self.me).is_some_and(|(cluster, _)| cluster.id == self.cluster);
+        if roster.version <= self.config.roster.version || !ours {
+            return;
+        }
+        self.config.roster = roster;
+        self.enrol_neighbours();
+        self.chain.learn_roster(&self.config.roster);
+        self.run_chain();
+        let version = self.config.roster.version;
+        self.event(Event::RosterInForce { version });
+        self.consider();
+    }
+
+    fn send_keepalives(&mut self) {
+        let role = self.role();
+        let row = self.own_row();
+        let (epoch, version) = row.map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
+        let in_sync = row.is_some_and(|r| r.in_sync.contains(&self.me));
+        let Some((_, entry)) = self.config.roster.node(self.me) else { return };
+        let (priority, address) = (entry.priority, entry.address);
+        let heard = self
+            .neighbours
+            .iter()
+            .filter(|(_, n)| n.sequence != 0)
+            .map(|(node, n)| duohuo_wire::packet::Heard { node: *node, sequence: group::low(n.sequence) })
+            .collect();
+        let keepalive = duohuo_wire::packet::NodeKeepalive {
+            cluster: self.cluster,
+            priority,
+            role,
+            in_sync,
+            interval_us: u32::try_from(self.config.timers.keepalive_interval.as_micros()).unwrap_or(u32::MAX),
+            epoch,
+            version,
+            promised: self.durable_promise(),
+            log_end: duohuo_wire::ids::LogIndex(self.log.end()),
+            height: self.height,
+            address,
+            heard,
+            extensions: Default::default(),
+        };
+        self.group.send(self.now, None, &Packet::from(keepalive), &mut self.out);
+        if let Duty::Lead(master) = &self.duty {
+            let packet = Packet::from(MasterKeepalive {
+                cluster: self.cluster,
+                epoch: master.epoch(),
+                height: self.height,
+                challenge: self.authority_keepalive.challenge,
+                table_version: self.table_version,
+                ..Default::default()
+            });
+            self.links.send_datagram(Party::Authority, &packet, &mut self.out);
+        }
+        // Up to a quarter early, so that nodes that started together do not beat together (RFC 5880, 6.8.7).
+        let interval = self.config.timers.keepalive_interval;
+        let early = interval.as_nanos() as u64 / 4;
+        let jitter = if early == 0 { 0 } else { self.random.u64() % early };
+        self.keepalive_at = self.now + interval - Duration::from_nanos(jitter);
+    }
+
+    fn run_neighbours(&mut self) {
+        let random = &mut self.random;
+        let verdicts = self.neighbours.tick(self.now, || random.u64());
+        let mut changed = false;
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Suspected(node) => {
+                    self.event(Event::Suspected { node });
+                    changed = true;
+                }
+                Verdict::Probe { node, nonce } => self.send_probe(node, nonce),
+                Verdict::Dead(node) => {
+                    self.event(Event::Dead { node });
+                    changed = true;
+                }
+            }
+        }
+        if changed {
+            self.consider();
+            self.change_in_sync();
+        }
+    }
+
+    fn send_probe(&mut self, node: NodeId, nonce: u64) {
+        let Some((_, entry)) = self.config.roster.node(node) else { return };
+        let epoch = self.log.promised();
+        let probe = Packet::from(duohuo_wire::packet::Probe { nonce, epoch, ..Default::default() });
+        let to = entry.address;
+        self.group.send(self.now, Some(to), &probe, &mut self.out);
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), Discard> {
+        match input {
+            Input::Tick => {}
+            Input::Datagram { from, bytes, .. } => return self.on_datagram(from, &bytes),
+            Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
+            Input::StreamOpened { stream } => {
+                self.links.stream_opened(self.now, stream, &mut self.random, &mut self.out);
+            }
+            Input::StreamBytes { stream, bytes } => {
+                let events = self.links.stream_bytes(
+                    self.now,
+                    stream,
+                    &bytes,
+                    &self.config.roster,
+                    &mut self.random,
+                    &mut self.out,
+                );
+                for event in events {
+                    if let Err(why) = self.on_stream_event(stream, event) {
+                        self.discards.count(why);
+                    }
+                }
+            }
+            Input::StreamClosed { stream } => {
+                let party = self.links.stream_closed(stream);
+                self.stream_lost(stream, party);
+            }
+            Input::Persisted { token } => self.on_persisted(token),
+            Input::PersistFailed => {
+                self.event(Event::StoreFailed);
+                self.stop();
+            }
+            Input::BlocksRead { token, blocks } => self.send_blocks(token, blocks),
+            Input::Roster(roster) => self.on_roster(*roster),
+            Input::WrongResults(on) => self.chain.inject_wrong_results(on),
+            Input::Shutdown => self.stop(),
+        }
+        Ok(())
+    }
+
+    /// Resign, say so, and leave.
+    fn stop(&mut self) {
+        self.resign();
+        self.stopped = true;
+        self.out.push(Output::Exit);
+    }
+
+    fn run_deadlines(&mut self) {
+        for (stream, party) in
+            self.links.tick(self.now, &self.config.roster, &mut self.random, &mut self.out)
+        {
+            self.discards.count(Discard::TooSlow);
+            self.stream_lost(stream, party);
+        }
+        self.run_neighbours();
+        if self.now >= self.keepalive_at {
+            self.send_keepalives();
+        }
+        self.run_mesh();
+        self.run_claims();
+        self.change_in_sync();
+        self.run_catch_up();
+        if self.chain.poll_timeout().is_some_and(|at| self.now >= at) {
+            self.chain.tick(self.now);
+            self.run_chain();
+        }
+    }
+
+    fn assert_invariants(&self) {
+        if let Duty::Lead(master) = &self.duty {
+            assert!(master.epoch() == self.log.promised(), "a master's epoch is the one its node promised (I1)");
+            assert!(self.log.synced() == self.log.promised(), "a master's log is its own");
+        }
+        assert!(self.after.keys().all(|token| *token > self.persisted), "what is durable has been followed up");
+    }
+}
+
+impl Machine for Node {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.out.assert_drained();
+        // A tick of our own that comes late by more than half the dead interval says nothing about others.
+        let due = self.poll_timeout();
+        self.now = self.now.max(now);
+        if self.stopped {
+            return;
+        }
+        self.start();
+        let late = due.is_some_and(|at| self.now - at > self.config.timers.dead_interval / 2);
+        if late {
+            self.neighbours.forgive(self.now);
+        }
+        if let Err(why) = self.take(input) {
+            self.discards.count(why);
+        }
+        if !self.stopped {
+            self.run_deadlines();
+        }
+        self.assert_invariants();
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.started_at?;
+        [
+            Some(self.keepalive_at),
+            self.links.poll_timeout(),
+            self.neighbours.poll_timeout(),
+            self.mesh.poll_timeout(),
+            self.claims.poll_timeout(),
+            self.change_timeout(),
+            self.follower.poll_timeout(),
+            self.chain.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}

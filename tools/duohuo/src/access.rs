@@ -1,0 +1,125 @@
+//! How a command reaches a network: the roster and a client's key.
+
+use clap::Args;
+use duohuo_driver::client::{Client, ClientError, Credentials};
+use duohuo_driver::config::{ConfigError, RosterSource, beside, read_toml};
+use duohuo_driver::{keys, roster_file};
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::packet::{Packet, StatusQuery};
+use duohuo_wire::roster::{PartyRef, Roster};
+use duohuo_wire::status::StatusReport;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Where the files are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AccessArgs {
+    /// A client's configuration, as keygen network writes it (roster, operator's key, client's key)
+    #[arg(long, conflicts_with_all = ["roster", "key"], required_unless_present = "roster")]
+    config: Option<PathBuf>,
+    /// The roster; believed as it is: without a configuration there is no operator's key to verify it with
+    #[arg(long, requires = "key")]
+    roster: Option<PathBuf>,
+    /// The client's key file
+    #[arg(long, requires = "roster")]
+    key: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientFile {
+    roster: PathBuf,
+    operator_public_key: String,
+    key: PathBuf,
+}
+
+/// A client's means.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) roster: Roster,
+    pub(crate) credentials: Credentials,
+}
+
+/// One party that can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Server {
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) key: [u8; 32],
+}
+
+impl Access {
+    pub(crate) fn open(args: &AccessArgs) -> Result<Self, ConfigError> {
+        match (&args.config, &args.roster, &args.key) {
+            (Some(config), _, _) => Self::from_config(config),
+            (None, Some(roster), Some(key)) => Self::with(roster_file::read_unverified(roster)?, key),
+            _ => Err(problem(Path::new("command line"), "neither --config nor --roster and --key", "one of them", "see duohuo status --help")),
+        }
+    }
+
+    pub(crate) fn from_config(config: &Path) -> Result<Self, ConfigError> {
+        let file: ClientFile = read_toml(config, "duohuo keygen network writes complete examples")?;
+        let operator = keys::parse_hex::<32>(&file.operator_public_key)
+            .ok_or_else(|| problem(config, "`operator_public_key` is no public key", "64 hex digits", "copy operator.pub into it"))?;
+        let (_, roster) = RosterSource::open(&beside(config, &file.roster), operator)?;
+        Self::with(roster, &beside(config, &file.key))
+    }
+
+    fn with(roster: Roster, key: &Path) -> Result<Self, ConfigError> {
+        let secret = keys::read_secret(key)?;
+        let Some(PartyRef::Client(client)) = roster.by_session_key(&keys::session_public(&secret)) else {
+            return Err(problem(
+                key,
+                "the key is of no client of the roster",
+                "the key of an enrolled client",
+                "use another key file, or have the operator enrol this client in a new roster",
+            ));
+        };
+        let credentials = Credentials { id: client.id, secret, consortium: roster.consortium };
+        Ok(Self { credentials, roster })
+    }
+
+    pub(crate) fn authority(&self) -> Server {
+        let authority = &self.roster.authority;
+        Server { id: NodeId::AUTHORITY, address: authority.address, key: authority.session_key }
+    }
+
+    pub(crate) fn nodes(&self) -> Vec<Server> {
+        self.roster
+            .all_nodes()
+            .map(|(_, n)| Server { id: n.id, address: n.address, key: n.session_key })
+            .collect()
+    }
+
+    pub(crate) fn connect(&self, server: &Server, timeout: Duration) -> Result<Client, ClientError> {
+        Client::connect(server.address, &server.key, &self.credentials, timeout)
+    }
+
+    /// Ask for one report.
+    pub(crate) fn status(&self, server: &Server, timeout: Duration) -> Result<StatusReport, ClientError> {
+        let mut client = self.connect(server, timeout)?;
+        ask_status(&mut client, timeout)
+    }
+}
+
+/// Ask over an open session; other packets that come meanwhile are dropped.
+pub(crate) fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport, ClientError> {
+    client.send(&Packet::from(StatusQuery { request: 1, ..Default::default() }))?;
+    let until = Instant::now() + timeout;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let source = std::io::ErrorKind::TimedOut.into();
+            return Err(ClientError::Io { address: client.address(), source });
+        }
+        if let Some(Packet::StatusAnswer(answer)) = client.recv(left)? {
+            return StatusReport::decode(&answer.report).map_err(|_| ClientError::Protocol { address: client.address() });
+        }
+    }
+}
+
+fn problem(file: &Path, wrong: &str, expected: &str, advice: &str) -> ConfigError {
+    ConfigError { file: file.into(), key: "access".into(), wrong: wrong.into(), expected: expected.into(), advice: advice.into() }
+}

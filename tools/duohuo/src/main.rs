@@ -1,0 +1,103 @@
+//! The `duohuo` command: runs the authority and nodes, shows and uses a network, makes its keys, and demonstrates it.
+
+mod access;
+mod demo;
+mod keygen;
+mod layout;
+mod network;
+mod status;
+mod submit;
+
+use clap::{Args, Parser, Subcommand};
+use duohuo_driver::DriverError;
+use duohuo_driver::config::{AuthoritySettings, LogFormat, LogLevel, LogSettings, NodeSettings, log_settings};
+use duohuo_driver::event_loop::Exit;
+use duohuo_driver::start::{run_authority, run_node};
+use duohuo_driver::store::OpenMode;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Blockchain multi-active high availability: clusters of nodes, spread over rooms, that act as one chain member each
+#[derive(Parser, Debug)]
+#[command(name = "duohuo", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the authority
+    Authority(ProcessArgs),
+    /// Run a node
+    Node(ProcessArgs),
+    Demo(demo::DemoArgs),
+    Status(status::StatusArgs),
+    Submit(submit::SubmitArgs),
+    Keygen(keygen::KeygenArgs),
+}
+
+#[derive(Args, Debug)]
+struct ProcessArgs {
+    /// Its configuration file
+    #[arg(long)]
+    config: PathBuf,
+    /// Very first start: make the store; refused if there is one
+    #[arg(long)]
+    init: bool,
+    /// Exit when standard input ends: for a parent that wants its children gone with it
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Authority(args) => process(&args, |args| run_authority(AuthoritySettings::read(&args.config)?, mode(args))),
+        Command::Node(args) => process(&args, |args| run_node(NodeSettings::read(&args.config)?, mode(args))),
+        Command::Demo(args) => demo::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Submit(args) => submit::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
+    };
+    done.unwrap_or_else(|why| {
+        eprintln!("duohuo: {why}");
+        ExitCode::FAILURE
+    })
+}
+
+fn process(args: &ProcessArgs, run: impl FnOnce(&ProcessArgs) -> Result<Exit, DriverError>) -> Result<ExitCode, String> {
+    start_log(log_settings(&args.config));
+    if args.exit_with_parent {
+        std::thread::spawn(|| {
+            // read until the parent's end closes
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            std::process::exit(0);
+        });
+    }
+    match run(args) {
+        Ok(Exit::Stopped) => Ok(ExitCode::SUCCESS),
+        Ok(Exit::Failed) => Ok(ExitCode::from(2)),
+        Err(e) => {
+            tracing::error!("{e}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn mode(args: &ProcessArgs) -> OpenMode {
+    if args.init { OpenMode::Create } else { OpenMode::Existing }
+}
+
+fn start_log(settings: LogSettings) {
+    let level = match settings.level {
+        LogLevel::Error => tracing::Level::ERROR,
+        LogLevel::Warn => tracing::Level::WARN,
+        LogLevel::Info => tracing::Level::INFO,
+        LogLevel::Debug => tracing::Level::DEBUG,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    match settings.format {
+        LogFormat::Plain => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,225 @@
+//! Makes a network's files: keys, the signed roster, one directory per process with its configuration.
+
+use crate::layout::{Layout, LayoutNode};
+use duohuo_driver::config::ConfigError;
+use duohuo_driver::{keys, roster_file};
+use duohuo_wire::ids::{ClusterId, NodeId, RoomId};
+use duohuo_wire::roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster};
+use duohuo_wire::sign::SigningKey;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Clients that every new network enrols: name and id.
+pub(crate) const CLIENTS: [(&str, u32); 3] = [("operator", 9001), ("load", 9002), ("observer", 9003)];
+/// Accounts of a new network's ledger.
+pub(crate) const ACCOUNTS: u32 = 100;
+/// What each holds at the beginning, in the ledger's smallest unit.
+pub(crate) const OPENING_BALANCE: u64 = 1_000_000_000;
+
+/// What stands in the configurations besides keys and places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Milliseconds.
+    pub(crate) keepalive_interval_ms: u64,
+    /// Whether SIGUSR1 may start a drill.
+    pub(crate) drill: bool,
+}
+
+/// A network on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) directory: PathBuf,
+    pub(crate) roster: Roster,
+    settings: Settings,
+    operator: SigningKey,
+}
+
+impl Network {
+    /// Make all files in a new or empty directory.
+    pub(crate) fn create(directory: &Path, layout: &Layout, settings: Settings) -> Result<Self, ConfigError> {
+        make_directory(directory)?;
+        let operator_secret = keys::random();
+        keys::write_secret(&directory.join("operator.key"), &operator_secret)?;
+        let operator = SigningKey::from_bytes(&operator_secret);
+        write_file(&directory.join("operator.pub"), &format!("{}\n", keys::hex(&operator.verifying_key().to_bytes())))?;
+        write_file(&directory.join("genesis.toml"), &genesis())?;
+        let authority = directory.join("authority");
+        make_directory(&authority)?;
+        let (session_key, signing_key) = write_identity(&authority)?;
+        keys::write_secret(&authority.join("sealing.key"), &keys::random())?;
+        let mut clusters = Vec::new();
+        for (id, cluster) in (1u32..).zip(&layout.cluster) {
+            let secret = keys::random();
+            let mut nodes = Vec::new();
+            for (position, node) in (1u32..).zip(&cluster.node) {
+                nodes.push(write_node(directory, NodeId(id * 100 + position), node, &secret)?);
+            }
+            clusters.push(ClusterEntry { id: ClusterId(id), name: cluster.name.clone(), group: cluster.group, nodes });
+        }
+        let mut clients = Vec::new();
+        for (name, id) in CLIENTS {
+            let secret = keys::random();
+            keys::write_secret(&directory.join(format!("{name}.key")), &secret)?;
+            clients.push(ClientEntry { id: NodeId(id), name: name.into(), session_key: keys::session_public(&secret) });
+        }
+        let roster = Roster {
+            consortium: keys::random().first_chunk::<16>().copied().unwrap_or_default(),
+            version: 1,
+            authority: Party { address: layout.authority, session_key, signing_key },
+            clusters,
+            clients,
+            signature: [0; 64],
+        };
+        let mut network = Self { directory: directory.into(), roster, settings, operator };
+        network.publish()?;
+        write_file(&authority.join("authority.toml"), &network.authority_config())?;
+        for (_, node) in network.roster.all_nodes() {
+            write_file(&network.node_config_path(node.id), &network.node_config(node.id))?;
+        }
+        for (name, _) in CLIENTS {
+            write_file(&directory.join(format!("{name}.toml")), &network.client_config(name))?;
+        }
+        Ok(network)
+    }
+
+    /// Enrol one more node; the roster takes effect by [`Network::publish`].
+    pub(crate) fn add_node(&mut self, cluster: ClusterId, node: &LayoutNode) -> Result<NodeId, ConfigError> {
+        let directory = self.directory.clone();
+        let Some(entry) = self.roster.clusters.iter_mut().find(|c| c.id == cluster) else {
+            return Ok(NodeId::AUTHORITY);
+        };
+        let last = entry.nodes.last().map_or(cluster.0 * 100, |n| n.id.0);
+        let first = entry.nodes.first().map_or(NodeId(cluster.0 * 100 + 1), |n| n.id);
+        let id = NodeId(last + 1);
+        let secret = keys::read_secret(&node_directory(&directory, first).join("group.key"))?;
+        entry.nodes.push(write_node(&directory, id, node, &secret)?);
+        write_file(&self.node_config_path(id), &self.node_config(id))?;
+        Ok(id)
+    }
+
+    /// Sign the roster and write it where all processes read it.
+    pub(crate) fn publish(&mut self) -> Result<(), ConfigError> {
+        let path = self.directory.join("roster.toml");
+        if path.exists() {
+            self.roster.version += 1;
+        }
+        self.roster = self.roster.clone().sign(&self.operator);
+        roster_file::write(&path, &self.roster)
+    }
+
+    pub(crate) fn node_config_path(&self, id: NodeId) -> PathBuf {
+        node_directory(&self.directory, id).join("node.toml")
+    }
+
+    pub(crate) fn authority_config_path(&self) -> PathBuf {
+        self.directory.join("authority/authority.toml")
+    }
+
+    pub(crate) fn store_path(&self, id: NodeId) -> PathBuf {
+        node_directory(&self.directory, id).join("node.redb")
+    }
+
+    fn common_config(&self) -> String {
+        format!(
+            "roster = \"../roster.toml\"\noperator_public_key = \"{}\"\n",
+            keys::hex(&self.operator.verifying_key().to_bytes())
+        )
+    }
+
+    fn timers_config(&self) -> String {
+        format!(
+            "\n[timers]\n# the same for the whole network, 1..=10000; all other spans follow from it\nkeepalive_interval_ms = {}\n\n\
+             [log]\nformat = \"plain\"  # or \"json\"\nlevel = \"info\"    # error, warn, info, debug\n",
+            self.settings.keepalive_interval_ms
+        )
+    }
+
+    fn node_config(&self, id: NodeId) -> String {
+        format!(
+            "# Configuration of node {n}; paths are relative to this file.\nnode = {n}\n{common}store = \"node.redb\"\ngenesis = \"../genesis.toml\"\n\n\
+             [keys]\nsession = \"session.key\"\nsigning = \"signing.key\"\ngroup = \"group.key\"\n{timers}\n\
+             [drill]\n# whether SIGUSR1 may make this node compute wrong results\nallow = {drill}\n",
+            n = id.0,
+            common = self.common_config(),
+            timers = self.timers_config(),
+            drill = self.settings.drill
+        )
+    }
+
+    fn authority_config(&self) -> String {
+        format!(
+            "# Configuration of the authority; paths are relative to this file.\n{}store = \"authority.redb\"\n\n\
+             [keys]\nsession = \"session.key\"\nsigning = \"signing.key\"\nsealing = \"sealing.key\"\n{}",
+            self.common_config(),
+            self.timers_config()
+        )
+    }
+
+    fn client_config(&self, name: &str) -> String {
+        format!(
+            "# Access of client \"{name}\", for duohuo status and duohuo submit.\nroster = \"roster.toml\"\noperator_public_key = \"{}\"\nkey = \"{name}.key\"\n",
+            keys::hex(&self.operator.verifying_key().to_bytes())
+        )
+    }
+}
+
+fn node_directory(directory: &Path, id: NodeId) -> PathBuf {
+    directory.join(format!("node-{}", id.0))
+}
+
+fn write_node(directory: &Path, id: NodeId, node: &LayoutNode, group: &[u8; 32]) -> Result<NodeEntry, ConfigError> {
+    let directory = node_directory(directory, id);
+    make_directory(&directory)?;
+    let (session_key, signing_key) = write_identity(&directory)?;
+    keys::write_secret(&directory.join("group.key"), group)?;
+    Ok(NodeEntry {
+        id,
+        name: node.name.clone(),
+        room: RoomId(node.room),
+        priority: node.priority,
+        address: node.address,
+        session_key,
+        signing_key,
+    })
+}
+
+/// Two new key files; the public halves.
+pub(crate) fn write_identity(directory: &Path) -> Result<([u8; 32], [u8; 32]), ConfigError> {
+    let (session, signing) = (keys::random(), keys::random());
+    keys::write_secret(&directory.join("session.key"), &session)?;
+    keys::write_secret(&directory.join("signing.key"), &signing)?;
+    Ok((keys::session_public(&session), keys::signing_public(&signing)))
+}
+
+fn genesis() -> String {
+    let mut text = String::from("# Opening balances of the ledger; the same file on every node.\n");
+    for id in 1..=ACCOUNTS {
+        // writing to a string cannot fail
+        let _ = write!(text, "\n[[account]]\nid = {id}\nbalance = {OPENING_BALANCE}\n");
+    }
+    text
+}
+
+pub(crate) fn make_directory(path: &Path) -> Result<(), ConfigError> {
+    std::fs::create_dir_all(path).map_err(|e| failed(path, &e, "a directory that can be made"))
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), ConfigError> {
+    std::fs::write(path, text).map_err(|e| failed(path, &e, "a writable directory"))
+}
+
+fn failed(path: &Path, e: &std::io::Error, expected: &str) -> ConfigError {
+    ConfigError {
+        file: path.into(),
+        key: "file".into(),
+        wrong: e.to_string(),
+        expected: expected.into(),
+        advice: "choose another directory, or check its permissions and the disk".into(),
+    }
+}
+
+/// The nodes of a network by id: cluster and entry.
+pub(crate) fn places(roster: &Roster) -> BTreeMap<NodeId, (ClusterId, RoomId)> {
+    roster.all_nodes().map(|(c, n)| (n.id, (c.id, n.room))).collect()
+}
