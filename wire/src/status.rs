@@ -39,7 +39,7 @@ pub struct NeighbourStatus {
 }
 
 /// The report.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct StatusReport {
     /// The reporter's role.
     pub role: Role,

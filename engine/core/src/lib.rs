@@ -3,20 +3,20 @@
 //! Two machines, [`Node`] and [`Authority`], which never use each other: they meet through packets. Both are driven as
 //! [`io`] says.
 
+pub mod authority;
 pub mod chain;
 pub mod config;
-pub mod event;
-pub mod io;
 mod deadlines;
 pub mod discard;
 pub mod election;
+pub mod event;
+pub mod io;
 mod links;
-pub mod authority;
 pub mod node;
 mod outbox;
 mod random;
 pub mod store;
-mod watch;
 pub mod time;
+mod watch;
 
 pub use time::{Duration, Instant};

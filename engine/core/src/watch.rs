@@ -24,11 +24,6 @@ impl Watchers {
         self.0.remove(&stream);
     }
 
-    /// Whether anybody watches: votes are looked at only then.
-    pub(crate) fn any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     /// Tell the operator and all who watch; `own` stands in where the event names no cluster.
     pub(crate) fn tell(
         &self,
@@ -39,12 +34,21 @@ impl Watchers {
         out: &mut Outbox,
     ) {
         let fields = event.fields();
-        let wanted = |kinds: u32| kinds == 0 || 1u32.checked_shl(u32::from(fields.kind)).is_some_and(|b| kinds & b != 0);
+        let wanted = |kinds: u32| {
+            kinds == 0
+                || 1u32
+                    .checked_shl(u32::from(fields.kind))
+                    .is_some_and(|b| kinds & b != 0)
+        };
         if self.0.values().any(|kinds| wanted(*kinds)) {
             let packet = Packet::from(EventPacket {
                 at_unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX),
                 kind: fields.kind,
-                cluster: if fields.cluster == ClusterId(0) { own } else { fields.cluster },
+                cluster: if fields.cluster == ClusterId(0) {
+                    own
+                } else {
+                    fields.cluster
+                },
                 node: fields.node,
                 epoch: fields.epoch,
                 height: fields.height,

@@ -46,8 +46,12 @@ struct Attempt {
     party: Party,
     address: SocketAddr,
     key: [u8; 32],
-    initiator: Initiator,
+    initiator: Option<Initiator>,
     session: u64,
+    /// The cookie is bound to the first message's ephemeral key: the repetition with it uses the same, at the same
+    /// timestamp.
+    ephemeral: [u8; 32],
+    timestamp: [u8; 12],
     cookie: Option<[u8; 16]>,
     retry_at: Instant,
     retry_interval: Duration,
@@ -96,17 +100,33 @@ impl DatagramSessions {
         random: &mut Random,
         out: &mut Outbox,
     ) {
-        let attempt = begin(now, identity, party, address, key, None, RETRY_FIRST, random, out);
-        self.attempts.insert(party, attempt);
+        if let Some(attempt) = begin(now, identity, party, address, key, RETRY_FIRST, random, out) {
+            self.attempts.insert(party, attempt);
+        }
     }
 
-    pub(super) fn send(&mut self, me: NodeId, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
-        let Some(session) = self.current.get(&party).and_then(|id| self.sessions.get_mut(id)) else {
+    pub(super) fn send(
+        &mut self,
+        me: NodeId,
+        party: Party,
+        packet: &Packet,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(session) = self
+            .current
+            .get(&party)
+            .and_then(|id| self.sessions.get_mut(id))
+        else {
             return false;
         };
-        let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sequence);
+        let bytes = session
+            .sealing
+            .seal(packet, me, session.remote_session, session.next_sequence);
         session.next_sequence += 1;
-        out.push(Output::Datagram { to: session.address, bytes });
+        out.push(Output::Datagram {
+            to: session.address,
+            bytes,
+        });
         true
     }
 
@@ -121,14 +141,17 @@ impl DatagramSessions {
         out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         let header = Header::decode(bytes).map_err(Discard::Decode)?;
-        if header.sealed() {
+        if header.is_sealed() {
             return self.receive_sealed(now, from, &header, bytes, roster);
         }
-        let body = header.body(bytes).map_err(Discard::Decode)?;
-        match Packet::decode(header.packet_type, body).map_err(Discard::Decode)? {
-            Packet::HandshakeInit(init) => self.receive_init(now, identity, from, bytes, &init, roster, random, out),
-            Packet::HandshakeResponse(response) => self.receive_response(now, identity, from, bytes, &response),
-            Packet::Cookie(cookie) => self.receive_cookie(now, identity, from, &cookie, random, out),
+        match Packet::decode_unsealed(bytes).map_err(Discard::Decode)?.1 {
+            Packet::HandshakeInit(init) => {
+                self.receive_init(now, identity, from, bytes, &init, roster, random, out)
+            }
+            Packet::HandshakeResponse(response) => {
+                self.receive_response(now, identity, from, bytes, &response)
+            }
+            Packet::Cookie(cookie) => self.receive_cookie(now, identity, from, &cookie, out),
             _ => Err(Discard::Unexpected),
         }
     }
@@ -141,17 +164,23 @@ impl DatagramSessions {
         bytes: &Bytes,
         roster: &Roster,
     ) -> Result<DatagramEvent, Discard> {
-        let session = self.sessions.get_mut(&header.session).ok_or(Discard::UnknownSession)?;
+        let session = self
+            .sessions
+            .get_mut(&header.session)
+            .ok_or(Discard::UnknownSession)?;
         if session.party.id() != header.sender || now - session.established_at > REJECT_INTERVAL {
             return Err(Discard::UnknownSession);
         }
         if !session.window.check(header.sequence) {
             return Err(Discard::Replayed);
         }
-        let packet = session.opening.open(header, bytes).map_err(|error| match error {
-            OpenError::Forged => Discard::Forged,
-            OpenError::Decode(error) => Discard::Decode(error),
-        })?;
+        let packet = session
+            .opening
+            .open(header, bytes)
+            .map_err(|error| match error {
+                OpenError::Forged => Discard::Forged,
+                OpenError::Decode(error) => Discard::Decode(error),
+            })?;
         if session.address != from {
             return Err(Discard::WrongAddress);
         }
@@ -171,8 +200,12 @@ impl DatagramSessions {
     fn make_current(&mut self, party: Party, session: u64) {
         self.current.insert(party, session);
         // Older sessions of the party stay for packets under way, but no more than two.
-        let mut of_party: Vec<(Instant, u64)> =
-            self.sessions.iter().filter(|(_, s)| s.party == party).map(|(id, s)| (s.established_at, *id)).collect();
+        let mut of_party: Vec<(Instant, u64)> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.party == party)
+            .map(|(id, s)| (s.established_at, *id))
+            .collect();
         of_party.sort_unstable();
         let surplus = of_party.len().saturating_sub(2);
         for (_, id) in of_party.into_iter().take(surplus) {
@@ -199,9 +232,17 @@ impl DatagramSessions {
         self.require_cookie_under_load(now, identity, from, bytes, init, random, out)?;
         let session = fresh_session(&self.sessions, random);
         let prologue = identity.prologue(Transport::Datagram);
-        let accepted = handshake::respond(&identity.secret, &prologue, init, random.key(), session, identity.me)
-            .map_err(|_| Discard::BadHandshake)?;
-        let (party, address) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+        let accepted = handshake::respond(
+            &identity.secret,
+            &prologue,
+            init,
+            random.key(),
+            session,
+            identity.me,
+        )
+        .map_err(|_| Discard::BadHandshake)?;
+        let (party, address) =
+            party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
@@ -227,8 +268,13 @@ impl DatagramSessions {
                 proven: false,
             },
         );
-        let answer = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
-        out.push(Output::Datagram { to: from, bytes: answer });
+        let answer = Packet::from(accepted.response)
+            .encode_unsealed(identity.me)
+            .freeze();
+        out.push(Output::Datagram {
+            to: from,
+            bytes: answer,
+        });
         Ok(DatagramEvent::Nothing)
     }
 
@@ -264,7 +310,10 @@ impl DatagramSessions {
             cookie: handshake::cookie(&self.cookie_secret, &from, init),
             ..Default::default()
         };
-        out.push(Output::Datagram { to: from, bytes: Packet::from(cookie).encode_unsealed(identity.me).freeze() });
+        out.push(Output::Datagram {
+            to: from,
+            bytes: Packet::from(cookie).encode_unsealed(identity.me).freeze(),
+        });
         Err(Discard::RateLimited)
     }
 
@@ -285,9 +334,15 @@ impl DatagramSessions {
         if !handshake::check_mac1(&identity.public, bytes) {
             return Err(Discard::BadMac);
         }
-        // A response that does not open must not end the attempt: try on a copy.
-        let attempt = self.attempts.get(&party).ok_or(Discard::UnknownSession)?;
-        let keys = attempt.initiator.finish(response).map_err(|_| Discard::BadHandshake)?;
+        let attempt = self
+            .attempts
+            .get_mut(&party)
+            .ok_or(Discard::UnknownSession)?;
+        // A response that does not open does not end the attempt.
+        let initiator = attempt.initiator.as_mut().ok_or(Discard::BadHandshake)?;
+        let keys = initiator
+            .try_finish(response)
+            .map_err(|_| Discard::BadHandshake)?;
         let session = Session {
             party,
             address: from,
@@ -304,39 +359,56 @@ impl DatagramSessions {
         self.attempts.remove(&party);
         self.sessions.insert(id, session);
         self.make_current(party, id);
-        Ok(DatagramEvent::Established(party))
+        Ok(DatagramEvent::Established)
     }
 
     fn receive_cookie(
         &mut self,
         now: Instant,
-        identity: &mut Identity,
+        identity: &Identity,
         from: SocketAddr,
         cookie: &Cookie,
-        random: &mut Random,
         out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         let attempt = self
             .attempts
-            .values()
-            .find(|a| a.session == cookie.initiator_session && a.address == from && a.cookie.is_none())
+            .values_mut()
+            .find(|a| {
+                a.session == cookie.initiator_session && a.address == from && a.cookie.is_none()
+            })
             .ok_or(Discard::UnknownSession)?;
-        let (party, address, key, interval) = (attempt.party, attempt.address, attempt.key, attempt.retry_interval);
-        let again = begin(now, identity, party, address, key, Some(cookie.cookie), interval, random, out);
-        self.attempts.insert(party, again);
+        attempt.cookie = Some(cookie.cookie);
+        attempt.retry_at = now + attempt.retry_interval;
+        attempt.send(identity, out).ok_or(Discard::BadHandshake)?;
         Ok(DatagramEvent::Nothing)
     }
 
-    pub(super) fn tick(&mut self, now: Instant, identity: &mut Identity, random: &mut Random, out: &mut Outbox) {
-        let due: Vec<Party> = self.attempts.values().filter(|a| now >= a.retry_at).map(|a| a.party).collect();
+    pub(super) fn tick(
+        &mut self,
+        now: Instant,
+        identity: &mut Identity,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) {
+        let due: Vec<Party> = self
+            .attempts
+            .values()
+            .filter(|a| now >= a.retry_at)
+            .map(|a| a.party)
+            .collect();
         for party in due {
             if let Some(a) = self.attempts.get(&party) {
                 let interval = (a.retry_interval * 2).min(RETRY_MAX);
-                let again = begin(now, identity, party, a.address, a.key, None, interval, random, out);
-                self.attempts.insert(party, again);
+                let (address, key) = (a.address, a.key);
+                if let Some(again) =
+                    begin(now, identity, party, address, key, interval, random, out)
+                {
+                    self.attempts.insert(party, again);
+                }
             }
         }
-        self.sessions.retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
+        self.sessions
+            .retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
         self.current.retain(|_, id| self.sessions.contains_key(id));
     }
 
@@ -346,10 +418,9 @@ impl DatagramSessions {
             .iter()
             .filter(|(party, id)| {
                 !self.attempts.contains_key(party)
-                    && self
-                        .sessions
-                        .get(id)
-                        .is_some_and(|s| s.initiated_here && now - s.established_at >= REKEY_INTERVAL)
+                    && self.sessions.get(id).is_some_and(|s| {
+                        s.initiated_here && now - s.established_at >= REKEY_INTERVAL
+                    })
             })
             .map(|(party, _)| *party)
             .collect()
@@ -363,7 +434,11 @@ impl DatagramSessions {
             .filter_map(|(_, id)| self.sessions.get(id))
             .filter(|s| s.initiated_here)
             .map(|s| s.established_at + REKEY_INTERVAL);
-        self.attempts.values().map(|a| a.retry_at).chain(rekey).min()
+        self.attempts
+            .values()
+            .map(|a| a.retry_at)
+            .chain(rekey)
+            .min()
     }
 }
 
@@ -391,17 +466,50 @@ fn begin(
     party: Party,
     address: SocketAddr,
     key: [u8; 32],
-    cookie: Option<[u8; 16]>,
     retry_interval: Duration,
     random: &mut Random,
     out: &mut Outbox,
-) -> Attempt {
+) -> Option<Attempt> {
     let session = random.u64().max(1);
-    let timestamp = identity.timestamp(now);
-    let prologue = identity.prologue(Transport::Datagram);
-    let (initiator, init) =
-        Initiator::start(&identity.secret, &key, &prologue, random.key(), timestamp, session, identity.me, cookie);
-    out.push(Output::Datagram { to: address, bytes: Packet::from(init).encode_unsealed(identity.me).freeze() });
-    Attempt { party, address, key, initiator, session, cookie, retry_at: now + retry_interval, retry_interval }
+    let (ephemeral, timestamp) = (random.key(), identity.timestamp(now));
+    let retry_at = now + retry_interval;
+    let mut attempt = Attempt {
+        party,
+        address,
+        key,
+        initiator: None,
+        session,
+        ephemeral,
+        timestamp,
+        cookie: None,
+        retry_at,
+        retry_interval,
+    };
+    attempt.send(identity, out)?;
+    Some(attempt)
 }
 
+impl Attempt {
+    /// Send the first message, with the cookie if there is one. `None`: the peer's key is unusable.
+    fn send(&mut self, identity: &Identity, out: &mut Outbox) -> Option<()> {
+        let prologue = identity.prologue(Transport::Datagram);
+        let (initiator, init) = Initiator::start(
+            &identity.secret,
+            &self.key,
+            &prologue,
+            self.ephemeral,
+            self.timestamp,
+            self.session,
+            self.cookie,
+            identity.me,
+        )
+        .ok()?;
+        self.initiator = Some(initiator);
+        let bytes = Packet::from(init).encode_unsealed(identity.me).freeze();
+        out.push(Output::Datagram {
+            to: self.address,
+            bytes,
+        });
+        Some(())
+    }
+}

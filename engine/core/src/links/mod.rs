@@ -52,7 +52,10 @@ pub(crate) struct Identity {
 
 impl Identity {
     fn prologue(&self, transport: Transport) -> Prologue {
-        Prologue { consortium: self.consortium, transport }
+        Prologue {
+            consortium: self.consortium,
+            transport,
+        }
     }
 
     /// 12 bytes that grow with every call: Unix seconds and nanoseconds.
@@ -81,7 +84,7 @@ pub(crate) enum DatagramEvent {
     /// A packet of the handshake: nothing to tell.
     Nothing,
     /// A session that we opened is usable.
-    Established(Party),
+    Established,
     /// A packet of a known party.
     Packet(Party, Packet),
 }
@@ -119,7 +122,8 @@ impl Links {
         out: &mut Outbox,
     ) {
         if let Some((address, key)) = address_and_key(roster, party) {
-            self.datagrams.open(now, &mut self.identity, party, address, key, random, out);
+            self.datagrams
+                .open(now, &mut self.identity, party, address, key, random, out);
         }
     }
 
@@ -133,11 +137,17 @@ impl Links {
         random: &mut Random,
         out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
-        self.datagrams.receive(now, &mut self.identity, from, bytes, roster, random, out)
+        self.datagrams
+            .receive(now, &mut self.identity, from, bytes, roster, random, out)
     }
 
     /// Seal and queue a datagram; `false` if there is no session with that party.
-    pub(crate) fn send_datagram(&mut self, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
+    pub(crate) fn send_datagram(
+        &mut self,
+        party: Party,
+        packet: &Packet,
+        out: &mut Outbox,
+    ) -> bool {
         self.datagrams.send(self.identity.me, party, packet, out)
     }
 
@@ -147,7 +157,13 @@ impl Links {
     }
 
     /// Dial a party.
-    pub(crate) fn dial(&mut self, now: Instant, party: Party, roster: &Roster, out: &mut Outbox) -> Option<StreamId> {
+    pub(crate) fn dial(
+        &mut self,
+        now: Instant,
+        party: Party,
+        roster: &Roster,
+        out: &mut Outbox,
+    ) -> Option<StreamId> {
         let (address, key) = address_and_key(roster, party)?;
         Some(self.streams.dial(now, party, address, key, out))
     }
@@ -158,8 +174,15 @@ impl Links {
     }
 
     /// A dial succeeded: the handshake starts.
-    pub(crate) fn stream_opened(&mut self, now: Instant, stream: StreamId, random: &mut Random, out: &mut Outbox) {
-        self.streams.opened(now, &mut self.identity, stream, random, out);
+    pub(crate) fn stream_opened(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        random: &mut Random,
+        out: &mut Outbox,
+    ) {
+        self.streams
+            .opened(now, &mut self.identity, stream, random, out);
     }
 
     /// Bytes of a stream; what they meant, in order. On an error the stream is closed; what was whole before it counts.
@@ -172,7 +195,8 @@ impl Links {
         random: &mut Random,
         out: &mut Outbox,
     ) -> Vec<StreamEvent> {
-        self.streams.bytes(now, &mut self.identity, stream, bytes, roster, random, out)
+        self.streams
+            .bytes(now, &mut self.identity, stream, bytes, roster, random, out)
     }
 
     /// The stream ended. The party, if its handshake was done.
@@ -229,7 +253,10 @@ impl Links {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
+        [self.datagrams.poll_timeout(), self.streams.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

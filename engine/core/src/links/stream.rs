@@ -10,11 +10,12 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use duohuo_wire::handshake::{self, Initiator, Transport};
 use duohuo_wire::header::Header;
+use duohuo_wire::header::{MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Probe};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, SealingKey};
-use duohuo_wire::stream::{FrameReader, HANDSHAKE_FRAME, MAX_FRAME};
+use duohuo_wire::stream::FrameReader;
 use std::collections::BTreeMap;
 
 /// Nonce of the probe that a dialler sends as its first sealed packet, to prove the keys. It is not answered.
@@ -47,9 +48,14 @@ struct Session {
 
 enum State {
     /// We asked the caller to dial.
-    Dialling { key: [u8; 32] },
+    Dialling {
+        key: [u8; 32],
+    },
     /// We sent the first message.
-    Initiated { initiator: Box<Initiator>, session: u64 },
+    Initiated {
+        initiator: Box<Initiator>,
+        session: u64,
+    },
     /// A peer dialled us and owes the first message.
     Accepted,
     Established(Box<Session>),
@@ -74,7 +80,12 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(deadline: Duration) -> Self {
-        Self { streams: BTreeMap::new(), current: BTreeMap::new(), next_id: 1, deadline }
+        Self {
+            streams: BTreeMap::new(),
+            current: BTreeMap::new(),
+            next_id: 1,
+            deadline,
+        }
     }
 
     pub(super) fn dial(
@@ -97,9 +108,17 @@ impl Streams {
     }
 
     fn insert(&mut self, now: Instant, stream: StreamId, party: Option<Party>, state: State) {
-        let reader = FrameReader::new(HANDSHAKE_FRAME);
+        let reader = FrameReader::new(MAX_HANDSHAKE_FRAME);
         let deadline_at = Some(now + self.deadline);
-        self.streams.insert(stream, Stream { party, state, reader, deadline_at });
+        self.streams.insert(
+            stream,
+            Stream {
+                party,
+                state,
+                reader,
+                deadline_at,
+            },
+        );
     }
 
     pub(super) fn opened(
@@ -110,15 +129,35 @@ impl Streams {
         random: &mut Random,
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.streams.get_mut(&stream) else { return };
-        let State::Dialling { key } = entry.state else { return };
+        let Some(entry) = self.streams.get_mut(&stream) else {
+            return;
+        };
+        let State::Dialling { key } = entry.state else {
+            return;
+        };
         let session = random.u64().max(1);
         let timestamp = identity.timestamp(now);
         let prologue = identity.prologue(Transport::Stream);
-        let (initiator, init) =
-            Initiator::start(&identity.secret, &key, &prologue, random.key(), timestamp, session, identity.me, None);
-        entry.state = State::Initiated { initiator: Box::new(initiator), session };
-        out.push(Output::StreamBytes { stream, bytes: Packet::from(init).encode_unsealed(identity.me).freeze() });
+        let Ok((initiator, init)) = Initiator::start(
+            &identity.secret,
+            &key,
+            &prologue,
+            random.key(),
+            timestamp,
+            session,
+            None,
+            identity.me,
+        ) else {
+            return; // the roster's key is no key: the deadline closes the stream
+        };
+        entry.state = State::Initiated {
+            initiator: Box::new(initiator),
+            session,
+        };
+        out.push(Output::StreamBytes {
+            stream,
+            bytes: Packet::from(init).encode_unsealed(identity.me).freeze(),
+        });
     }
 
     pub(super) fn bytes(
@@ -132,10 +171,14 @@ impl Streams {
         out: &mut Outbox,
     ) -> Vec<StreamEvent> {
         let mut events = Vec::new();
-        let Some(entry) = self.streams.get_mut(&stream) else { return events };
+        let Some(entry) = self.streams.get_mut(&stream) else {
+            return events;
+        };
         entry.reader.push(bytes);
         loop {
-            let Some(entry) = self.streams.get_mut(&stream) else { return events };
+            let Some(entry) = self.streams.get_mut(&stream) else {
+                return events;
+            };
             let step = match entry.reader.next() {
                 Ok(None) => return events,
                 Ok(Some(frame)) => step(entry, identity, &frame, roster, random, stream, out),
@@ -163,11 +206,23 @@ impl Streams {
         }
     }
 
-    pub(super) fn send(&mut self, me: NodeId, stream: StreamId, packet: &Packet, out: &mut Outbox) -> bool {
-        let Some(Stream { state: State::Established(session), .. }) = self.streams.get_mut(&stream) else {
+    pub(super) fn send(
+        &mut self,
+        me: NodeId,
+        stream: StreamId,
+        packet: &Packet,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(Stream {
+            state: State::Established(session),
+            ..
+        }) = self.streams.get_mut(&stream)
+        else {
             return false;
         };
-        let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sent);
+        let bytes = session
+            .sealing
+            .seal(packet, me, session.remote_session, session.next_sent);
         session.next_sent += 1;
         out.push(Output::StreamBytes { stream, bytes });
         true
@@ -202,7 +257,11 @@ impl Streams {
         self.closed(stream)
     }
 
-    pub(super) fn tick(&mut self, now: Instant, out: &mut Outbox) -> Vec<(StreamId, Option<Party>)> {
+    pub(super) fn tick(
+        &mut self,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Vec<(StreamId, Option<Party>)> {
         let late: Vec<StreamId> = self
             .streams
             .iter()
@@ -243,37 +302,70 @@ fn step(
         }
         return Ok(events);
     }
-    if header.sealed() {
+    if header.is_sealed() {
         return Err(Discard::Unexpected);
     }
-    let body = header.body(frame).map_err(Discard::Decode)?;
-    let packet = Packet::decode(header.packet_type, body).map_err(Discard::Decode)?;
+    let (_, packet) = Packet::decode_unsealed(frame).map_err(Discard::Decode)?;
     if !handshake::check_mac1(&identity.public, frame) {
         return Err(Discard::BadMac);
     }
-    let session = match (&entry.state, packet) {
+    let session = match (&mut entry.state, packet) {
         (State::Accepted, Packet::HandshakeInit(init)) => {
             let local_session = random.u64().max(1);
             let prologue = identity.prologue(Transport::Stream);
-            let accepted =
-                handshake::respond(&identity.secret, &prologue, &init, random.key(), local_session, identity.me)
-                    .map_err(|_| Discard::BadHandshake)?;
+            let accepted = handshake::respond(
+                &identity.secret,
+                &prologue,
+                &init,
+                random.key(),
+                local_session,
+                identity.me,
+            )
+            .map_err(|_| Discard::BadHandshake)?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
-            let (party, _) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
-            let bytes = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
+            let (party, _) =
+                party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+            let bytes = Packet::from(accepted.response)
+                .encode_unsealed(identity.me)
+                .freeze();
             out.push(Output::StreamBytes { stream, bytes });
-            session(party, accepted.keys, init.initiator_session, local_session, false)
+            session(
+                party,
+                accepted.keys,
+                init.initiator_session,
+                local_session,
+                false,
+            )
         }
-        (State::Initiated { initiator, session: local_session }, Packet::HandshakeResponse(response)) => {
+        (
+            State::Initiated {
+                initiator,
+                session: local_session,
+            },
+            Packet::HandshakeResponse(response),
+        ) => {
             let party = entry.party.ok_or(Discard::Unexpected)?;
             if response.initiator_session != *local_session {
                 return Err(Discard::UnknownSession);
             }
-            let keys = initiator.finish(&response).map_err(|_| Discard::BadHandshake)?;
-            let mut session = session(party, keys, response.responder_session, *local_session, true);
+            let keys = initiator
+                .try_finish(&response)
+                .map_err(|_| Discard::BadHandshake)?;
+            let mut session = session(
+                party,
+                keys,
+                response.responder_session,
+                *local_session,
+                true,
+            );
             // Prove the keys at once: the responder believes nobody before.
-            let proof = Packet::from(Probe { nonce: STREAM_PROOF, ..Default::default() });
-            let bytes = session.sealing.seal(&proof, identity.me, session.remote_session, 0);
+            let proof = Packet::from(Probe {
+                nonce: STREAM_PROOF,
+                ..Default::default()
+            });
+            let bytes = session
+                .sealing
+                .seal(&proof, identity.me, session.remote_session, 0);
             session.next_sent = 1;
             out.push(Output::StreamBytes { stream, bytes });
             session
@@ -315,7 +407,10 @@ fn receive_sealed(
     header: &Header,
     frame: &Bytes,
 ) -> Result<[Option<StreamEvent>; 2], Discard> {
-    if !header.sealed() || header.session != session.local_session || header.sender != session.party.id() {
+    if !header.is_sealed()
+        || header.session != session.local_session
+        || header.sender != session.party.id()
+    {
         return Err(Discard::UnknownSession);
     }
     if header.sequence != session.next_received {

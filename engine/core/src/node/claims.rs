@@ -9,8 +9,9 @@ use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
 use duohuo_wire::packet::{
-    ClaimReason, ForcedSwitch, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId, Notice, Outcome, Packet,
-    Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Role, Update,
+    ClaimReason, ForcedSwitch, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId,
+    Notice, Outcome, Packet, Query, QueryScope, Register, RegisterVerdict, Registered,
+    RegistrationSync, Role, Update,
 };
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
@@ -55,11 +56,15 @@ impl Node {
         let row = self.own_row();
         let in_sync = |node: NodeId| row.is_none_or(|r| r.in_sync.contains(&node));
         let barred = |node: NodeId| row.is_some_and(|r| r.barred.contains(&node));
-        let own_priority = self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority);
+        let own_priority = self
+            .config
+            .roster
+            .node(self.me)
+            .map_or(0, |(_, n)| n.priority);
         let me = Candidate {
             node: self.me,
             priority: own_priority,
-            alive: !matches!(self.duty, Duty::Halted(_)),
+            alive: !matches!(self.duty, Duty::Halted),
             in_sync: in_sync(self.me),
             barred: barred(self.me),
             acting: self.is_acting(),
@@ -77,23 +82,30 @@ impl Node {
 
     /// This node acts, or is about to.
     fn is_acting(&self) -> bool {
-        let Some(row) = self.own_row() else { return false };
+        let Some(row) = self.own_row() else {
+            return false;
+        };
         match &self.duty {
             Duty::Lead(master) => master.epoch() == row.epoch,
             Duty::Adopt(epoch) => *epoch == row.epoch,
-            Duty::Follow | Duty::Halted(_) => false,
+            Duty::Follow | Duty::Halted => false,
         }
     }
 
     /// A neighbour acts as the row's master, or has been granted so lately that it may not have said so yet.
     fn acts(&self, node: NodeId) -> bool {
-        let (Some(row), Some(neighbour)) = (self.own_row(), self.neighbours.of(node)) else { return false };
+        let (Some(row), Some(neighbour)) = (self.own_row(), self.neighbours.of(node)) else {
+            return false;
+        };
         if row.master != node || !neighbour.is_alive() {
             return false;
         }
         let acting = neighbour.role == Role::Master && neighbour.promised >= row.epoch;
         let on_its_way = neighbour.promised < row.epoch
-            && self.claims.row_learnt_at.is_some_and(|at| self.now - at < self.config.timers.dead_interval);
+            && self
+                .claims
+                .row_learnt_at
+                .is_some_and(|at| self.now - at < self.config.timers.dead_interval);
         acting || on_its_way
     }
 
@@ -127,14 +139,19 @@ impl Node {
             return;
         }
         let since = *self.claims.vacant_since.get_or_insert(self.now);
-        let Some(rank) = elected.order.iter().position(|n| *n == self.me) else { return };
-        if !may || matches!(self.duty, Duty::Halted(_)) {
+        let Some(rank) = elected.order.iter().position(|n| *n == self.me) else {
+            return;
+        };
+        if !may || matches!(self.duty, Duty::Halted) {
             return;
         }
         // The first of the order claims at once, the next ones if nothing came of it.
-        let patience = self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
+        let patience =
+            self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
         let started = self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval;
-        let due = (since + patience).max(started).max(self.claims.not_before.unwrap_or(Instant::ZERO));
+        let due = (since + patience)
+            .max(started)
+            .max(self.claims.not_before.unwrap_or(Instant::ZERO));
         if self.now < due {
             self.claims.wake_at = Some(due);
             return;
@@ -154,8 +171,12 @@ impl Node {
             self.claims.wake_at = Some(self.now + self.config.timers.retry_interval);
             return;
         }
-        let mut alive: Vec<NodeId> =
-            self.neighbours.iter().filter(|(_, n)| n.is_alive()).map(|(node, _)| *node).collect();
+        let mut alive: Vec<NodeId> = self
+            .neighbours
+            .iter()
+            .filter(|(_, n)| n.is_alive())
+            .map(|(node, _)| *node)
+            .collect();
         alive.push(self.me);
         alive.sort_unstable();
         let request = self.random.u64();
@@ -187,7 +208,11 @@ impl Node {
         }
         if elected.order.first() == Some(&self.me) {
             let request = self.random.u64();
-            let packet = Packet::from(Register { request, cluster: self.cluster, ..Default::default() });
+            let packet = Packet::from(Register {
+                request,
+                cluster: self.cluster,
+                ..Default::default()
+            });
             self.ask(request, packet, true);
         }
     }
@@ -196,14 +221,22 @@ impl Node {
         let retry_interval = self.config.timers.retry_interval;
         self.send_to_authority(&packet, by_stream);
         let retry_at = self.now + retry_interval;
-        self.claims.asked = Some(Asked { request, packet, by_stream, retry_at, retry_interval });
+        self.claims.asked = Some(Asked {
+            request,
+            packet,
+            by_stream,
+            retry_at,
+            retry_interval,
+        });
     }
 
     pub(super) fn send_to_authority(&mut self, packet: &Packet, by_stream: bool) -> bool {
         if by_stream {
-            self.links.send_stream(Party::Authority, packet, &mut self.out)
+            self.links
+                .send_stream(Party::Authority, packet, &mut self.out)
         } else {
-            self.links.send_datagram(Party::Authority, packet, &mut self.out)
+            self.links
+                .send_datagram(Party::Authority, packet, &mut self.out)
         }
     }
 
@@ -213,11 +246,14 @@ impl Node {
             if self.now < asked.retry_at {
                 return;
             }
-            asked.retry_interval = (asked.retry_interval * 2).min(self.config.timers.retry_interval * 64);
+            asked.retry_interval =
+                (asked.retry_interval * 2).min(self.config.timers.retry_interval * 64);
             asked.retry_at = self.now + asked.retry_interval;
             let (packet, by_stream) = (asked.packet.clone(), asked.by_stream);
             // An incumbent that came back meanwhile ends the claim.
-            if matches!(packet, Packet::Update(_)) && self.own_row().is_some_and(|r| self.acts(r.master)) {
+            if matches!(packet, Packet::Update(_))
+                && self.own_row().is_some_and(|r| self.acts(r.master))
+            {
                 self.claims.asked = None;
                 return;
             }
@@ -275,7 +311,10 @@ impl Node {
     fn on_join_answer(&mut self, answer: JoinAnswer) {
         let accepted = answer.verdict == JoinVerdict::Accepted;
         self.claims.joined = accepted;
-        self.event(Event::Joined { node: self.me, accepted });
+        self.event(Event::Joined {
+            node: self.me,
+            accepted,
+        });
         if !accepted {
             return;
         }
@@ -292,23 +331,37 @@ impl Node {
     /// Ask for the table's changes, or its history, over the stream: in order, and nothing is lost.
     pub(super) fn query(&mut self, scope: QueryScope) {
         let request = self.random.u64();
-        let since = if scope == QueryScope::Changed { self.table_version } else { 0 };
-        let query = Query { request, scope, cluster: ClusterId(0), since, ..Default::default() };
+        let since = if scope == QueryScope::Changed {
+            self.table_version
+        } else {
+            0
+        };
+        let query = Query {
+            request,
+            scope,
+            cluster: ClusterId(0),
+            since,
+            ..Default::default()
+        };
         self.claims.queried_at = Some(self.now);
         self.send_to_authority(&Packet::from(query), true);
     }
 
     /// A keepalive of a neighbour or an answer shows that we lack a change: ask, at most once a retry interval.
     fn query_soon(&mut self) {
-        let lately =
-            self.claims.queried_at.is_some_and(|at| self.now - at < self.config.timers.retry_interval);
+        let lately = self
+            .claims
+            .queried_at
+            .is_some_and(|at| self.now - at < self.config.timers.retry_interval);
         if !lately {
             self.query(QueryScope::Changed);
         }
     }
 
     pub(super) fn look_for_newer_row(&mut self, epoch: Epoch, version: Version) {
-        let known = self.own_row().map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
+        let known = self
+            .own_row()
+            .map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
         if (epoch, version) > known {
             self.query_soon();
         }
@@ -325,13 +378,23 @@ impl Node {
 
     /// A row, as the answer to something we asked or as a notice (AUTH-8).
     fn on_notice(&mut self, notice: Notice) -> Result<(), Discard> {
-        let Notice { request, outcome, row, .. } = notice;
+        let Notice {
+            request,
+            outcome,
+            row,
+            ..
+        } = notice;
         let own = row.row.cluster == self.cluster;
         self.learn_row(row)?;
         if !own || request == 0 {
             return Ok(());
         }
-        if self.claims.asked.as_ref().is_some_and(|a| a.request == request) {
+        if self
+            .claims
+            .asked
+            .as_ref()
+            .is_some_and(|a| a.request == request)
+        {
             self.claims.asked = None;
             if !matches!(outcome, Outcome::Done | Outcome::Notice) {
                 self.event(Event::Refused { outcome });
@@ -356,12 +419,19 @@ impl Node {
     pub(super) fn learn_row(&mut self, signed: SignedRow) -> Result<(), Discard> {
         let row = &signed.row;
         let cluster = row.cluster;
-        let newest = self.rows.get(&cluster).map(|s| (s.row.epoch, s.row.version));
+        let newest = self
+            .rows
+            .get(&cluster)
+            .map(|s| (s.row.epoch, s.row.version));
         if newest.is_some_and(|newest| (row.epoch, row.version) <= newest) {
             return Ok(()); // old news is no error: notices are repeated on purpose
         }
         let key = self.authority_key().ok_or(Discard::UnknownKey)?;
-        let known = self.config.roster.node(row.master).is_some_and(|(c, _)| c.id == cluster);
+        let known = self
+            .config
+            .roster
+            .node(row.master)
+            .is_some_and(|(c, _)| c.id == cluster);
         if !known || !signed.verify(&key) {
             return Err(Discard::BadStatement);
         }
@@ -380,10 +450,15 @@ impl Node {
     }
 
     fn on_own_row(&mut self) {
-        let Some(row) = self.own_row().cloned() else { return };
+        let Some(row) = self.own_row().cloned() else {
+            return;
+        };
         self.claims.row_learnt_at = Some(self.now);
         self.claims.not_before = None;
-        if matches!(self.claims.asked.as_ref().map(|a| &a.packet), Some(Packet::Update(_) | Packet::Register(_))) {
+        if matches!(
+            self.claims.asked.as_ref().map(|a| &a.packet),
+            Some(Packet::Update(_) | Packet::Register(_))
+        ) {
             self.claims.asked = None;
         }
         let barred = row.barred.contains(&self.me);
@@ -402,7 +477,7 @@ impl Node {
             self.step_down();
         }
         let ours = row.master == self.me && row.epoch > self.log.promised() && !barred;
-        if ours && !matches!(self.duty, Duty::Halted(_)) {
+        if ours && !matches!(self.duty, Duty::Halted) {
             // Rule 15: promise durably first; everything else follows from `After::Adopted`.
             let writes = self.log.adopt(row.epoch);
             self.duty = Duty::Adopt(row.epoch);
@@ -413,7 +488,12 @@ impl Node {
     }
 
     fn on_registered(&mut self, registered: Registered) -> Result<(), Discard> {
-        if self.claims.asked.as_ref().is_none_or(|a| a.request != registered.request) {
+        if self
+            .claims
+            .asked
+            .as_ref()
+            .is_none_or(|a| a.request != registered.request)
+        {
             return Err(Discard::Unexpected);
         }
         self.claims.asked = None;
@@ -431,7 +511,11 @@ impl Node {
     }
 
     /// OUT-5, IN-4: what registration returned, on every node of the cluster.
-    pub(super) fn learn_registration(&mut self, registration_epoch: u32, sealed_ids: Vec<NodeSealedId>) {
+    pub(super) fn learn_registration(
+        &mut self,
+        registration_epoch: u32,
+        sealed_ids: Vec<NodeSealedId>,
+    ) {
         if let Some(own) = sealed_ids.iter().find(|s| s.node == self.me) {
             self.sealed_id = own.sealed_id.clone();
         }
@@ -452,7 +536,12 @@ impl Node {
     pub(super) fn registration_sync(&self) -> Option<Packet> {
         let (registration_epoch, sealed_ids) = self.registration.clone()?;
         let cluster = self.cluster;
-        Some(Packet::from(RegistrationSync { cluster, registration_epoch, sealed_ids, ..Default::default() }))
+        Some(Packet::from(RegistrationSync {
+            cluster,
+            registration_epoch,
+            sealed_ids,
+            ..Default::default()
+        }))
     }
 
     /// OUT-9: the old master is barred by the row that follows; until it comes, the order itself is enough to stop
@@ -469,7 +558,9 @@ impl Node {
         if self.own_row().is_some_and(|r| r.epoch > order.epoch) {
             return Err(Discard::OldEpoch);
         }
-        let already = self.own_row().is_some_and(|r| r.barred.contains(&order.old_master));
+        let already = self
+            .own_row()
+            .is_some_and(|r| r.barred.contains(&order.old_master));
         if !already {
             self.event(Event::ForcedSwitch {
                 cluster: order.cluster,
@@ -488,7 +579,8 @@ impl Node {
 
     fn on_roster_push(&mut self, bytes: &Bytes) -> Result<(), Discard> {
         let roster = duohuo_wire::roster::Roster::decode(bytes).map_err(Discard::Decode)?;
-        let operator = VerifyingKey::from_bytes(&self.config.operator_key).map_err(|_| Discard::UnknownKey)?;
+        let operator =
+            VerifyingKey::from_bytes(&self.config.operator_key).map_err(|_| Discard::UnknownKey)?;
         if !roster.verify(&operator) || roster.consortium != self.config.roster.consortium {
             return Err(Discard::BadStatement);
         }
@@ -500,5 +592,11 @@ impl Node {
 /// A row to pass on.
 pub(super) fn notice(row: SignedRow) -> Notice {
     let table_version = row.row.table_version;
-    Notice { request: 0, outcome: Outcome::Notice, table_version, row, ..Default::default() }
+    Notice {
+        request: 0,
+        outcome: Outcome::Notice,
+        table_version,
+        row,
+        ..Default::default()
+    }
 }

@@ -23,8 +23,13 @@ impl Node {
             }
             Packet::StatusQuery(query) => {
                 let report = crate::watch::encode_report(&self.status());
-                let answer = StatusAnswer { request: query.request, report, ..Default::default() };
-                self.links.send_on(stream, &Packet::from(answer), &mut self.out);
+                let answer = StatusAnswer {
+                    request: query.request,
+                    report,
+                    ..Default::default()
+                };
+                self.links
+                    .send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
             }
             Packet::Watch(watch) => {
@@ -62,10 +67,23 @@ impl Node {
         self.run_chain();
     }
 
-    fn answer_submit(&mut self, stream: StreamId, request: u64, verdict: SubmitVerdict, height: Height) {
+    fn answer_submit(
+        &mut self,
+        stream: StreamId,
+        request: u64,
+        verdict: SubmitVerdict,
+        height: Height,
+    ) {
         let master = self.master_address();
-        let answer = SubmitAnswer { request, verdict, height, master, ..Default::default() };
-        self.links.send_on(stream, &Packet::from(answer), &mut self.out);
+        let answer = SubmitAnswer {
+            request,
+            verdict,
+            height,
+            master,
+            ..Default::default()
+        };
+        self.links
+            .send_on(stream, &Packet::from(answer), &mut self.out);
     }
 
     fn master_address(&self) -> Option<SocketAddr> {
@@ -73,7 +91,12 @@ impl Node {
         self.config.roster.node(master).map(|(_, n)| n.address)
     }
 
-    pub(super) fn answer_clients(&mut self, transaction: TransactionId, verdict: SubmitVerdict, height: Height) {
+    pub(super) fn answer_clients(
+        &mut self,
+        transaction: TransactionId,
+        verdict: SubmitVerdict,
+        height: Height,
+    ) {
         for (stream, request) in self.waiting.remove(&transaction).unwrap_or_default() {
             self.answer_submit(stream, request, verdict, height);
         }
@@ -124,10 +147,14 @@ impl Node {
             state_hash: chain.state_hash,
             pool: u32::try_from(chain.pool).unwrap_or(u32::MAX),
             neighbours,
-            discards: self.discards.iter().map(|(label, n)| (label.to_owned(), n)).collect(),
+            discards: self
+                .discards
+                .iter()
+                .map(|(label, n)| (label.to_owned(), n))
+                .collect(),
             authority_up: self.links.stream_of(Party::Authority).is_some(),
             standby: self.claims.standby.unwrap_or(NodeId(0)),
-            halted: matches!(self.duty, Duty::Halted(_)),
+            halted: matches!(self.duty, Duty::Halted),
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             rows: Vec::new(),
             conflicts: 0,

@@ -8,7 +8,9 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, LogIndex, NodeId};
-use duohuo_wire::packet::{Ack, Append, BlockPush, ChainEnd, ChainQuery, Packet, QueryScope, Resync, WireRecord};
+use duohuo_wire::packet::{
+    Ack, Append, BlockPush, ChainEnd, ChainQuery, Packet, QueryScope, Resync, WireRecord,
+};
 use std::collections::BTreeMap;
 
 /// Blocks of one answer to a query.
@@ -56,14 +58,17 @@ impl Node {
 
     /// Durable now: tell the master of that epoch.
     pub(super) fn acknowledge(&mut self, state: Acknowledgement) {
-        assert!(state.promised >= self.follower.told.promised, "a promise never falls");
+        assert!(
+            state.promised >= self.follower.told.promised,
+            "a promise never falls"
+        );
         self.follower.told = state;
         self.send_ack();
     }
 
     fn send_ack(&mut self) {
         let state = self.follower.told;
-        if matches!(self.duty, Duty::Lead(_) | Duty::Halted(_)) {
+        if matches!(self.duty, Duty::Lead(_) | Duty::Halted) {
             return;
         }
         let Some(row) = self.own_row() else { return };
@@ -79,7 +84,8 @@ impl Node {
             synced: state.synced,
             ..Default::default()
         };
-        self.links.send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
+        self.links
+            .send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
     }
 
     /// R3, rule 8: listen to the master of the newest row only, and to no epoch below the promised one.
@@ -94,7 +100,7 @@ impl Node {
         if row.master != node || row.master == self.me {
             return Err(Discard::Forbidden);
         }
-        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Halted(_)) {
+        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Halted) {
             return Err(Discard::Forbidden);
         }
         Ok(())
@@ -108,7 +114,10 @@ impl Node {
             return Ok(());
         }
         let records = into_records(resync.records);
-        match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
+        match self
+            .log
+            .resync(resync.epoch, resync.height, resync.start.0, records)
+        {
             Ok(writes) => {
                 let state = self.acknowledgement();
                 self.persist(writes, After::Acknowledge(state));
@@ -128,7 +137,9 @@ impl Node {
             return Err(Discard::Unexpected); // on its way: a resync that waits for blocks
         }
         let records = into_records(append.records);
-        let Some(writes) = self.log.extend(append.start.0, records) else { return Err(Discard::Unexpected) };
+        let Some(writes) = self.log.extend(append.start.0, records) else {
+            return Err(Discard::Unexpected);
+        };
         self.log.note_released(append.released.0);
         let state = self.acknowledgement();
         self.persist(writes, After::Acknowledge(state));
@@ -141,7 +152,11 @@ impl Node {
             Ok(height) => {
                 let writes = self.keep_block(height, block.clone());
                 if matches!(self.duty, Duty::Lead(_)) {
-                    let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
+                    let push = Packet::from(BlockPush {
+                        height,
+                        block: block.clone(),
+                        ..Default::default()
+                    });
                     self.tell_members(&push);
                 } else {
                     let state = self.acknowledgement();
@@ -166,21 +181,33 @@ impl Node {
                 self.query(QueryScope::History);
                 Ok(())
             }
-            Err(BlockError::Malformed | BlockError::WrongParent | BlockError::BadCertificate) => Err(Discard::BadBlock),
+            Err(BlockError::Malformed | BlockError::WrongParent | BlockError::BadCertificate) => {
+                Err(Discard::BadBlock)
+            }
         }
     }
 
     /// Pull blocks from a party, one query at a time.
     pub(super) fn catch_up(&mut self, from: Party) {
-        if self.follower.catching_up.is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE) {
+        if self
+            .follower
+            .catching_up
+            .is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE)
+        {
             return;
         }
         self.ask_blocks(from);
     }
 
     fn ask_blocks(&mut self, from: Party) {
-        let query = ChainQuery { from: self.height.next(), max_bytes: CATCH_UP_BYTES, ..Default::default() };
-        let asked = self.links.send_stream(from, &Packet::from(query), &mut self.out);
+        let query = ChainQuery {
+            from: self.height.next(),
+            max_bytes: CATCH_UP_BYTES,
+            ..Default::default()
+        };
+        let asked = self
+            .links
+            .send_stream(from, &Packet::from(query), &mut self.out);
         self.follower.catching_up = asked.then_some((from, self.now));
     }
 
@@ -198,7 +225,11 @@ impl Node {
 
     /// The end of an answer: ask for more, or go on with the log.
     pub(super) fn on_chain_end(&mut self, from: Party, height: Height) {
-        if self.follower.catching_up.is_none_or(|(party, _)| party != from) {
+        if self
+            .follower
+            .catching_up
+            .is_none_or(|(party, _)| party != from)
+        {
             return;
         }
         self.follower.catching_up = None;
@@ -211,7 +242,9 @@ impl Node {
 
     /// A query that brought nothing is given up; the next push or resync starts another.
     pub(super) fn run_catch_up(&mut self) {
-        let Some((party, at)) = self.follower.catching_up else { return };
+        let Some((party, at)) = self.follower.catching_up else {
+            return;
+        };
         if self.now - at >= CATCH_UP_PATIENCE {
             self.follower.catching_up = None;
             if self.links.stream_of(party).is_some() {
@@ -229,20 +262,40 @@ impl Node {
         let token = self.follower.last_read;
         self.follower.reads.insert(token, asker);
         let max_bytes = query.max_bytes.min(CATCH_UP_BYTES);
-        self.out.push(Output::ReadBlocks { token, from: query.from, max_bytes });
+        self.out.push(Output::ReadBlocks {
+            token,
+            from: query.from,
+            max_bytes,
+        });
     }
 
     pub(super) fn send_blocks(&mut self, token: u64, blocks: Vec<(Height, Bytes)>) {
-        let Some(asker) = self.follower.reads.remove(&token) else { return };
+        let Some(asker) = self.follower.reads.remove(&token) else {
+            return;
+        };
         for (height, block) in blocks {
-            let push = Packet::from(BlockPush { height, block, ..Default::default() });
+            let push = Packet::from(BlockPush {
+                height,
+                block,
+                ..Default::default()
+            });
             self.links.send_stream(asker, &push, &mut self.out);
         }
-        let end = Packet::from(ChainEnd { height: self.height, ..Default::default() });
+        let end = Packet::from(ChainEnd {
+            height: self.height,
+            ..Default::default()
+        });
         self.links.send_stream(asker, &end, &mut self.out);
     }
 }
 
 fn into_records(records: Vec<WireRecord>) -> Vec<Record> {
-    records.into_iter().map(|r| Record { height: r.height, epoch: r.epoch, bytes: r.bytes }).collect()
+    records
+        .into_iter()
+        .map(|r| Record {
+            height: r.height,
+            epoch: r.epoch,
+            bytes: r.bytes,
+        })
+        .collect()
 }

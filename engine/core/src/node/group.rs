@@ -60,8 +60,16 @@ impl Group {
         signing: SigningKey,
         random: &mut Random,
     ) -> Self {
-        let secret = GroupSecret { cluster, generation: 0, secret: enrolment_secret };
-        let first = Generation { secret, handed: None, usable_at: Instant::ZERO };
+        let secret = GroupSecret {
+            cluster,
+            generation: 0,
+            secret: enrolment_secret,
+        };
+        let first = Generation {
+            secret,
+            handed: None,
+            usable_at: Instant::ZERO,
+        };
         Self {
             cluster,
             me,
@@ -79,8 +87,20 @@ impl Group {
     }
 
     /// Make the generation of a new epoch, to be handed out.
-    pub(super) fn make(&mut self, now: Instant, generation: u32, grace: Duration, random: &mut Random) -> GroupKey {
-        let key = GroupKey::sign(self.cluster, generation, random.key(), self.me, &self.signing);
+    pub(super) fn make(
+        &mut self,
+        now: Instant,
+        generation: u32,
+        grace: Duration,
+        random: &mut Random,
+    ) -> GroupKey {
+        let key = GroupKey::sign(
+            self.cluster,
+            generation,
+            random.key(),
+            self.me,
+            &self.signing,
+        );
         self.learn(now, &key, grace);
         key
     }
@@ -90,22 +110,37 @@ impl Group {
         if self.newest() >= key.generation && self.newest() != 0 {
             return false;
         }
-        let secret = GroupSecret { cluster: self.cluster, generation: key.generation, secret: key.secret };
+        let secret = GroupSecret {
+            cluster: self.cluster,
+            generation: key.generation,
+            secret: key.secret,
+        };
         // Who only had the enrolment secret is not heard under it any more: no reason to wait.
         let usable_at = if self.newest() == 0 { now } else { now + grace };
-        self.generations.insert(key.generation, Generation { secret, handed: Some(key.clone()), usable_at });
+        self.generations.insert(
+            key.generation,
+            Generation {
+                secret,
+                handed: Some(key.clone()),
+                usable_at,
+            },
+        );
         while self.generations.len() > GENERATIONS {
             self.generations.pop_first();
         }
         let oldest = self.generations.keys().next().copied().unwrap_or(0);
         self.outgoing.retain(|generation, _| *generation >= oldest);
-        self.incoming.retain(|(_, _, generation), _| *generation >= oldest);
+        self.incoming
+            .retain(|(_, _, generation), _| *generation >= oldest);
         true
     }
 
     /// The newest generation, to pass on.
     pub(super) fn newest_key(&self) -> Option<&GroupKey> {
-        self.generations.values().next_back().and_then(|g| g.handed.as_ref())
+        self.generations
+            .values()
+            .next_back()
+            .and_then(|g| g.handed.as_ref())
     }
 
     fn newest(&self) -> u32 {
@@ -113,16 +148,28 @@ impl Group {
     }
 
     /// Seal and queue a packet for the group or, as a unicast copy, for one member.
-    pub(super) fn send(&mut self, now: Instant, to: Option<SocketAddr>, packet: &Packet, out: &mut Outbox) {
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        to: Option<SocketAddr>,
+        packet: &Packet,
+        out: &mut Outbox,
+    ) {
         let usable = |g: &&Generation| now >= g.usable_at;
-        let Some(generation) =
-            self.generations.values().rev().find(usable).or_else(|| self.generations.values().next())
+        let Some(generation) = self
+            .generations
+            .values()
+            .rev()
+            .find(usable)
+            .or_else(|| self.generations.values().next())
         else {
             return;
         };
         let secret = &generation.secret;
-        let key =
-            self.outgoing.entry(secret.generation).or_insert_with(|| sender_key(secret, self.me, self.boot));
+        let key = self
+            .outgoing
+            .entry(secret.generation)
+            .or_insert_with(|| sender_key(secret, self.me, self.boot));
         self.sequence += 1;
         let bytes = key.seal(packet, &self.signing, self.me, self.boot, self.sequence);
         if to.is_none() {
@@ -131,20 +178,34 @@ impl Group {
                 self.sent.pop_front();
             }
         }
-        out.push(Output::Datagram { to: to.unwrap_or(self.address), bytes });
+        out.push(Output::Datagram {
+            to: to.unwrap_or(self.address),
+            bytes,
+        });
     }
 
     /// Whether a heard list's echo names a sequence that we sent to the group within `within`.
     pub(super) fn sent_lately(&self, now: Instant, sequence: u32, within: Duration) -> bool {
-        self.sent.iter().rev().take_while(|(_, at)| now - *at <= within).any(|(s, _)| *s == sequence)
+        self.sent
+            .iter()
+            .rev()
+            .take_while(|(_, at)| now - *at <= within)
+            .any(|(s, _)| *s == sequence)
     }
 
     /// Open a group packet of a member whose signing key is `verify`.
-    pub(super) fn open(&mut self, header: &Header, bytes: &Bytes, verify: &VerifyingKey) -> Result<Packet, Discard> {
+    pub(super) fn open(
+        &mut self,
+        header: &Header,
+        bytes: &Bytes,
+        verify: &VerifyingKey,
+    ) -> Result<Packet, Discard> {
         if header.sender == self.me {
             return Err(Discard::Reflected);
         }
-        let Some(generation) = self.generations.get(&header.group) else { return Err(Discard::UnknownGeneration) };
+        let Some(generation) = self.generations.get(&header.group) else {
+            return Err(Discard::UnknownGeneration);
+        };
         let (sender, boot) = (header.sender, header.session);
         let index = (sender, boot, header.group);
         // An unknown boot costs one derivation; it is kept only if the packet opens.
@@ -159,11 +220,14 @@ impl Group {
         if !incoming.window.check(header.sequence) {
             return Err(Discard::Replayed);
         }
-        let packet = incoming.key.open(header, bytes, verify).map_err(|error| match error {
-            GroupOpenError::Forged => Discard::Forged,
-            GroupOpenError::BadSignature => Discard::BadSignature,
-            GroupOpenError::Decode(error) => Discard::Decode(error),
-        })?;
+        let packet = incoming
+            .key
+            .open(header, bytes, verify)
+            .map_err(|error| match error {
+                GroupOpenError::Forged => Discard::Forged,
+                GroupOpenError::BadSignature => Discard::BadSignature,
+                GroupOpenError::Decode(error) => Discard::Decode(error),
+            })?;
         incoming.window.commit(header.sequence);
         if let Some(incoming) = fresh {
             self.incoming.insert(index, incoming);
@@ -181,7 +245,8 @@ impl Group {
         if boots.len() > BOOTS
             && let Some(old) = boots.pop_front()
         {
-            self.incoming.retain(|(node, b, _), _| *node != sender || *b != old);
+            self.incoming
+                .retain(|(node, b, _), _| *node != sender || *b != old);
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::time::Instant;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::{
-    Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync, SubmitVerdict,
-    WireRecord,
+    Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope,
+    Resync, SubmitVerdict, WireRecord,
 };
 use duohuo_wire::statement::SignedResult;
 
@@ -23,7 +23,11 @@ impl Node {
             return;
         }
         self.follower.told.promised = epoch;
-        let Some(row) = self.own_row().filter(|r| r.epoch == epoch && !r.barred.contains(&self.me)).cloned() else {
+        let Some(row) = self
+            .own_row()
+            .filter(|r| r.epoch == epoch && !r.barred.contains(&self.me))
+            .cloned()
+        else {
             self.duty = Duty::Follow;
             self.consider();
             return;
@@ -31,7 +35,9 @@ impl Node {
         self.duty = Duty::Lead(Box::new(Master::new(self.me, &row, self.log.end())));
         let grace = self.group_grace();
         let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
-        let key = self.group.make(self.now, generation, grace, &mut self.random);
+        let key = self
+            .group
+            .make(self.now, generation, grace, &mut self.random);
         self.tell_members(&Packet::from(key));
         self.push_registration();
         self.greet_members();
@@ -55,9 +61,13 @@ impl Node {
 
     /// Tell the authority that this master stops, so that nobody need wait for its silence.
     pub(super) fn resign(&mut self) {
-        let Duty::Lead(master) = &self.duty else { return };
+        let Duty::Lead(master) = &self.duty else {
+            return;
+        };
         let epoch = master.epoch();
-        let version = self.own_row().map_or(duohuo_wire::ids::Version(0), |r| r.version);
+        let version = self
+            .own_row()
+            .map_or(duohuo_wire::ids::Version(0), |r| r.version);
         let change = Change {
             request: self.random.u64(),
             cluster: self.cluster,
@@ -75,7 +85,7 @@ impl Node {
     pub(super) fn halt(&mut self, reason: HaltReason) {
         self.event(Event::Halted { reason });
         self.resign();
-        self.duty = Duty::Halted(reason);
+        self.duty = Duty::Halted;
         self.consider();
     }
 
@@ -99,20 +109,43 @@ impl Node {
         self.release();
     }
 
-    fn chain_output(&mut self, output: ChainOutput, records: &mut Vec<WireRecord>, writes: &mut Vec<Write>) {
+    fn chain_output(
+        &mut self,
+        output: ChainOutput,
+        records: &mut Vec<WireRecord>,
+        writes: &mut Vec<Write>,
+    ) {
         match output {
             ChainOutput::Behind { peer } => self.fetch_from_cluster(peer),
-            ChainOutput::Receipt { transaction, height, applied } => {
-                let verdict = if applied { SubmitVerdict::Committed } else { SubmitVerdict::Refused };
+            ChainOutput::Receipt {
+                transaction,
+                height,
+                applied,
+            } => {
+                let verdict = if applied {
+                    SubmitVerdict::Committed
+                } else {
+                    SubmitVerdict::Refused
+                };
                 self.answer_clients(transaction, verdict, height);
             }
             ChainOutput::ConsensusError { evidence } => self.report(evidence),
             ChainOutput::Halt { reason } => self.halt(reason),
             ChainOutput::Log { height, bytes } => {
-                let Duty::Lead(master) = &self.duty else { return };
+                let Duty::Lead(master) = &self.duty else {
+                    return;
+                };
                 let epoch = master.epoch();
-                records.push(WireRecord { height, epoch, bytes: bytes.clone() });
-                writes.extend(self.log.append(Record { height, epoch, bytes }));
+                records.push(WireRecord {
+                    height,
+                    epoch,
+                    bytes: bytes.clone(),
+                });
+                writes.extend(self.log.append(Record {
+                    height,
+                    epoch,
+                    bytes,
+                }));
             }
             ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
             ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
@@ -129,7 +162,9 @@ impl Node {
     /// Let go what is safe, in order. The one place where anything the chain said leaves this node (R2).
     pub(super) fn release(&mut self) {
         loop {
-            let Duty::Lead(master) = &mut self.duty else { return };
+            let Duty::Lead(master) = &mut self.duty else {
+                return;
+            };
             let free = master.release(self.log.promised());
             if free.is_empty() {
                 return;
@@ -145,15 +180,19 @@ impl Node {
     }
 
     fn send_consensus(&mut self, epoch: Epoch, to: Option<ClusterId>, message: Bytes) {
-        if self.watchers.any() {
-            for vote in self.chain.votes_in(&message) {
-                self.event(Event::Released(vote));
-            }
+        for vote in self.chain.votes_in(&message) {
+            self.event(Event::Released(vote));
         }
-        let packet = Packet::from(Consensus { cluster: self.cluster, epoch, message, ..Default::default() });
+        let packet = Packet::from(Consensus {
+            cluster: self.cluster,
+            epoch,
+            message,
+            ..Default::default()
+        });
         for (cluster, master) in self.other_masters() {
             if to.is_none_or(|to| to == cluster) {
-                self.links.send_stream(Party::Node(master), &packet, &mut self.out);
+                self.links
+                    .send_stream(Party::Node(master), &packet, &mut self.out);
             }
         }
     }
@@ -162,15 +201,24 @@ impl Node {
     pub(super) fn other_masters(&self) -> Vec<(ClusterId, NodeId)> {
         self.rows
             .iter()
-            .filter(|(cluster, signed)| **cluster != self.cluster && !signed.row.barred.contains(&signed.row.master))
+            .filter(|(cluster, signed)| {
+                **cluster != self.cluster && !signed.row.barred.contains(&signed.row.master)
+            })
             .map(|(cluster, signed)| (*cluster, signed.row.master))
             .collect()
     }
 
     /// SYS-2: a block that the chain decided goes to our disk and to the cluster.
     fn commit(&mut self, height: Height, block: Bytes) {
-        assert!(height == self.height.next(), "blocks are committed in order");
-        let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
+        assert!(
+            height == self.height.next(),
+            "blocks are committed in order"
+        );
+        let push = Packet::from(BlockPush {
+            height,
+            block: block.clone(),
+            ..Default::default()
+        });
         self.tell_members(&push);
         let writes = self.keep_block(height, block);
         self.persist(writes, After::Committed(height));
@@ -179,7 +227,11 @@ impl Node {
     /// The block, and the records that it makes history.
     pub(super) fn keep_block(&mut self, height: Height, block: Bytes) -> Vec<Write> {
         self.height = height;
-        let mut writes = vec![Write::Put { table: Table::Block, key: height.0, value: block }];
+        let mut writes = vec![Write::Put {
+            table: Table::Block,
+            key: height.0,
+            value: block,
+        }];
         writes.extend(self.log.commit(height));
         writes
     }
@@ -187,7 +239,8 @@ impl Node {
     /// Send a packet to every other node of the cluster that has a stream.
     pub(super) fn tell_members(&mut self, packet: &Packet) {
         for node in self.members() {
-            self.links.send_stream(Party::Node(node), packet, &mut self.out);
+            self.links
+                .send_stream(Party::Node(node), packet, &mut self.out);
         }
     }
 
@@ -210,36 +263,58 @@ impl Node {
 
     /// Rows, group key, registration data, then our whole log of the current height.
     fn greet_member(&mut self, node: NodeId) {
-        let rows: Vec<Packet> =
-            self.rows.values().map(|signed| Packet::from(super::claims::notice(signed.clone()))).collect();
+        let rows: Vec<Packet> = self
+            .rows
+            .values()
+            .map(|signed| Packet::from(super::claims::notice(signed.clone())))
+            .collect();
         for row in &rows {
-            self.links.send_stream(Party::Node(node), row, &mut self.out);
+            self.links
+                .send_stream(Party::Node(node), row, &mut self.out);
         }
         if let Some(packet) = self.registration_sync() {
-            self.links.send_stream(Party::Node(node), &packet, &mut self.out);
+            self.links
+                .send_stream(Party::Node(node), &packet, &mut self.out);
         }
         self.send_resync(node);
     }
 
     fn send_resync(&mut self, node: NodeId) {
-        let Duty::Lead(master) = &mut self.duty else { return };
+        let Duty::Lead(master) = &mut self.duty else {
+            return;
+        };
         let (epoch, end) = (master.epoch(), self.log.end());
         let start = self.log.start();
         let records = self
             .log
             .records_from(start)
-            .map(|r| WireRecord { height: r.height, epoch: r.epoch, bytes: r.bytes.clone() })
+            .map(|r| WireRecord {
+                height: r.height,
+                epoch: r.epoch,
+                bytes: r.bytes.clone(),
+            })
             .collect();
         let start = duohuo_wire::ids::LogIndex(start);
-        let packet = Packet::from(Resync { epoch, height: self.height, start, records, ..Default::default() });
-        if self.links.send_stream(Party::Node(node), &packet, &mut self.out) {
+        let packet = Packet::from(Resync {
+            epoch,
+            height: self.height,
+            start,
+            records,
+            ..Default::default()
+        });
+        if self
+            .links
+            .send_stream(Party::Node(node), &packet, &mut self.out)
+        {
             master.sent(self.now, node, end);
         }
     }
 
     /// New records to all members that have our log up to `start`.
     fn replicate(&mut self, start: u64, records: &[WireRecord]) {
-        let Duty::Lead(master) = &mut self.duty else { return };
+        let Duty::Lead(master) = &mut self.duty else {
+            return;
+        };
         let packet = Packet::from(Append {
             epoch: master.epoch(),
             start: duohuo_wire::ids::LogIndex(start),
@@ -249,7 +324,11 @@ impl Node {
         });
         let end = self.log.end();
         for (node, _) in self.neighbours.iter() {
-            if master.sent_to(*node).is_some() && self.links.send_stream(Party::Node(*node), &packet, &mut self.out) {
+            if master.sent_to(*node).is_some()
+                && self
+                    .links
+                    .send_stream(Party::Node(*node), &packet, &mut self.out)
+            {
                 master.sent(self.now, *node, end);
             }
         }
@@ -257,7 +336,9 @@ impl Node {
 
     /// A member acknowledges, or tells that it cannot follow yet.
     pub(super) fn on_ack(&mut self, node: NodeId, ack: &Ack) -> Result<(), Discard> {
-        let Duty::Lead(master) = &mut self.duty else { return Err(Discard::Unexpected) };
+        let Duty::Lead(master) = &mut self.duty else {
+            return Err(Discard::Unexpected);
+        };
         if ack.epoch < master.epoch() {
             return Err(Discard::OldEpoch);
         }
@@ -281,12 +362,20 @@ impl Node {
     /// Ask for the next change of the in-sync set, if one is due.
     pub(super) fn change_in_sync(&mut self) {
         let (neighbours, links, random) = (&self.neighbours, &self.links, &mut self.random);
-        let Duty::Lead(master) = &mut self.duty else { return };
+        let Duty::Lead(master) = &mut self.duty else {
+            return;
+        };
         // Dead is who answers no probe *and* has no stream: a busy member may miss probes.
-        let is_dead = |node| !neighbours.is_alive(node) && links.stream_of(Party::Node(node)).is_none();
+        let is_dead =
+            |node| !neighbours.is_alive(node) && links.stream_of(Party::Node(node)).is_none();
         let timers = &self.config.timers;
-        let change =
-            master.next_change(self.now, timers.dead_interval, timers.retry_interval, is_dead, || random.u64());
+        let change = master.next_change(
+            self.now,
+            timers.dead_interval,
+            timers.retry_interval,
+            is_dead,
+            || random.u64(),
+        );
         if let Some(change) = change {
             self.send_to_authority(&Packet::from(change), false);
         }
@@ -301,11 +390,18 @@ impl Node {
 
     /// OUT-8.
     fn report(&mut self, evidence: Vec<SignedResult>) {
-        let Some(accused) = evidence.first() else { return };
+        let Some(accused) = evidence.first() else {
+            return;
+        };
         let (cluster, height) = (accused.cluster, accused.height);
         self.event(Event::ConsensusErrorReported { cluster, height });
         let request = self.random.u64();
-        let packet = Packet::from(ConsensusError { request, height, evidence, ..Default::default() });
+        let packet = Packet::from(ConsensusError {
+            request,
+            height,
+            evidence,
+            ..Default::default()
+        });
         self.send_to_authority(&packet, true);
     }
 
@@ -321,7 +417,11 @@ impl Node {
             self.run_mesh();
             return Ok(());
         }
-        let row = self.rows.get(&cluster).map(|s| &s.row).ok_or(Discard::UnknownEpoch)?;
+        let row = self
+            .rows
+            .get(&cluster)
+            .map(|s| &s.row)
+            .ok_or(Discard::UnknownEpoch)?;
         if row.master != node || row.barred.contains(&node) {
             return Err(Discard::OldEpoch);
         }
@@ -339,13 +439,17 @@ impl Node {
                     return Err(Discard::UnknownEpoch);
                 }
                 let good = self.chain.receive(self.now, cluster, &consensus.message);
-                if good && self.watchers.any() {
+                if good {
                     for vote in self.chain.votes_in(&consensus.message) {
                         self.event(Event::Received(vote));
                     }
                 }
                 self.run_chain();
-                if good { Ok(()) } else { Err(Discard::BadConsensus) }
+                if good {
+                    Ok(())
+                } else {
+                    Err(Discard::BadConsensus)
+                }
             }
             Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
             Packet::ChainQuery(query) => {

@@ -4,7 +4,6 @@
 //! was appended before it is durable here and acknowledged, under this epoch, by every member of the in-sync set and
 //! by everyone being added to it. Nothing here sends; the node does, with what this answers.
 
-use crate::chain::TransactionId;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
@@ -17,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(super) enum Gated {
     Send { to: Option<ClusterId>, bytes: Bytes },
     Commit { height: Height, block: Bytes },
-    Receipt { transaction: TransactionId, height: Height, applied: bool },
 }
 
 /// How far one member follows.
@@ -64,8 +62,14 @@ pub(super) struct Master {
 impl Master {
     /// Rule 15: after the promise is durable. `end` is the length of the inherited log, all of it exposed.
     pub(super) fn new(me: NodeId, row: &Row, end: u64) -> Self {
-        assert!(row.master == me && row.in_sync.contains(&me), "only the granted node leads");
-        assert!(!row.unfenced, "an unfenced grant needs the fence of rule 17 first (I8)");
+        assert!(
+            row.master == me && row.in_sync.contains(&me),
+            "only the granted node leads"
+        );
+        assert!(
+            !row.unfenced,
+            "an unfenced grant needs the fence of rule 17 first (I8)"
+        );
         Self {
             epoch: row.epoch,
             version: row.version,
@@ -92,7 +96,12 @@ impl Master {
             return;
         }
         self.version = row.version;
-        self.waiting_for = row.in_sync.iter().copied().filter(|n| *n != self.me).collect();
+        self.waiting_for = row
+            .in_sync
+            .iter()
+            .copied()
+            .filter(|n| *n != self.me)
+            .collect();
         self.barred.clone_from(&row.barred);
         self.adding = None;
         self.asked = None;
@@ -110,22 +119,39 @@ impl Master {
 
     /// Log length that is safe: durable here and acknowledged by all who must (rule 19).
     fn safe(&self) -> u64 {
-        let acknowledged = |node: &NodeId| self.followers.get(node).and_then(|f| f.acknowledged).unwrap_or(0);
-        self.waiting_for.iter().chain(self.adding.iter()).map(acknowledged).fold(self.durable, u64::min)
+        let acknowledged = |node: &NodeId| {
+            self.followers
+                .get(node)
+                .and_then(|f| f.acknowledged)
+                .unwrap_or(0)
+        };
+        self.waiting_for
+            .iter()
+            .chain(self.adding.iter())
+            .map(acknowledged)
+            .fold(self.durable, u64::min)
     }
 
     /// What may go now, in order.
     pub(super) fn release(&mut self, promised: Epoch) -> Vec<Gated> {
         // I1: the epoch of the role is the one promised, or there is no role.
-        assert!(promised == self.epoch, "a master of an older epoch releases nothing");
+        assert!(
+            promised == self.epoch,
+            "a master of an older epoch releases nothing"
+        );
         let safe = self.safe();
         let mut free = Vec::new();
         while self.gate.front().is_some_and(|(after, _)| *after <= safe) {
-            let Some((after, item)) = self.gate.pop_front() else { break };
+            let Some((after, item)) = self.gate.pop_front() else {
+                break;
+            };
             self.exposed = self.exposed.max(after);
             free.push(item);
         }
-        assert!(self.exposed <= safe.max(self.exposed), "nothing is exposed that is not safe");
+        assert!(
+            self.exposed <= safe.max(self.exposed),
+            "nothing is exposed that is not safe"
+        );
         free
     }
 
@@ -207,9 +233,13 @@ impl Master {
         let caught_up = || {
             self.followers
                 .iter()
-                .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
+                .filter(|(node, _)| {
+                    !self.waiting_for.contains(*node) && !self.barred.contains(*node)
+                })
                 .filter(|(node, _)| !is_dead(**node))
-                .find(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
+                .find(|(_, f)| {
+                    f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed)
+                })
                 .map(|(node, _)| *node)
         };
         let (kind, node) = match lost {
@@ -220,7 +250,10 @@ impl Master {
             self.adding = Some(node);
             // I5: waited for before it is asked for, and it holds all that was exposed.
             assert!(
-                self.followers.get(&node).and_then(|f| f.acknowledged).is_some_and(|a| a >= self.exposed),
+                self.followers
+                    .get(&node)
+                    .and_then(|f| f.acknowledged)
+                    .is_some_and(|a| a >= self.exposed),
                 "only who holds all that was exposed is added"
             );
         }
@@ -233,21 +266,24 @@ impl Master {
             node,
             ..Default::default()
         };
-        self.asked = Some(Asked { change: change.clone(), retry_at: now + retry_interval, retry_interval });
+        self.asked = Some(Asked {
+            change: change.clone(),
+            retry_at: now + retry_interval,
+            retry_interval,
+        });
         Some(change)
     }
 
     /// The authority answered our change with something else than a newer row. If nothing was changed at this very
     /// version the request is void: it may be asked anew, but one who is being added is waited for until a newer row.
     pub(super) fn change_refused(&mut self, request: u64) {
-        if self.asked.as_ref().is_some_and(|a| a.change.request == request) {
+        if self
+            .asked
+            .as_ref()
+            .is_some_and(|a| a.change.request == request)
+        {
             self.asked = None;
         }
-    }
-
-    /// Members that are waited for or follow, for status and tests.
-    pub(super) fn waits_for(&self, node: NodeId) -> bool {
-        self.waiting_for.contains(&node) || self.adding == Some(node)
     }
 
     pub(super) fn poll_timeout(&self, dead_interval: Duration) -> Option<Instant> {
@@ -291,7 +327,10 @@ mod tests {
     }
 
     fn vote(n: u8) -> Gated {
-        Gated::Send { to: None, bytes: Bytes::copy_from_slice(&[n]) }
+        Gated::Send {
+            to: None,
+            bytes: Bytes::copy_from_slice(&[n]),
+        }
     }
 
     fn with_members(members: &[NodeId]) -> Master {
@@ -328,7 +367,9 @@ mod tests {
         let mut m = with_members(&[A]);
         m.hold(1, vote(1));
         m.persisted(1);
-        let change = m.next_change(ms(0), DEAD, RETRY, |n| n == A, || 7).expect("a removal");
+        let change = m
+            .next_change(ms(0), DEAD, RETRY, |n| n == A, || 7)
+            .expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
         assert_eq!(m.release(E), []);
         m.learn(&row(1, &[ME]));
@@ -341,7 +382,9 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 0);
         m.acknowledged(ms(0), A, 0, Height(0));
-        let change = m.next_change(ms(0), DEAD, RETRY, |_| false, || 7).expect("an addition");
+        let change = m
+            .next_change(ms(0), DEAD, RETRY, |_| false, || 7)
+            .expect("an addition");
         assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
         m.hold(1, vote(1));
         m.persisted(1);
@@ -381,7 +424,9 @@ mod tests {
         m.sent(ms(100), A, 1);
         assert_eq!(m.poll_timeout(DEAD), Some(ms(150)));
         assert_eq!(m.next_change(ms(149), DEAD, RETRY, |_| false, || 7), None);
-        let change = m.next_change(ms(150), DEAD, RETRY, |_| false, || 7).expect("a removal");
+        let change = m
+            .next_change(ms(150), DEAD, RETRY, |_| false, || 7)
+            .expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
     }
 
@@ -397,11 +442,11 @@ mod tests {
     fn a_row_of_another_epoch_or_an_older_version_changes_nothing() {
         let mut m = with_members(&[A]);
         m.learn(&row(0, &[ME]));
-        assert!(m.waits_for(A));
+        assert!(m.waiting_for.contains(&A));
         let mut other = row(5, &[ME]);
         other.epoch = Epoch(5);
         m.learn(&other);
-        assert!(m.waits_for(A));
+        assert!(m.waiting_for.contains(&A));
     }
 
     #[test]
