@@ -1,7 +1,10 @@
 //! Blocks (spec/chain.md "Block"): what the clusters agree on, and what a committed one is stored and pushed as.
 
 use crate::certificate::CommitCertificate;
-use crate::codec::{Parsed, array, be_u32, be_u64, bytes32, count32, items, put_bytes32, put_u32, put_u64, refuse, whole};
+use crate::codec::{
+    Parsed, array, be_u32, be_u64, bytes32, count32, items, put_bytes32, put_u32, put_u64, refuse,
+    whole,
+};
 use crate::context::BlockId;
 use crate::transaction::{TRANSFER_BYTES, Transfer};
 use bytes::Bytes;
@@ -33,7 +36,8 @@ impl Block {
     /// The bytes whose hash is the block ID.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES + self.transactions.len() * TRANSFER_BYTES);
+        let mut out =
+            Vec::with_capacity(BLOCK_HEADER_BYTES + self.transactions.len() * TRANSFER_BYTES);
         put_u64(&mut out, self.height.0);
         out.extend_from_slice(&self.parent);
         put_u32(&mut out, self.proposer.0);
@@ -60,10 +64,17 @@ impl Block {
         let (rest, proposer) = be_u32(rest)?;
         let (rest, parent_commit_round) = be_u32(rest)?;
         let (rest, count) = be_u32(rest)?;
-        let Ok(count) = usize::try_from(count) else { return refuse(input) };
+        let Ok(count) = usize::try_from(count) else {
+            return refuse(input);
+        };
         let (rest, transactions) = items(rest, count, TRANSFER_BYTES, Transfer::parse)?;
-        let block =
-            Self { height: Height(height), parent, proposer: ClusterId(proposer), parent_commit_round, transactions };
+        let block = Self {
+            height: Height(height),
+            parent,
+            proposer: ClusterId(proposer),
+            parent_commit_round,
+            transactions,
+        };
         Ok((rest, block))
     }
 

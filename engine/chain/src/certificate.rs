@@ -1,7 +1,9 @@
 //! Commit certificates (spec/chain.md "Commit certificate"): the precommits of a quorum of clusters for one block,
 //! each under the key of the node that was master in the epoch it names.
 
-use crate::codec::{Parsed, array, be_u16, be_u32, be_u64, count16, items, put_u16, put_u32, put_u64, refuse};
+use crate::codec::{
+    Parsed, array, be_u16, be_u32, be_u64, count16, items, put_u16, put_u32, put_u64, refuse,
+};
 use crate::context::{Address, BlockId, ChainHeight, Context, Signature, SignedVote, Vote};
 use crate::keys::Keys;
 use arc_malachitebft_core_types as mbft;
@@ -67,7 +69,15 @@ impl CommitCertificate {
         out.extend_from_slice(&self.block);
         put_u16(out, count16(self.signatures.len()));
         for s in &self.signatures {
-            put_signer(out, s.cluster, &Signature { epoch: s.epoch, node: s.node, bytes: s.signature });
+            put_signer(
+                out,
+                s.cluster,
+                &Signature {
+                    epoch: s.epoch,
+                    node: s.node,
+                    bytes: s.signature,
+                },
+            );
         }
     }
 
@@ -89,7 +99,15 @@ impl CommitCertificate {
                 signature: s.bytes,
             })
             .collect();
-        Ok((rest, Self { height: Height(height), round, block, signatures }))
+        Ok((
+            rest,
+            Self {
+                height: Height(height),
+                round,
+                block,
+                signatures,
+            },
+        ))
     }
 
     /// Whether a quorum of distinct clusters signed it, each with the key of the master it names.
@@ -112,12 +130,20 @@ impl CommitCertificate {
                 value: NilOrVal::Val(BlockId(self.block)),
                 address: Address(s.cluster),
             };
-            let signature = Signature { epoch: s.epoch, node: s.node, bytes: s.signature };
+            let signature = Signature {
+                epoch: s.epoch,
+                node: s.node,
+                bytes: s.signature,
+            };
             if !keys.verify_vote(&SignedVote::new(vote, signature)) {
                 return Err(BlockError::BadCertificate);
             }
         }
-        if signers.len() < keys.quorum() { Err(BlockError::BadCertificate) } else { Ok(()) }
+        if signers.len() < keys.quorum() {
+            Err(BlockError::BadCertificate)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -135,5 +161,15 @@ pub(crate) fn parse_signer(input: &[u8]) -> Parsed<'_, (Address, Signature)> {
     let (rest, epoch) = be_u64(rest)?;
     let (rest, node) = be_u32(rest)?;
     let (rest, bytes) = array::<64>(rest)?;
-    Ok((rest, (Address(ClusterId(cluster)), Signature { epoch: Epoch(epoch), node: NodeId(node), bytes })))
+    Ok((
+        rest,
+        (
+            Address(ClusterId(cluster)),
+            Signature {
+                epoch: Epoch(epoch),
+                node: NodeId(node),
+                bytes,
+            },
+        ),
+    ))
 }

@@ -269,9 +269,18 @@ impl mbft::Context for Context {
     type Extension = ();
     type SigningScheme = Scheme;
 
-    #[expect(clippy::expect_used, reason = "a roster has at least one cluster; nothing from a peer reaches this")]
-    fn select_proposer<'a>(&self, set: &'a ValidatorSet, _: ChainHeight, round: Round) -> &'a Validator {
-        set.proposer(round.as_u32().unwrap_or(0)).expect("a validator set is not empty")
+    #[expect(
+        clippy::expect_used,
+        reason = "a roster has at least one cluster; nothing from a peer reaches this"
+    )]
+    fn select_proposer<'a>(
+        &self,
+        set: &'a ValidatorSet,
+        _: ChainHeight,
+        round: Round,
+    ) -> &'a Validator {
+        set.proposer(round.as_u32().unwrap_or(0))
+            .expect("a validator set is not empty")
     }
 
     fn new_proposal(
@@ -282,15 +291,45 @@ impl mbft::Context for Context {
         pol_round: Round,
         address: Address,
     ) -> Proposal {
-        Proposal { height, round, value, pol_round, address }
+        Proposal {
+            height,
+            round,
+            value,
+            pol_round,
+            address,
+        }
     }
 
-    fn new_prevote(&self, height: ChainHeight, round: Round, value: NilOrVal<BlockId>, address: Address) -> Vote {
-        Vote { kind: VoteType::Prevote, height, round, value, address }
+    fn new_prevote(
+        &self,
+        height: ChainHeight,
+        round: Round,
+        value: NilOrVal<BlockId>,
+        address: Address,
+    ) -> Vote {
+        Vote {
+            kind: VoteType::Prevote,
+            height,
+            round,
+            value,
+            address,
+        }
     }
 
-    fn new_precommit(&self, height: ChainHeight, round: Round, value: NilOrVal<BlockId>, address: Address) -> Vote {
-        Vote { kind: VoteType::Precommit, height, round, value, address }
+    fn new_precommit(
+        &self,
+        height: ChainHeight,
+        round: Round,
+        value: NilOrVal<BlockId>,
+        address: Address,
+    ) -> Vote {
+        Vote {
+            kind: VoteType::Precommit,
+            height,
+            round,
+            value,
+            address,
+        }
     }
 }
 

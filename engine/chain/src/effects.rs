@@ -1,13 +1,13 @@
 //! What the consensus core asks for while it works at one height, and what we keep beside it: own signed words (the
 //! guard of design R8), block bodies, timers. Every answer is given at once; no effect ever fails towards the core.
 
+use crate::Timing;
 use crate::context::{
     BlockId, Context, PolkaCertificate, Proposal, Signature, SignedProposal, SignedVote, Vote,
 };
 use crate::keys::{Keys, kind_of};
 use crate::message::Message;
 use crate::record::{Entry, timeout_code};
-use crate::Timing;
 use arc_malachitebft_core_consensus::{
     ConsensusMsg, Effect, Input, LivenessMsg, Resumable, Resume, SignedConsensusMsg,
 };
@@ -115,7 +115,10 @@ pub(crate) struct Handler<'a> {
 }
 
 impl Handler<'_> {
-    pub(crate) fn handle(&mut self, effect: Effect<Context>) -> Result<Resume<Context>, Infallible> {
+    pub(crate) fn handle(
+        &mut self,
+        effect: Effect<Context>,
+    ) -> Result<Resume<Context>, Infallible> {
         Ok(match effect {
             Effect::CancelAllTimeouts(r) => {
                 self.side.timers.clear();
@@ -127,7 +130,9 @@ impl Handler<'_> {
             }
             Effect::ScheduleTimeout(timeout, r) => {
                 let expires_at = self.now + self.timing.duration(timeout);
-                self.side.timers.insert(timer_key(timeout), (expires_at, timeout));
+                self.side
+                    .timers
+                    .insert(timer_key(timeout), (expires_at, timeout));
                 r.resume_with(())
             }
             Effect::GetValue(_, round, _, r) => {
@@ -151,8 +156,12 @@ impl Handler<'_> {
             Effect::PublishLivenessMsg(message, r) => {
                 match message {
                     LivenessMsg::Vote(vote) => self.send(&Message::Vote(vote)),
-                    LivenessMsg::PolkaCertificate(certificate) => self.send(&Message::Polka(certificate)),
-                    LivenessMsg::SkipRoundCertificate(certificate) => self.send(&Message::Round(certificate)),
+                    LivenessMsg::PolkaCertificate(certificate) => {
+                        self.send(&Message::Polka(certificate))
+                    }
+                    LivenessMsg::SkipRoundCertificate(certificate) => {
+                        self.send(&Message::Round(certificate))
+                    }
                 }
                 r.resume_with(())
             }
@@ -196,11 +205,18 @@ impl Handler<'_> {
                     RoundCertificateType::Precommit => self.keys.quorum(),
                 };
                 let only_precommits = certificate.cert_type == RoundCertificateType::Precommit;
-                let fits = !only_precommits || votes.iter().all(|v| kind_of(v.kind) == VoteKind::Precommit);
-                r.resume_with(if fits { self.verify_votes(&votes, needed) } else { bad_certificate() })
+                let fits = !only_precommits
+                    || votes.iter().all(|v| kind_of(v.kind) == VoteKind::Precommit);
+                r.resume_with(if fits {
+                    self.verify_votes(&votes, needed)
+                } else {
+                    bad_certificate()
+                })
             }
             // Never asked: no vote extensions, no values through the core's own sync.
-            Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => r.resume_with(bad_certificate()),
+            Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => {
+                r.resume_with(bad_certificate())
+            }
             Effect::ExtendVote(_, _, _, _, r) => r.resume_with(None),
             Effect::VerifyVoteExtension(_, _, _, _, _, _, r) => r.resume_with(Ok(())),
             Effect::StartRound(_, _, _, _, r)
@@ -228,7 +244,11 @@ impl Handler<'_> {
         let good = votes.iter().all(|v| {
             self.keys.is_cluster(v.address.0) && signers.insert(v.address.0) && self.verify_vote(v)
         });
-        if good && signers.len() >= needed { Ok(()) } else { bad_certificate() }
+        if good && signers.len() >= needed {
+            Ok(())
+        } else {
+            bad_certificate()
+        }
     }
 
     fn sign_vote(&mut self, vote: Vote) -> SignedVote {
@@ -264,8 +284,14 @@ impl Handler<'_> {
     }
 
     fn log(&mut self, input: &Input<Context>) {
-        let Some(bytes) = Entry::input(input) else { return };
-        let is_new = self.side.replayed.as_ref().is_none_or(|known| !known.contains(&bytes));
+        let Some(bytes) = Entry::input(input) else {
+            return;
+        };
+        let is_new = self
+            .side
+            .replayed
+            .as_ref()
+            .is_none_or(|known| !known.contains(&bytes));
         match input {
             Input::Vote(vote) => {
                 if vote.address.0 == self.side.cluster {
@@ -287,7 +313,10 @@ impl Handler<'_> {
             _ => {}
         }
         if is_new {
-            self.emit(ChainOutput::Log { height: self.side.height, bytes });
+            self.emit(ChainOutput::Log {
+                height: self.side.height,
+                bytes,
+            });
         }
     }
 
@@ -308,7 +337,10 @@ impl Handler<'_> {
 
     fn send_body(&mut self, id: BlockId) {
         if let Some(block) = self.side.bodies.get(&id) {
-            let message = Message::Body { height: self.side.height, block: block.clone() };
+            let message = Message::Body {
+                height: self.side.height,
+                block: block.clone(),
+            };
             self.send(&message);
         }
     }
@@ -316,7 +348,10 @@ impl Handler<'_> {
     /// To all; not during replay, which ends with everything of ours being sent as it was recorded.
     fn send(&mut self, message: &Message) {
         if self.side.replayed.is_none() {
-            self.emit(ChainOutput::Send { to: None, bytes: message.encode() });
+            self.emit(ChainOutput::Send {
+                to: None,
+                bytes: message.encode(),
+            });
         }
     }
 
@@ -328,7 +363,11 @@ impl Handler<'_> {
 }
 
 /// Stands where a halted chain does not sign; verifies under no key.
-const NO_SIGNATURE: Signature = Signature { epoch: Epoch(0), node: NodeId(0), bytes: [0; 64] };
+const NO_SIGNATURE: Signature = Signature {
+    epoch: Epoch(0),
+    node: NodeId(0),
+    bytes: [0; 64],
+};
 
 fn bad_certificate() -> Result<(), mbft::CertificateError<Context>> {
     Err(mbft::CertificateError::VerificationError(None))
@@ -351,6 +390,8 @@ impl Timing {
             TimeoutKind::Rebroadcast => self.rebroadcast_interval,
             TimeoutKind::FinalizeHeight(_) => Duration::ZERO,
         };
-        first.saturating_add(self.timeout_delta.saturating_mul(round)).min(self.max_timeout)
+        first
+            .saturating_add(self.timeout_delta.saturating_mul(round))
+            .min(self.max_timeout)
     }
 }

@@ -1,5 +1,6 @@
 //! The chain itself: heights one after the other, transactions in, blocks out.
 
+use crate::Timing;
 use crate::block::{Block, CommittedBlock, MAX_BLOCK_BYTES};
 use crate::certificate::CommitCertificate;
 use crate::context::BlockId;
@@ -10,12 +11,12 @@ use crate::pool::Pool;
 use crate::results::Results;
 use crate::transaction::Transfer;
 use crate::work::{Around, Work, send};
-use crate::Timing;
 use arc_malachitebft_core_consensus::Input;
 use arc_malachitebft_core_types::{Round, TimeoutKind};
 use bytes::Bytes;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SubmitError, TransactionId, VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SubmitError, TransactionId,
+    VoteSeen,
 };
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -101,9 +102,16 @@ impl Embedded {
     /// A chain at its genesis, following.
     #[must_use]
     pub fn new(config: EmbeddedConfig) -> Self {
-        let keys = Keys::new(config.cluster, config.node, config.signing_key, &config.roster);
-        let timing =
-            Timing { max_block_bytes: config.timing.max_block_bytes.min(MAX_BLOCK_BYTES), ..config.timing };
+        let keys = Keys::new(
+            config.cluster,
+            config.node,
+            config.signing_key,
+            &config.roster,
+        );
+        let timing = Timing {
+            max_block_bytes: config.timing.max_block_bytes.min(MAX_BLOCK_BYTES),
+            ..config.timing
+        };
         Self {
             cluster: config.cluster,
             consortium: config.roster.consortium,
@@ -149,7 +157,9 @@ impl Embedded {
 
     /// The work, what it needs, and what follows from it.
     fn with_work(&mut self, now: Instant, act: impl FnOnce(&mut Work, &mut Around<'_>)) {
-        let Some(mut work) = self.work.take() else { return };
+        let Some(mut work) = self.work.take() else {
+            return;
+        };
         act(&mut work, &mut self.around(now));
         self.work = Some(work);
         self.settle();
@@ -175,19 +185,34 @@ impl Embedded {
         if self.decided.is_some() {
             return;
         }
-        let Some(certificate) = &work.side.decided else { return };
+        let Some(certificate) = &work.side.decided else {
+            return;
+        };
         let id = certificate.value_id;
         let height = work.side.height;
         let certificate = CommitCertificate::from_core(certificate);
-        let Some(bytes) = work.side.bodies.get(&id).cloned() else { return self.halt(HaltReason::Core) };
-        let Some(block) = Block::decode(&bytes) else { return self.halt(HaltReason::Core) };
+        let Some(bytes) = work.side.bodies.get(&id).cloned() else {
+            return self.halt(HaltReason::Core);
+        };
+        let Some(block) = Block::decode(&bytes) else {
+            return self.halt(HaltReason::Core);
+        };
         if certificate.verify(&mut self.keys).is_err() {
             return self.halt(HaltReason::Core);
         }
-        self.decided = Some(Decided { id, block, round: certificate.round });
+        self.decided = Some(Decided {
+            id,
+            block,
+            round: certificate.round,
+        });
         self.awaiting = Some(height);
-        let block = CommittedBlock { block: bytes, certificate }.encode();
-        self.outputs.push_back(ChainOutput::Commit { height, block });
+        let block = CommittedBlock {
+            block: bytes,
+            certificate,
+        }
+        .encode();
+        self.outputs
+            .push_back(ChainOutput::Commit { height, block });
     }
 
     /// Design R8.
@@ -206,7 +231,10 @@ impl Embedded {
         }
         let height = self.ledger.height().next();
         self.log.retain(|record| record.height >= height);
-        let (log, later): (Vec<_>, Vec<_>) = self.log.drain(..).partition(|record| record.height == height);
+        let (log, later): (Vec<_>, Vec<_>) = self
+            .log
+            .drain(..)
+            .partition(|record| record.height == height);
         self.log = later;
         // What a predecessor began goes on at once.
         if log.is_empty() && (now < self.next_start_at || !self.wants_height(height)) {
@@ -305,9 +333,17 @@ impl Embedded {
     fn say_hello(&mut self, to: Option<ClusterId>, asks: bool) {
         let hello = match &self.work {
             Some(work) if work.side.height > self.ledger.height() => work.hello(asks),
-            _ => Hello { height: self.ledger.height(), round: Round::Nil, asks, bodies: Vec::new() },
+            _ => Hello {
+                height: self.ledger.height(),
+                round: Round::Nil,
+                asks,
+                bodies: Vec::new(),
+            },
         };
-        self.outputs.push_back(ChainOutput::Send { to, bytes: Message::Hello(hello).encode() });
+        self.outputs.push_back(ChainOutput::Send {
+            to,
+            bytes: Message::Hello(hello).encode(),
+        });
     }
 
     fn on_hello(&mut self, now: Instant, from: ClusterId, hello: &Hello) {
@@ -320,7 +356,9 @@ impl Embedded {
         }
         self.say_hello(Some(from), false);
         if hello.height == self.ledger.height() {
-            self.with_work(now, |work, around| work.send_all(from, &hello.bodies, around));
+            self.with_work(now, |work, around| {
+                work.send_all(from, &hello.bodies, around)
+            });
         }
     }
 
@@ -338,10 +376,15 @@ impl Embedded {
         if self.gossip.is_empty() || now < self.gossip_at {
             return;
         }
-        let rest = if self.gossip.len() > MAX_GOSSIP { self.gossip.split_off(MAX_GOSSIP) } else { Vec::new() };
+        let rest = if self.gossip.len() > MAX_GOSSIP {
+            self.gossip.split_off(MAX_GOSSIP)
+        } else {
+            Vec::new()
+        };
         let batch = core::mem::replace(&mut self.gossip, rest);
         let bytes = Message::Transactions(batch).encode();
-        self.outputs.push_back(ChainOutput::Send { to: None, bytes });
+        self.outputs
+            .push_back(ChainOutput::Send { to: None, bytes });
         self.gossip_at = now + GOSSIP_INTERVAL;
     }
 
@@ -357,26 +400,41 @@ impl Embedded {
     }
 
     fn report(&mut self, height: Height) {
-        let (done, later): (Vec<_>, Vec<_>) = self.receipts.drain(..).partition(|(at, _)| *at <= height);
+        let (done, later): (Vec<_>, Vec<_>) =
+            self.receipts.drain(..).partition(|(at, _)| *at <= height);
         self.receipts = later;
         for (height, outcome) in done {
-            let Outcome { transaction, applied } = outcome;
-            self.outputs.push_back(ChainOutput::Receipt { transaction, height, applied });
+            let Outcome {
+                transaction,
+                applied,
+            } = outcome;
+            self.outputs.push_back(ChainOutput::Receipt {
+                transaction,
+                height,
+                applied,
+            });
         }
     }
 
     fn sign_result(&mut self) {
         let Some(epoch) = self.epoch else { return };
-        let result = self.keys.sign_result(epoch, self.ledger.height(), self.ledger.state_hash());
+        let result = self
+            .keys
+            .sign_result(epoch, self.ledger.height(), self.ledger.state_hash());
         let bytes = Message::Result(result.clone()).encode();
-        self.outputs.push_back(ChainOutput::Send { to: None, bytes });
+        self.outputs
+            .push_back(ChainOutput::Send { to: None, bytes });
         self.on_result(result);
     }
 
     fn on_result(&mut self, result: duohuo_wire::statement::SignedResult) {
         let quorum = self.keys.quorum();
-        for evidence in self.results.insert(result, self.ledger.height(), self.cluster, quorum) {
-            self.outputs.push_back(ChainOutput::ConsensusError { evidence });
+        for evidence in self
+            .results
+            .insert(result, self.ledger.height(), self.cluster, quorum)
+        {
+            self.outputs
+                .push_back(ChainOutput::ConsensusError { evidence });
         }
     }
 
@@ -447,7 +505,11 @@ impl Chain for Embedded {
         self.decided = None;
         self.awaiting = None;
         self.early.clear();
-        self.log = log.iter().filter(|record| record.height > self.ledger.height()).cloned().collect();
+        self.log = log
+            .iter()
+            .filter(|record| record.height > self.ledger.height())
+            .cloned()
+            .collect();
         self.next_start_at = now;
         self.try_start(now);
         if self.leads() {
@@ -478,7 +540,11 @@ impl Chain for Embedded {
         self.with_work(now, |work, around| work.send_all(peer, &[], around));
         let waiting = self.pool.own(MAX_RETOLD);
         if !waiting.is_empty() && self.leads() {
-            send(&mut self.around(now), Some(peer), &Message::Transactions(waiting));
+            send(
+                &mut self.around(now),
+                Some(peer),
+                &Message::Transactions(waiting),
+            );
         }
     }
 
@@ -486,7 +552,9 @@ impl Chain for Embedded {
         if !self.leads() || from == self.cluster || !self.keys.is_cluster(from) {
             return false;
         }
-        let Some(message) = Message::decode(message) else { return false };
+        let Some(message) = Message::decode(message) else {
+            return false;
+        };
         let is_good = match &message {
             Message::Vote(v) if v.address.0 == self.cluster => return true,
             Message::Proposal(p) if p.address.0 == self.cluster => return true,
@@ -596,7 +664,9 @@ impl Chain for Embedded {
     }
 
     fn votes_in(&self, message: &Bytes) -> Vec<VoteSeen> {
-        Message::decode(message).map(|m| m.words()).unwrap_or_default()
+        Message::decode(message)
+            .map(|m| m.words())
+            .unwrap_or_default()
     }
 
     fn inject_wrong_results(&mut self, on: bool) {
@@ -613,12 +683,18 @@ impl Chain for Embedded {
 
     fn tick(&mut self, now: Instant) {
         loop {
-            let expired = self.work.as_mut().filter(|w| !w.is_over()).and_then(|w| w.expire(now));
+            let expired = self
+                .work
+                .as_mut()
+                .filter(|w| !w.is_over())
+                .and_then(|w| w.expire(now));
             let Some(timeout) = expired else { break };
             if timeout.kind == TimeoutKind::Rebroadcast {
                 self.say_hello(None, true);
             }
-            self.with_work(now, |work, around| work.feed(Input::TimeoutElapsed(timeout), around));
+            self.with_work(now, |work, around| {
+                work.feed(Input::TimeoutElapsed(timeout), around)
+            });
         }
         self.send_gossip(now);
         self.try_start(now);

@@ -52,7 +52,9 @@ impl Ledger {
     #[must_use]
     pub fn new(consortium: [u8; 16], clusters: &[ClusterId], genesis: &Genesis) -> Self {
         let balances: BTreeMap<u32, u64> = genesis.accounts.iter().copied().collect();
-        let mut hash = Sha256::new().chain_update(b"duohuo genesis 1").chain_update(consortium);
+        let mut hash = Sha256::new()
+            .chain_update(b"duohuo genesis 1")
+            .chain_update(consortium);
         for (account, balance) in &balances {
             hash.update(account.to_be_bytes());
             hash.update(balance.to_be_bytes());
@@ -101,7 +103,9 @@ impl Ledger {
 
     /// All accounts that hold or held something.
     pub fn accounts(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.balances.iter().map(|(account, balance)| (*account, *balance))
+        self.balances
+            .iter()
+            .map(|(account, balance)| (*account, *balance))
     }
 
     /// Where a transaction was committed, as long as it is remembered.
@@ -152,11 +156,16 @@ impl Ledger {
                 self.spent.insert(transfer.id, block.height);
                 self.spent_until.insert((transfer.valid_until, transfer.id));
             }
-            outcomes.push(Outcome { transaction: transfer.id, applied });
+            outcomes.push(Outcome {
+                transaction: transfer.id,
+                applied,
+            });
         }
         self.forget_expired(block.height);
-        let mut hash =
-            Sha256::new().chain_update(self.state_hash).chain_update(block.height.0.to_be_bytes()).chain_update(id.0);
+        let mut hash = Sha256::new()
+            .chain_update(self.state_hash)
+            .chain_update(block.height.0.to_be_bytes())
+            .chain_update(id.0);
         for account in touched {
             hash.update(account.to_be_bytes());
             hash.update(self.balance(account).to_be_bytes());
@@ -168,10 +177,22 @@ impl Ledger {
     }
 
     fn carry_out(&mut self, transfer: &Transfer, touched: &mut BTreeSet<u32>) -> bool {
-        let Some(left) = self.balance(transfer.from).checked_sub(transfer.amount) else { return false };
-        let held = if transfer.from == transfer.to { left } else { self.balance(transfer.to) };
-        let Some(gained) = held.checked_add(transfer.amount) else { return false };
-        let gained = if self.wrong { gained.saturating_add(1) } else { gained };
+        let Some(left) = self.balance(transfer.from).checked_sub(transfer.amount) else {
+            return false;
+        };
+        let held = if transfer.from == transfer.to {
+            left
+        } else {
+            self.balance(transfer.to)
+        };
+        let Some(gained) = held.checked_add(transfer.amount) else {
+            return false;
+        };
+        let gained = if self.wrong {
+            gained.saturating_add(1)
+        } else {
+            gained
+        };
         self.balances.insert(transfer.from, left);
         self.balances.insert(transfer.to, gained);
         touched.insert(transfer.from);
@@ -203,8 +224,13 @@ impl Ledger {
 
     /// Round robin by height over those that are not skipped, then the skipped ones.
     fn turns_at(&self, height: Height) -> Vec<ClusterId> {
-        let is_skipped = |c: &ClusterId| self.skipped_until.get(c).is_some_and(|until| *until >= height);
-        let (mut skipped, mut eligible): (Vec<_>, Vec<_>) = self.clusters.iter().partition(|c| is_skipped(c));
+        let is_skipped = |c: &ClusterId| {
+            self.skipped_until
+                .get(c)
+                .is_some_and(|until| *until >= height)
+        };
+        let (mut skipped, mut eligible): (Vec<_>, Vec<_>) =
+            self.clusters.iter().partition(|c| is_skipped(c));
         if eligible.is_empty() {
             core::mem::swap(&mut skipped, &mut eligible);
         }

@@ -3,12 +3,12 @@
 use crate::block::MAX_BLOCK_BYTES;
 use crate::certificate::{MAX_SIGNATURES, SIGNER_BYTES, parse_signer, put_signer};
 use crate::codec::{
-    Parsed, array, be_u8, be_u16, be_u32, be_u64, bytes32, count16, count32, items, put_bytes32, put_u16, put_u32,
-    put_u64, refuse, whole,
+    Parsed, array, be_u8, be_u16, be_u32, be_u64, bytes32, count16, count32, items, put_bytes32,
+    put_u16, put_u32, put_u64, refuse, whole,
 };
 use crate::context::{
-    BlockId, ChainHeight, Context, PolkaCertificate, Proposal, RoundCertificate, SignedProposal, SignedVote,
-    Vote,
+    BlockId, ChainHeight, Context, PolkaCertificate, Proposal, RoundCertificate, SignedProposal,
+    SignedVote, Vote,
 };
 use crate::keys::{kind_code, kind_of, value_of};
 use crate::transaction::{TRANSFER_BYTES, Transfer};
@@ -126,7 +126,13 @@ impl Message {
             BODY => whole(rest, |input| {
                 let (rest, height) = be_u64(input)?;
                 let (rest, block) = bytes32(rest, MAX_BLOCK_BYTES)?;
-                Ok((rest, Self::Body { height: Height(height), block }))
+                Ok((
+                    rest,
+                    Self::Body {
+                        height: Height(height),
+                        block,
+                    },
+                ))
             }),
             POLKA => whole(rest, parse_polka).map(Self::Polka),
             ROUND => whole(rest, parse_round_certificate).map(Self::Round),
@@ -134,7 +140,9 @@ impl Message {
             TRANSACTIONS => whole(rest, |input| {
                 let (rest, count) = be_u32(input)?;
                 match usize::try_from(count) {
-                    Ok(count) if count <= MAX_GOSSIP => items(rest, count, TRANSFER_BYTES, Transfer::parse),
+                    Ok(count) if count <= MAX_GOSSIP => {
+                        items(rest, count, TRANSFER_BYTES, Transfer::parse)
+                    }
                     _ => refuse(input),
                 }
             })
@@ -170,7 +178,9 @@ impl Message {
             Self::Vote(vote) => vec![seen(vote)],
             Self::Polka(certificate) => certificate.votes(&Context).map(|v| seen(&v)).collect(),
             Self::Round(certificate) => certificate.votes(&Context).map(|v| seen(&v)).collect(),
-            Self::Hello(_) | Self::Body { .. } | Self::Result(_) | Self::Transactions(_) => Vec::new(),
+            Self::Hello(_) | Self::Body { .. } | Self::Result(_) | Self::Transactions(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -251,7 +261,13 @@ pub(crate) fn parse_vote(input: &[u8]) -> Parsed<'_, SignedVote> {
     let (rest, kind) = parse_kind(rest)?;
     let (rest, value) = parse_value(rest)?;
     let (rest, (address, signature)) = parse_signer(rest)?;
-    let vote = Vote { kind, height: ChainHeight(height), round, value, address };
+    let vote = Vote {
+        kind,
+        height: ChainHeight(height),
+        round,
+        value,
+        address,
+    };
     Ok((rest, SignedVote::new(vote, signature)))
 }
 
@@ -269,7 +285,13 @@ pub(crate) fn parse_proposal(input: &[u8]) -> Parsed<'_, SignedProposal> {
     let (rest, value) = array::<32>(rest)?;
     let (rest, pol_round) = parse_round(rest)?;
     let (rest, (address, signature)) = parse_signer(rest)?;
-    let proposal = Proposal { height: ChainHeight(height), round, value: BlockId(value), pol_round, address };
+    let proposal = Proposal {
+        height: ChainHeight(height),
+        round,
+        value: BlockId(value),
+        pol_round,
+        address,
+    };
     Ok((rest, SignedProposal::new(proposal, signature)))
 }
 
@@ -293,7 +315,10 @@ pub(crate) fn parse_polka(input: &[u8]) -> Parsed<'_, PolkaCertificate> {
         height: ChainHeight(height),
         round,
         value_id: BlockId(value),
-        polka_signatures: signers.into_iter().map(|(a, s)| mbft::PolkaSignature::new(a, s)).collect(),
+        polka_signatures: signers
+            .into_iter()
+            .map(|(a, s)| mbft::PolkaSignature::new(a, s))
+            .collect(),
     };
     Ok((rest, certificate))
 }
@@ -327,14 +352,29 @@ fn parse_round_certificate(input: &[u8]) -> Parsed<'_, RoundCertificate> {
         let (rest, kind) = parse_kind(input)?;
         let (rest, value) = parse_value(rest)?;
         let (rest, (address, signature)) = parse_signer(rest)?;
-        Ok((rest, mbft::RoundSignature::new(kind, value, address, signature)))
+        Ok((
+            rest,
+            mbft::RoundSignature::new(kind, value, address, signature),
+        ))
     })?;
-    Ok((rest, RoundCertificate { height: ChainHeight(height), round, cert_type, round_signatures }))
+    Ok((
+        rest,
+        RoundCertificate {
+            height: ChainHeight(height),
+            round,
+            cert_type,
+            round_signatures,
+        },
+    ))
 }
 
 fn parse_signature_count(input: &[u8]) -> Parsed<'_, usize> {
     let (rest, count) = be_u16(input)?;
-    if usize::from(count) > MAX_SIGNATURES { refuse(input) } else { Ok((rest, usize::from(count))) }
+    if usize::from(count) > MAX_SIGNATURES {
+        refuse(input)
+    } else {
+        Ok((rest, usize::from(count)))
+    }
 }
 
 fn parse_hello(input: &[u8]) -> Parsed<'_, Hello> {
@@ -347,6 +387,175 @@ fn parse_hello(input: &[u8]) -> Parsed<'_, Hello> {
     }
     let (rest, bodies) = items(rest, usize::from(count), 32, array::<32>)?;
     let bodies = bodies.into_iter().map(BlockId).collect();
-    Ok((rest, Hello { height: Height(height), round, asks: asks == 1, bodies }))
+    Ok((
+        rest,
+        Hello {
+            height: Height(height),
+            round,
+            asks: asks == 1,
+            bodies,
+        },
+    ))
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::context::{Address, Signature};
+    use duohuo_core::chain::TransactionId;
+    use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+
+    fn signature() -> Signature {
+        Signature {
+            epoch: Epoch(2),
+            node: NodeId(11),
+            bytes: [0xab; 64],
+        }
+    }
+
+    pub(crate) fn vote(kind: VoteType, value: NilOrVal<BlockId>) -> SignedVote {
+        let vote = Vote {
+            kind,
+            height: ChainHeight(7),
+            round: Round::new(1),
+            value,
+            address: Address(ClusterId(3)),
+        };
+        SignedVote::new(vote, signature())
+    }
+
+    pub(crate) fn proposal(pol_round: Round) -> SignedProposal {
+        let proposal = Proposal {
+            height: ChainHeight(7),
+            round: Round::new(4),
+            value: BlockId([6; 32]),
+            pol_round,
+            address: Address(ClusterId(3)),
+        };
+        SignedProposal::new(proposal, signature())
+    }
+
+    pub(crate) fn polka() -> PolkaCertificate {
+        PolkaCertificate::new(
+            ChainHeight(7),
+            Round::new(1),
+            BlockId([6; 32]),
+            vec![vote(VoteType::Prevote, NilOrVal::Val(BlockId([6; 32])))],
+        )
+    }
+
+    fn all() -> Vec<Message> {
+        let nil = vote(VoteType::Prevote, NilOrVal::Nil);
+        let some = vote(VoteType::Precommit, NilOrVal::Val(BlockId([6; 32])));
+        let round = RoundCertificate::new_from_votes(
+            ChainHeight(7),
+            Round::new(1),
+            RoundCertificateType::Skip,
+            vec![nil.clone(), some.clone()],
+        );
+        let transfer = Transfer {
+            id: TransactionId([1; 16]),
+            from: 1,
+            to: 2,
+            amount: 3,
+            valid_until: Height(4),
+        };
+        let hello = Hello {
+            height: Height(6),
+            round: Round::Nil,
+            asks: true,
+            bodies: vec![BlockId([6; 32])],
+        };
+        let result = SignedResult {
+            cluster: ClusterId(3),
+            node: NodeId(11),
+            epoch: Epoch(2),
+            height: Height(6),
+            hash: [1; 32],
+            signature: [2; 64],
+        };
+        vec![
+            Message::Hello(hello),
+            Message::Proposal(proposal(Round::Nil)),
+            Message::Proposal(proposal(Round::new(2))),
+            Message::Vote(nil),
+            Message::Vote(some),
+            Message::Body {
+                height: Height(7),
+                block: Bytes::from_static(b"block"),
+            },
+            Message::Polka(polka()),
+            Message::Round(round),
+            Message::Result(result),
+            Message::Transactions(vec![transfer, transfer]),
+        ]
+    }
+
+    #[test]
+    fn every_message_reads_as_it_was_written_and_no_shorter_or_longer() {
+        for message in all() {
+            let bytes = message.encode();
+            assert_eq!(Message::decode(&bytes), Some(message));
+            for end in 0..bytes.len() {
+                assert_eq!(Message::decode(&bytes[..end]), None);
+            }
+            let mut longer = bytes.to_vec();
+            longer.push(0);
+            assert_eq!(Message::decode(&longer), None);
+        }
+    }
+
+    #[test]
+    fn whatever_is_read_is_written_the_same() {
+        for message in all() {
+            let bytes = message.encode();
+            for place in 0..bytes.len() {
+                for bit in 0..8 {
+                    let mut other = bytes.to_vec();
+                    other[place] ^= 1 << bit;
+                    if let Some(read) = Message::decode(&other) {
+                        assert_eq!(read.encode(), other);
+                        let _ = read.words();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_vote_has_these_bytes() {
+        let mut expected = vec![3];
+        expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1, 1, 0]);
+        expected.extend_from_slice(&[0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 11]);
+        expected.extend_from_slice(&[0xab; 64]);
+        assert_eq!(
+            Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil)).encode(),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_count_that_the_bytes_cannot_hold_is_refused_before_anything_is_allocated() {
+        let mut bytes = vec![TRANSACTIONS];
+        bytes.extend_from_slice(&4_096_u32.to_be_bytes());
+        assert_eq!(Message::decode(&bytes), None);
+        let mut bytes = vec![BODY];
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(Message::decode(&bytes), None);
+    }
+
+    #[test]
+    fn a_round_above_the_bound_is_refused() {
+        let mut bytes = Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil))
+            .encode()
+            .to_vec();
+        bytes[9..13].copy_from_slice(&MAX_ROUND.to_be_bytes());
+        assert!(Message::decode(&bytes).is_some());
+        bytes[9..13].copy_from_slice(&(MAX_ROUND + 1).to_be_bytes());
+        assert_eq!(Message::decode(&bytes), None);
+        bytes[9..13].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(Message::decode(&bytes), None);
+    }
+}

@@ -18,7 +18,12 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, next: 0, order: BTreeMap::new(), known: BTreeMap::new() }
+        Self {
+            limit,
+            next: 0,
+            order: BTreeMap::new(),
+            known: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -54,16 +59,31 @@ impl Pool {
     }
 
     /// The oldest that fit a block of `height`. They stay until a block that holds them is committed.
-    pub(crate) fn choose(&self, ledger: &Ledger, height: Height, count: usize, bytes: usize) -> Vec<Transfer> {
+    pub(crate) fn choose(
+        &self,
+        ledger: &Ledger,
+        height: Height,
+        count: usize,
+        bytes: usize,
+    ) -> Vec<Transfer> {
         let count = count.min(bytes / TRANSFER_BYTES);
         let fits = |t: &&Transfer| t.in_time(height) && ledger.committed_at(t.id).is_none();
-        self.order.values().filter(fits).take(count).copied().collect()
+        self.order
+            .values()
+            .filter(fits)
+            .take(count)
+            .copied()
+            .collect()
     }
 
     /// Drops what can be in no block above `height`.
     pub(crate) fn expire(&mut self, height: Height) {
-        let dead: Vec<TransactionId> =
-            self.order.values().filter(|t| t.valid_until <= height).map(|t| t.id).collect();
+        let dead: Vec<TransactionId> = self
+            .order
+            .values()
+            .filter(|t| t.valid_until <= height)
+            .map(|t| t.id)
+            .collect();
         for id in dead {
             self.remove(id);
         }
@@ -72,6 +92,11 @@ impl Pool {
     /// The transactions that were submitted here, oldest first.
     pub(crate) fn own(&self, count: usize) -> Vec<Transfer> {
         let is_own = |t: &&Transfer| self.known.get(&t.id).is_some_and(|(_, own)| *own);
-        self.order.values().filter(is_own).take(count).copied().collect()
+        self.order
+            .values()
+            .filter(is_own)
+            .take(count)
+            .copied()
+            .collect()
     }
 }

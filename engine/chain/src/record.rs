@@ -5,8 +5,8 @@ use crate::block::MAX_BLOCK_BYTES;
 use crate::codec::{Parsed, array, be_u8, be_u32, bytes32, put_bytes32, put_u32, refuse, whole};
 use crate::context::{Address, BlockId, ChainHeight, Context};
 use crate::message::{
-    parse_polka, parse_proposal, parse_round, parse_some_round, parse_vote, put_polka, put_proposal, put_round,
-    put_vote,
+    parse_polka, parse_proposal, parse_round, parse_some_round, parse_vote, put_polka,
+    put_proposal, put_round, put_vote,
 };
 use arc_malachitebft_core_consensus::{Input, ProposedValue};
 use arc_malachitebft_core_types::{Timeout, TimeoutKind, Validity, ValueOrigin};
@@ -99,7 +99,8 @@ impl Entry {
             TIMEOUT => whole(rest, parse_timeout).map(|t| Self::Input(Input::TimeoutElapsed(t))),
             POLKA => {
                 let certificate = whole(rest, parse_polka)?;
-                (certificate.height == height).then_some(Self::Input(Input::PolkaCertificate(certificate)))
+                (certificate.height == height)
+                    .then_some(Self::Input(Input::PolkaCertificate(certificate)))
             }
             _ => None,
         }
@@ -146,4 +147,59 @@ fn parse_proposed(input: &[u8], height: ChainHeight) -> Parsed<'_, Input<Context
         validity: Validity::from_bool(valid == 1),
     };
     Ok((rest, Input::ProposedValue(value, ValueOrigin::Consensus)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::message::tests::{polka, proposal, vote};
+    use arc_malachitebft_core_types::{NilOrVal, Round, VoteType};
+
+    #[test]
+    fn every_entry_reads_as_it_was_written_and_garbage_is_refused() {
+        let value = ProposedValue {
+            height: ChainHeight(7),
+            round: Round::new(4),
+            valid_round: Round::Nil,
+            proposer: Address(ClusterId(3)),
+            value: BlockId([6; 32]),
+            validity: Validity::Valid,
+        };
+        let inputs = [
+            Input::ProposedValue(value, ValueOrigin::Consensus),
+            Input::Proposal(proposal(Round::new(2))),
+            Input::Vote(vote(VoteType::Precommit, NilOrVal::Val(BlockId([6; 32])))),
+            Input::TimeoutElapsed(Timeout::propose(Round::new(4))),
+            Input::TimeoutElapsed(Timeout::prevote(Round::new(4))),
+            Input::TimeoutElapsed(Timeout::precommit(Round::new(4))),
+            Input::PolkaCertificate(polka()),
+        ];
+        for input in inputs {
+            let bytes = Entry::input(&input).unwrap();
+            assert_eq!(Entry::decode(&bytes, Height(7)), Some(Entry::Input(input)));
+            for end in 0..bytes.len() {
+                assert_eq!(Entry::decode(&bytes[..end], Height(7)), None);
+            }
+        }
+        let body = Entry::body(b"block");
+        assert_eq!(
+            Entry::decode(&body, Height(7)),
+            Some(Entry::Body(Bytes::from_static(b"block")))
+        );
+    }
+
+    #[test]
+    fn a_signed_entry_of_another_height_is_refused() {
+        let bytes = Entry::input(&Input::Vote(vote(VoteType::Prevote, NilOrVal::Nil))).unwrap();
+        assert_eq!(Entry::decode(&bytes, Height(8)), None);
+    }
+
+    #[test]
+    fn rebroadcasts_are_not_logged() {
+        assert_eq!(
+            Entry::input(&Input::TimeoutElapsed(Timeout::rebroadcast(Round::new(0)))),
+            None
+        );
+    }
 }

@@ -30,11 +30,16 @@ impl Results {
         }
         self.forget_below(Height(chain.0.saturating_sub(RESULT_WINDOW)));
         let book = self.heights.entry(height).or_default();
-        if book.get(&result.cluster).is_some_and(|known| known.epoch >= result.epoch) {
+        if book
+            .get(&result.cluster)
+            .is_some_and(|known| known.epoch >= result.epoch)
+        {
             return Vec::new();
         }
         book.insert(result.cluster, result);
-        let Some(ours) = book.get(&own) else { return Vec::new() };
+        let Some(ours) = book.get(&own) else {
+            return Vec::new();
+        };
         let (agree, differ): (Vec<_>, Vec<_>) = book.values().partition(|r| r.hash == ours.hash);
         if agree.len() < quorum {
             return Vec::new();

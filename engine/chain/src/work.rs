@@ -1,5 +1,6 @@
 //! One height: the consensus core, fed and replayed (research/consensus.md sections 5 and 6).
 
+use crate::Timing;
 use crate::block::{BLOCK_HEADER_BYTES, Block};
 use crate::context::{Address, BlockId, ChainHeight, Context, SignedProposal, ValidatorSet};
 use crate::effects::{Handler, Side, Word};
@@ -8,7 +9,6 @@ use crate::ledger::Ledger;
 use crate::message::{Hello, MAX_HELLO_BODIES, Message};
 use crate::pool::Pool;
 use crate::record::Entry;
-use crate::Timing;
 use arc_malachitebft_core_consensus::{
     Error, Input, LocallyProposedValue, Params, ProposedValue, State, ValuePayload, process,
 };
@@ -45,7 +45,12 @@ pub(crate) struct Work {
 
 impl Work {
     /// Starts the core at the height after the ledger's, from the log if there is one.
-    pub(crate) fn start(cluster: ClusterId, epoch: Epoch, log: &[Record], around: &mut Around<'_>) -> Self {
+    pub(crate) fn start(
+        cluster: ClusterId,
+        epoch: Epoch,
+        log: &[Record],
+        around: &mut Around<'_>,
+    ) -> Self {
         let height = around.ledger.height().next();
         let set = ValidatorSet::new(around.ledger.turns());
         let params = Params {
@@ -56,13 +61,26 @@ impl Work {
         };
         let mut work = Self {
             // The core's own queue for later heights is not used: embedded.rs keeps early messages.
-            core: State::new(Context, ChainHeight::from(height), set.clone(), params, 1, 1),
+            core: State::new(
+                Context,
+                ChainHeight::from(height),
+                set.clone(),
+                params,
+                1,
+                1,
+            ),
             side: Side::new(height, cluster, epoch),
             queue: VecDeque::new(),
             unclaimed: BTreeMap::new(),
             own_values: BTreeMap::new(),
         };
-        let start = Input::StartHeight(ChainHeight::from(height), set, false, None, VoteExtensionPolicy::Disabled);
+        let start = Input::StartHeight(
+            ChainHeight::from(height),
+            set,
+            false,
+            None,
+            VoteExtensionPolicy::Disabled,
+        );
         if log.is_empty() {
             work.feed(start, around);
         } else {
@@ -129,7 +147,11 @@ impl Work {
             }
         }
         self.side.replayed = Some(log.iter().map(|record| record.bytes.clone()).collect());
-        let inputs: Vec<Input<Context>> = entries.iter().filter_map(Entry::as_input).cloned().collect();
+        let inputs: Vec<Input<Context>> = entries
+            .iter()
+            .filter_map(Entry::as_input)
+            .cloned()
+            .collect();
         for input in &inputs {
             if let Some(word) = own_word(input, self.side.cluster) {
                 self.side.keep_word(word);
@@ -173,7 +195,10 @@ impl Work {
                 }
             }
             // A vote of ours must have come out of what was replayed before it.
-            Input::Vote(vote) if vote.address.0 == self.side.cluster && !self.core.driver.votes().has_vote(vote) => {
+            Input::Vote(vote)
+                if vote.address.0 == self.side.cluster
+                    && !self.core.driver.votes().has_vote(vote) =>
+            {
                 return self.side.halt(HaltReason::ReplayDivergence);
             }
             _ => {}
@@ -190,7 +215,14 @@ impl Work {
                     let id = proposal.value;
                     send(around, None, &Message::Proposal(proposal));
                     if let Some(block) = self.side.bodies.get(&id) {
-                        send(around, None, &Message::Body { height: self.side.height, block: block.clone() });
+                        send(
+                            around,
+                            None,
+                            &Message::Body {
+                                height: self.side.height,
+                                block: block.clone(),
+                            },
+                        );
                     }
                 }
             }
@@ -229,14 +261,22 @@ impl Work {
     /// A proposal arrived; one that the core took already is not worth a second look.
     pub(crate) fn take_proposal(&mut self, proposal: SignedProposal, around: &mut Around<'_>) {
         let key = (proposal.round.as_u32().unwrap_or(0), proposal.value);
-        if self.side.proposals.get(&key).is_some_and(|known| known.message == proposal.message) {
+        if self
+            .side
+            .proposals
+            .get(&key)
+            .is_some_and(|known| known.message == proposal.message)
+        {
             return;
         }
         self.feed(Input::Proposal(proposal), around);
     }
 
     fn is_proposed(&self, id: BlockId) -> bool {
-        self.side.proposals.keys().any(|(_, proposed)| *proposed == id)
+        self.side
+            .proposals
+            .keys()
+            .any(|(_, proposed)| *proposed == id)
     }
 
     /// Hands the core the verdict on every proposed block that is here.
@@ -251,8 +291,12 @@ impl Work {
         for proposal in open {
             let id = proposal.value;
             self.claim(id);
-            let Some(block) = self.side.bodies.get(&id).cloned() else { continue };
-            self.side.fed.insert((proposal.round.as_u32().unwrap_or(0), id));
+            let Some(block) = self.side.bodies.get(&id).cloned() else {
+                continue;
+            };
+            self.side
+                .fed
+                .insert((proposal.round.as_u32().unwrap_or(0), id));
             self.log_body(id, &block, around);
             let is_good = Block::decode(&block).is_some_and(|b| around.ledger.accepts(&b));
             let value = ProposedValue {
@@ -263,7 +307,8 @@ impl Work {
                 value: id,
                 validity: Validity::from_bool(is_good),
             };
-            self.queue.push_back(Input::ProposedValue(value, ValueOrigin::Consensus));
+            self.queue
+                .push_back(Input::ProposedValue(value, ValueOrigin::Consensus));
         }
     }
 
@@ -279,19 +324,31 @@ impl Work {
 
     fn log_body(&mut self, id: BlockId, block: &Bytes, around: &mut Around<'_>) {
         if self.side.logged_bodies.insert(id) {
-            around.outputs.push_back(ChainOutput::Log { height: self.side.height, bytes: Entry::body(block) });
+            around.outputs.push_back(ChainOutput::Log {
+                height: self.side.height,
+                bytes: Entry::body(block),
+            });
         }
     }
 
     /// Answers the core's wish for a value, if it still stands.
     fn propose(&mut self, around: &mut Around<'_>) {
-        let Some(round) = self.side.wants_value.take() else { return };
+        let Some(round) = self.side.wants_value.take() else {
+            return;
+        };
         let number = round.as_u32().unwrap_or(0);
-        let has_proposed = self.side.words.contains_key(&(number, duohuo_core::chain::VoteKind::Proposal));
+        let has_proposed = self
+            .side
+            .words
+            .contains_key(&(number, duohuo_core::chain::VoteKind::Proposal));
         if self.core.round() != round || !self.core.driver.step_is_propose() || has_proposed {
             return;
         }
-        let recorded = self.own_values.get(&number).filter(|id| self.side.bodies.contains_key(id)).copied();
+        let recorded = self
+            .own_values
+            .get(&number)
+            .filter(|id| self.side.bodies.contains_key(id))
+            .copied();
         let id = recorded.unwrap_or_else(|| self.build(around));
         self.side.fed.insert((number, id));
         let value = LocallyProposedValue::new(ChainHeight::from(self.side.height), round, id);
@@ -300,13 +357,21 @@ impl Work {
 
     fn build(&mut self, around: &mut Around<'_>) -> BlockId {
         let height = self.side.height;
-        let room = around.timing.max_block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
+        let room = around
+            .timing
+            .max_block_bytes
+            .saturating_sub(BLOCK_HEADER_BYTES);
         let block = Block {
             height,
             parent: around.ledger.last_block().0,
             proposer: self.side.cluster,
             parent_commit_round: around.parent_commit_round,
-            transactions: around.pool.choose(around.ledger, height, around.timing.max_block_transactions, room),
+            transactions: around.pool.choose(
+                around.ledger,
+                height,
+                around.timing.max_block_transactions,
+                room,
+            ),
         };
         let bytes = block.encode();
         let id = Block::id_of(&bytes);
@@ -322,9 +387,20 @@ impl Work {
         for proposal in self.side.proposals.values() {
             send(around, Some(to), &Message::Proposal(proposal.clone()));
         }
-        let named = self.side.bodies.iter().filter(|(id, _)| !held.contains(id) && self.is_proposed(**id));
+        let named = self
+            .side
+            .bodies
+            .iter()
+            .filter(|(id, _)| !held.contains(id) && self.is_proposed(**id));
         for (_, block) in named {
-            send(around, Some(to), &Message::Body { height, block: block.clone() });
+            send(
+                around,
+                Some(to),
+                &Message::Body {
+                    height,
+                    block: block.clone(),
+                },
+            );
         }
         for certificate in &self.side.polkas {
             send(around, Some(to), &Message::Polka(certificate.clone()));
@@ -341,13 +417,24 @@ impl Work {
             height: Height(self.side.height.0.saturating_sub(1)),
             round: self.core.round(),
             asks,
-            bodies: self.side.bodies.keys().take(MAX_HELLO_BODIES).copied().collect(),
+            bodies: self
+                .side
+                .bodies
+                .keys()
+                .take(MAX_HELLO_BODIES)
+                .copied()
+                .collect(),
         }
     }
 
     /// The first timer that ran out.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Timeout> {
-        let (key, at) = self.side.timers.iter().map(|(key, (at, _))| (*key, *at)).min_by_key(|(_, at)| *at)?;
+        let (key, at) = self
+            .side
+            .timers
+            .iter()
+            .map(|(key, (at, _))| (*key, *at))
+            .min_by_key(|(_, at)| *at)?;
         if at > now {
             return None;
         }
@@ -365,11 +452,16 @@ impl Work {
 fn own_word(input: &Input<Context>, cluster: ClusterId) -> Option<Word> {
     match input {
         Input::Vote(vote) if vote.address.0 == cluster => Some(Word::Vote(vote.clone())),
-        Input::Proposal(proposal) if proposal.address.0 == cluster => Some(Word::Proposal(proposal.clone())),
+        Input::Proposal(proposal) if proposal.address.0 == cluster => {
+            Some(Word::Proposal(proposal.clone()))
+        }
         _ => None,
     }
 }
 
 pub(crate) fn send(around: &mut Around<'_>, to: Option<ClusterId>, message: &Message) {
-    around.outputs.push_back(ChainOutput::Send { to, bytes: message.encode() });
+    around.outputs.push_back(ChainOutput::Send {
+        to,
+        bytes: message.encode(),
+    });
 }
