@@ -361,7 +361,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
     })?;
     let wrong = |key: String, e: &toml::de::Error| {
         let place = e.span().map_or_else(String::new, |span| {
-            let line = text.get(..span.start).map_or(1, |before| before.lines().count().max(1));
+            let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1;
             format!(" (line {line})")
         });
         let message = e.message().trim().replace('\n', " ");

@@ -1,0 +1,128 @@
+//! The authority and the nodes as real child processes: started, killed, signalled, and gone when the demo is.
+
+use crate::network::Network;
+use duohuo_wire::ids::NodeId;
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// An orderly stop may take so long.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+pub(crate) struct Processes {
+    program: PathBuf,
+    children: BTreeMap<NodeId, Child>,
+    initialised: BTreeSet<NodeId>,
+}
+
+impl Processes {
+    pub(crate) fn new() -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
+        Ok(Self { program, children: BTreeMap::new(), initialised: BTreeSet::new() })
+    }
+
+    /// Start one; 0 is the authority.
+    pub(crate) fn start(&mut self, network: &Network, id: NodeId) -> Result<(), String> {
+        let (command, config) = match id {
+            NodeId::AUTHORITY => ("authority", network.authority_config_path()),
+            id => ("node", network.node_config_path(id)),
+        };
+        let log = config.with_file_name("log");
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(|e| format!("{}: {e}", log.display()))?;
+        let mut process = Command::new(&self.program);
+        process.arg(command).arg("--config").arg(&config).arg("--exit-with-parent");
+        if self.initialised.insert(id) {
+            process.arg("--init");
+        }
+        // its own process group: Ctrl-C is for the demo, which then ends it in order
+        process.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
+        let child = process.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
+        self.children.insert(id, child);
+        Ok(())
+    }
+
+    /// Who runs.
+    pub(crate) fn live(&self) -> BTreeSet<NodeId> {
+        self.children.keys().copied().filter(|id| *id != NodeId::AUTHORITY).collect()
+    }
+
+    pub(crate) fn is_live(&self, id: NodeId) -> bool {
+        self.children.contains_key(&id)
+    }
+
+    /// kill -9, all at once.
+    pub(crate) fn kill(&mut self, ids: &BTreeSet<NodeId>) {
+        for id in ids {
+            self.signal(*id, Signal::KILL);
+        }
+        for id in ids {
+            if let Some(mut child) = self.children.remove(id) {
+                let _ = child.wait();
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, id: NodeId, signal: Signal) {
+        if let Some(pid) = self.children.get(&id).and_then(|c| i32::try_from(c.id()).ok()).and_then(Pid::from_raw) {
+            // an error: it is gone already, which the next check tells
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Those that ended without being told to.
+    pub(crate) fn fallen(&mut self) -> Vec<(NodeId, String)> {
+        let fallen: Vec<_> = self
+            .children
+            .iter_mut()
+            .filter_map(|(id, child)| child.try_wait().ok().flatten().map(|status| (*id, status.to_string())))
+            .collect();
+        for (id, _) in &fallen {
+            self.children.remove(id);
+        }
+        fallen
+    }
+
+    /// Stop in good order; whoever does not in time is killed and named.
+    pub(crate) fn stop(&mut self, ids: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        for id in ids {
+            self.signal(*id, Signal::TERM);
+        }
+        let until = Instant::now() + STOP_TIMEOUT;
+        let mut late = Vec::new();
+        for id in ids {
+            let Some(mut child) = self.children.remove(id) else { continue };
+            while matches!(child.try_wait(), Ok(None)) {
+                if Instant::now() >= until {
+                    late.push(*id);
+                    let _ = child.kill();
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+        late
+    }
+
+    /// Everybody, the authority last.
+    pub(crate) fn stop_all(&mut self) -> Vec<NodeId> {
+        let nodes = self.live();
+        let mut late = self.stop(&nodes);
+        late.extend(self.stop(&BTreeSet::from([NodeId::AUTHORITY])));
+        late
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let all: BTreeSet<_> = self.children.keys().copied().collect();
+        self.kill(&all);
+    }
+}
