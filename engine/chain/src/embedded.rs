@@ -9,6 +9,7 @@ use crate::ledger::{Genesis, Ledger, Outcome};
 use crate::message::{Hello, MAX_GOSSIP, Message};
 use crate::pool::Pool;
 use crate::results::Results;
+use crate::talk::{TALK_INTERVAL, Talk, is_due};
 use crate::transaction::Transfer;
 use crate::work::{Around, Work, send};
 use arc_malachitebft_core_consensus::Input;
@@ -28,8 +29,6 @@ use std::collections::{BTreeMap, VecDeque};
 const MAX_EARLY: usize = 256;
 /// Of these, blocks.
 const MAX_EARLY_BODIES: usize = 2;
-/// How often one peer is asked for blocks, told that it is late, or answered.
-const TALK_INTERVAL: Duration = Duration::from_millis(20);
 /// Submitted transactions are passed on in one message if they come closer together than this.
 const GOSSIP_INTERVAL: Duration = Duration::from_millis(1);
 /// Own waiting transactions told to a peer that comes up.
@@ -57,14 +56,6 @@ struct Decided {
     id: BlockId,
     block: Block,
     round: u32,
-}
-
-/// When we last did the things that are not done too often, for one peer.
-#[derive(Default)]
-struct Talk {
-    behind_at: Option<Instant>,
-    told_late_at: Option<Instant>,
-    answered_at: Option<Instant>,
 }
 
 /// The embedded chain.
@@ -469,14 +460,6 @@ impl Embedded {
         }
         Ok((committed, block, id))
     }
-}
-
-fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
-    if last.is_some_and(|at| now < at + TALK_INTERVAL) {
-        return false;
-    }
-    *last = Some(now);
-    true
 }
 
 impl Chain for Embedded {

@@ -16,6 +16,7 @@ mod message;
 mod pool;
 mod record;
 mod results;
+mod talk;
 pub mod transaction;
 mod work;
 

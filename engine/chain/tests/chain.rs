@@ -83,6 +83,7 @@ fn lose_one(heights: u64) -> (Duration, usize, Duration) {
 #[test]
 fn the_loss_of_one_cluster_costs_one_pause_in_sixty_four_heights() {
     let (span, pauses, longest) = lose_one(200);
+    println!("200 heights in {span:?}, {pauses} pauses, the longest {longest:?}");
     // The lost cluster's turn comes within 4 heights, then once each 64 + 4 at most.
     assert!(
         (3..=4).contains(&pauses),

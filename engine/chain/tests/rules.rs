@@ -654,6 +654,70 @@ fn the_second_cluster_has_a_turn_again_right_after_the_span() {
 }
 
 #[test]
+fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster() {
+    // The second cluster proposes at height 1.
+    let mut speaker = new_chain(4, ClusterId(2), 0, Timing::default());
+    speaker.lead(START, Epoch(1), &[]);
+    speaker.submit(START, &transfer(1, 100)).unwrap();
+    let said = outputs(&mut speaker);
+    let words: Vec<Bytes> = said
+        .iter()
+        .filter_map(|o| match o {
+            ChainOutput::Send { bytes, .. } if !speaker.votes_in(bytes).is_empty() => {
+                Some(bytes.clone())
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(words.len(), 2, "a proposal and a prevote");
+    let mut chain = new_chain(4, ClusterId(3), 0, Timing::default());
+    chain.lead(START, Epoch(1), &[]);
+    for word in &words {
+        let mut forged = word.to_vec();
+        let last = forged.len() - 1;
+        forged[last - 3] ^= 1;
+        assert!(!chain.receive(START, ClusterId(2), &forged.into()));
+        // Nobody speaks in our own name, nor from outside the consortium.
+        assert!(!chain.receive(START, ClusterId(3), word));
+        assert!(!chain.receive(START, ClusterId(9), word));
+    }
+    chain.learn_grant(ClusterId(2), Epoch(2), node_id(ClusterId(2), 1));
+    for word in &words {
+        assert!(
+            !chain.receive(START, ClusterId(4), word),
+            "an old word from a third party"
+        );
+        assert!(
+            chain.receive(START, ClusterId(2), word),
+            "an old word re-sent by its own cluster"
+        );
+    }
+}
+
+#[test]
+fn log_entries_stand_before_the_words_they_imply() {
+    let mut chain = new_chain(4, ClusterId(2), 0, Timing::default());
+    chain.lead(START, Epoch(1), &[]);
+    chain.submit(START, &transfer(1, 100)).unwrap();
+    let mut logged = Vec::new();
+    let mut words = 0;
+    for output in outputs(&mut chain) {
+        match output {
+            ChainOutput::Log { bytes, .. } => logged.push(bytes.slice(1..)),
+            ChainOutput::Send { bytes, .. } if !chain.votes_in(&bytes).is_empty() => {
+                words += 1;
+                assert!(
+                    logged.contains(&bytes.slice(1..)),
+                    "said before it was logged"
+                );
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(words, 2);
+}
+
+#[test]
 fn garbage_never_panics_and_changes_nothing() {
     let mut random = Random(11);
     let mut net = Net::new(4, 12, Timing::default());
