@@ -81,7 +81,7 @@ fn carry_out(args: &KeygenArgs) -> Result<(), ConfigError> {
             for (_, node) in network.roster.all_nodes() {
                 println!("  duohuo node --init --config {}", network.node_config_path(node.id).display());
             }
-            println!("then: duohuo status --config {}", dir.join("operator.toml").display());
+            println!("then: duohuo status --config {}", dir.join("client.toml").display());
         }
         What::Node { dir } => {
             network::make_directory(dir)?;

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Clients that every new network enrols: name and id.
-pub(crate) const CLIENTS: [(&str, u32); 3] = [("operator", 9001), ("load", 9002), ("observer", 9003)];
+pub(crate) const CLIENTS: [(&str, u32); 3] = [("client", 9001), ("load", 9002), ("observer", 9003)];
 /// Accounts of a new network's ledger.
 pub(crate) const ACCOUNTS: u32 = 100;
 /// What each holds at the beginning, in the ledger's smallest unit.

@@ -288,7 +288,7 @@ fn keep(stage: &mut Stage) -> Result<(), String> {
     }
     stage.start_all()?;
     let settled = stage.settle();
-    let access = stage.network.directory.join("operator.toml");
+    let access = stage.network.directory.join("client.toml");
     let program = std::env::current_exe().map_or_else(|_| "duohuo".into(), |p| p.display().to_string());
     let text = format!(
         "the network runs until Ctrl-C; look at it with\n  {program} status --config {access}\n  {program} submit --config {access} --from 1 --to 2 --amount 5",

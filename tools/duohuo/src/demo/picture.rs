@@ -88,7 +88,6 @@ pub(crate) struct Seen {
     pub(crate) kind: u16,
     pub(crate) cluster: ClusterId,
     pub(crate) node: NodeId,
-    pub(crate) height: u64,
 }
 
 /// (height, cluster, round, kind of vote): one word each, for ever.
@@ -146,6 +145,9 @@ impl View {
             self.rows = report.rows.iter().map(|row| (row.cluster, row.clone())).collect();
             self.rows_at = Some(Instant::now());
         }
+        if from != NodeId::AUTHORITY && report.height.0 > 0 && !self.drilled.contains(&from) {
+            self.hash(report.height.0, report.state_hash, from);
+        }
         let view = self.nodes.entry(from).or_default();
         view.role = Some(report.role);
         view.height = view.height.max(report.height.0);
@@ -170,7 +172,6 @@ impl View {
                 kind: event.kind,
                 cluster: event.cluster,
                 node: event.node,
-                height: event.height.0,
             });
         }
     }
@@ -190,9 +191,6 @@ impl View {
         *first = (*first).min(event.at_unix_us);
         let view = self.nodes.entry(from).or_default();
         view.height = view.height.max(height);
-        if !self.drilled.contains(&from) {
-            self.hash(height, event.hash, from);
-        }
     }
 
     /// Two honest nodes must have the same ledger at one height.

@@ -319,6 +319,10 @@ fn unsettled_row(view: &View, row: &Row, members: &[NodeId], head: u64, live: &B
         if !row.in_sync.contains(id) && !row.barred.contains(id) {
             return Some(format!("node {} is not in sync", id.0));
         }
+        let known = node.and_then(|n| n.report.as_ref()).map(|r| (r.epoch, r.version));
+        if known < Some((row.epoch, row.version)) {
+            return Some(format!("node {} does not know the newest row", id.0));
+        }
         let height = node.map_or(0, |n| n.height);
         if height + NEAR_HEAD < head {
             return Some(format!("node {} is at height {height} of {head}", id.0));
