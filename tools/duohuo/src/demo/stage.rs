@@ -23,6 +23,8 @@ pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The chain is watched for so long after a recovery.
 const AFTERMATH: Duration = Duration::from_millis(300);
+/// A network must stay settled for so long before the next fault: a busy machine can drop a member at any moment.
+const STEADY: Duration = Duration::from_millis(200);
 /// New heights that prove that the chain goes on.
 const PROOF_HEIGHTS: u64 = 3;
 /// A live node may be so many blocks behind and count as caught up: blocks are on their way all the time.
@@ -200,7 +202,16 @@ impl Stage {
 
     /// Wait until every cluster that has live nodes is whole again.
     pub(crate) fn settle(&mut self) -> Result<(), String> {
-        self.wait(SETTLE_TIMEOUT, |stage| stage.unsettled())
+        let mut since = None;
+        self.wait(SETTLE_TIMEOUT, |stage| {
+            let missing = stage.unsettled();
+            if missing.is_some() {
+                since = None;
+                return missing;
+            }
+            let settled = since.get_or_insert_with(Instant::now).elapsed();
+            (settled < STEADY).then(|| "it does not last".to_owned())
+        })
     }
 
     /// What is still missing.
