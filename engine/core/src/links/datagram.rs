@@ -1,6 +1,6 @@
 //! Sessions over datagrams: handshake with retries, cookie under load, anti-replay, rekey.
 
-use super::{DatagramEvent, Identity, Party, party_of_key};
+use super::{DatagramEvent, Identity, PROOF, Party, party_of_key};
 use crate::discard::Discard;
 use crate::io::Output;
 use crate::outbox::Outbox;
@@ -11,7 +11,7 @@ use core::net::SocketAddr;
 use duohuo_wire::handshake::{self, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet};
+use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet, Probe};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, ReplayWindow, SealingKey};
 use std::collections::BTreeMap;
@@ -149,7 +149,7 @@ impl DatagramSessions {
                 self.receive_init(now, identity, from, bytes, &init, roster, random, out)
             }
             Packet::HandshakeResponse(response) => {
-                self.receive_response(now, identity, from, bytes, &response)
+                self.receive_response(now, identity, from, bytes, &response, out)
             }
             Packet::Cookie(cookie) => self.receive_cookie(now, identity, from, &cookie, out),
             _ => Err(Discard::Unexpected),
@@ -193,7 +193,10 @@ impl DatagramSessions {
             session.proven = true;
             self.make_current(party, header.session);
         }
-        Ok(DatagramEvent::Packet(party, packet))
+        match packet {
+            Packet::Probe(probe) if probe.nonce == PROOF => Ok(DatagramEvent::Nothing),
+            packet => Ok(DatagramEvent::Packet(party, packet)),
+        }
     }
 
     /// The first sealed packet of an initiator proves that it holds the key: only now do we use the session.
@@ -324,6 +327,7 @@ impl DatagramSessions {
         from: SocketAddr,
         bytes: &Bytes,
         response: &HandshakeResponse,
+        out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         let party = self
             .attempts
@@ -359,6 +363,11 @@ impl DatagramSessions {
         self.attempts.remove(&party);
         self.sessions.insert(id, session);
         self.make_current(party, id);
+        let proof = Packet::from(Probe {
+            nonce: PROOF,
+            ..Default::default()
+        });
+        self.send(identity.me, party, &proof, out);
         Ok(DatagramEvent::Established)
     }
 

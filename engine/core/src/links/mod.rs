@@ -22,6 +22,10 @@ use stream::Streams;
 use crate::io::StreamId;
 use bytes::Bytes;
 
+/// Nonce of the probe that an initiator sends as its first sealed packet, to prove the keys: a first message can be
+/// replayed, a sealed packet cannot. It is not answered.
+const PROOF: u64 = 0;
+
 /// A party of the consortium as the roster names it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Party {

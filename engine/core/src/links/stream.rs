@@ -1,6 +1,6 @@
 //! Sessions over streams: the dialler is the initiator; packets follow each other in strict sequence.
 
-use super::{Identity, Party, party_of_key};
+use super::{Identity, PROOF, Party, party_of_key};
 use crate::discard::Discard;
 use crate::io::{Output, StreamId};
 use crate::outbox::Outbox;
@@ -17,9 +17,6 @@ use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
 use std::collections::BTreeMap;
-
-/// Nonce of the probe that a dialler sends as its first sealed packet, to prove the keys. It is not answered.
-const STREAM_PROOF: u64 = 0;
 
 /// What came of a stream's bytes.
 #[derive(Debug)]
@@ -360,7 +357,7 @@ fn step(
             );
             // Prove the keys at once: the responder believes nobody before.
             let proof = Packet::from(Probe {
-                nonce: STREAM_PROOF,
+                nonce: PROOF,
                 ..Default::default()
             });
             let bytes = session
@@ -417,7 +414,7 @@ fn receive_sealed(
         return Err(Discard::OutOfSequence);
     }
     let event = match session.opening.open(header, frame) {
-        Ok(Packet::Probe(probe)) if probe.nonce == STREAM_PROOF => None,
+        Ok(Packet::Probe(probe)) if probe.nonce == PROOF => None,
         Ok(packet) => Some(StreamEvent::Packet(session.party, packet)),
         Err(OpenError::Forged) => return Err(Discard::Forged),
         Err(OpenError::Decode(error)) => Some(StreamEvent::Refused(Discard::Decode(error))),

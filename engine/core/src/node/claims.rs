@@ -32,6 +32,8 @@ pub(super) struct Claims {
     asked: Option<Asked>,
     reason: Option<ClaimReason>,
     queried_at: Option<Instant>,
+    /// The newest query for changes.
+    query: u64,
     /// When to consider again.
     wake_at: Option<Instant>,
 }
@@ -322,8 +324,8 @@ impl Node {
             self.sealed_id = answer.sealed_id;
         }
         self.query(QueryScope::History);
+        self.table_version = 0;
         self.query(QueryScope::Changed);
-        // The answers to both come first on the same stream; the probe's answer tells that they are in.
         self.claims.table_read = true;
         self.consider();
     }
@@ -348,13 +350,13 @@ impl Node {
     }
 
     /// A keepalive of a neighbour or an answer shows that we lack a change: ask, at most once a retry interval.
-    fn query_soon(&mut self) {
+    fn query_soon(&mut self, scope: QueryScope) {
         let lately = self
             .claims
             .queried_at
             .is_some_and(|at| self.now - at < self.config.timers.retry_interval);
         if !lately {
-            self.query(QueryScope::Changed);
+            self.query(scope);
         }
     }
 
@@ -363,7 +365,7 @@ impl Node {
             .own_row()
             .map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
         if (epoch, version) > known {
-            self.query_soon();
+            self.query_soon(QueryScope::Cluster);
         }
     }
 
@@ -372,7 +374,7 @@ impl Node {
             self.authority_keepalive.challenge = answer.challenge;
         }
         if answer.table_version > self.table_version {
-            self.query_soon();
+            self.query_soon(QueryScope::Changed);
         }
     }
 
@@ -383,9 +385,13 @@ impl Node {
             outcome,
             row,
             ..
-        } = notice;
+        } = notice.clone();
         let own = row.row.cluster == self.cluster;
         self.learn_row(row)?;
+        if request != 0 && request == self.claims.query {
+            // The answers to one query follow each other on one stream: what changed up to here is known.
+            self.table_version = self.table_version.max(notice.table_version);
+        }
         if !own || request == 0 {
             return Ok(());
         }
@@ -436,7 +442,6 @@ impl Node {
             return Err(Discard::BadStatement);
         }
         let (epoch, master) = (row.epoch, row.master);
-        self.table_version = self.table_version.max(row.table_version);
         self.chain.learn_grant(cluster, epoch, master);
         self.rows.insert(cluster, signed.clone());
         if cluster == self.cluster {

@@ -47,7 +47,8 @@ impl FollowerState {
 }
 
 impl Node {
-    fn acknowledgement(&self) -> Acknowledgement {
+    /// The state of the log and the chain now; as durable as the writes queued so far.
+    pub(super) fn acknowledgement(&self) -> Acknowledgement {
         Acknowledgement {
             promised: self.log.promised(),
             synced: self.log.synced(),
@@ -151,6 +152,8 @@ impl Node {
         match self.chain.apply(self.now, block) {
             Ok(height) => {
                 let writes = self.keep_block(height, block.clone());
+                let state_hash = self.chain.status().state_hash;
+                self.persist(writes, After::Committed(height, Some(state_hash)));
                 if matches!(self.duty, Duty::Lead(_)) {
                     let push = Packet::from(BlockPush {
                         height,
@@ -160,14 +163,8 @@ impl Node {
                     self.tell_members(&push);
                 } else {
                     let state = self.acknowledgement();
-                    self.persist(Vec::new(), After::Acknowledge(self.follower.told));
-                    self.persist(writes, After::Acknowledge(state));
-                    self.persist(Vec::new(), After::Committed(height));
-                    self.renew_catch_up();
-                    self.run_chain();
-                    return Ok(());
+                    self.persist(Vec::new(), After::Acknowledge(state));
                 }
-                self.persist(writes, After::Committed(height));
                 self.renew_catch_up();
                 self.run_chain();
                 Ok(())

@@ -53,6 +53,10 @@ impl Node {
     /// The role ends for good (rules 16 and 23); only a new grant brings it back.
     pub(super) fn step_down(&mut self) {
         self.duty = Duty::Follow;
+        if self.chain.status().height < self.height {
+            // A block that passed the gate is on its way to our disk: it is executed before the core is dropped.
+            self.chain.committed(self.now, self.height);
+        }
         self.chain.follow();
         self.run_chain();
         self.mesh.forget_greetings();
@@ -221,7 +225,7 @@ impl Node {
         });
         self.tell_members(&push);
         let writes = self.keep_block(height, block);
-        self.persist(writes, After::Committed(height));
+        self.persist(writes, After::Committed(height, None));
     }
 
     /// The block, and the records that it makes history.

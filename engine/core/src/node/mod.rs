@@ -111,8 +111,8 @@ enum After {
     Own { epoch: Epoch, end: u64 },
     /// A follower's state: acknowledge it.
     Acknowledge(follow::Acknowledgement),
-    /// A block.
-    Committed(Height),
+    /// A block, and the state after it if it is executed already.
+    Committed(Height, Option<[u8; 32]>),
 }
 
 /// The keepalive to the authority (OUT-3).
@@ -191,6 +191,7 @@ impl Node {
             stopped: false,
             config,
         };
+        node.follower.told = node.acknowledgement();
         node.enrol_neighbours();
         Ok(node)
     }
@@ -274,13 +275,13 @@ impl Node {
                 self.release();
             }
             After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
-            After::Committed(height) => {
-                let state_hash = self.chain.status().state_hash;
-                self.event(Event::Committed { height, state_hash });
+            After::Committed(height, executed) => {
                 if matches!(self.duty, Duty::Lead(_)) {
                     self.chain.committed(self.now, height);
-                    self.run_chain();
                 }
+                let state_hash = executed.unwrap_or_else(|| self.chain.status().state_hash);
+                self.event(Event::Committed { height, state_hash });
+                self.run_chain();
             }
         }
     }

@@ -1,0 +1,687 @@
+//! A world in one process: production machines, bytes between them, a disk each, under virtual time.
+//!
+//! The seed decides every delay and every loss; the same seed gives the same run.
+
+use crate::checker::Checker;
+use crate::client::Client;
+use crate::consortium::{CLIENT, Consortium};
+use bytes::Bytes;
+use core::net::SocketAddr;
+use core::time::Duration;
+use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing};
+use duohuo_core::Instant;
+use duohuo_core::authority::Authority;
+use duohuo_core::chain::Chain;
+use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
+use duohuo_core::event::Event;
+use duohuo_core::io::{Input, Machine, Output, Stored, StreamId, Table, Write};
+use duohuo_core::node::Node;
+use duohuo_wire::ids::{ClusterId, Height, NodeId};
+use duohuo_wire::packet::Role;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+/// What a run draws its luck from.
+#[derive(Clone, Copy, Debug)]
+pub struct Luck {
+    /// Loss of datagrams, in parts per thousand.
+    pub loss: u32,
+    /// Duplication of datagrams, in parts per thousand.
+    pub duplication: u32,
+    /// One-way delay.
+    pub delay: (Duration, Duration),
+    /// Time of a durable write.
+    pub disk: (Duration, Duration),
+}
+
+impl Default for Luck {
+    fn default() -> Self {
+        let us = Duration::from_micros;
+        Self {
+            loss: 0,
+            duplication: 0,
+            delay: (us(50), us(200)),
+            disk: (us(200), us(800)),
+        }
+    }
+}
+
+/// One machine and its disk.
+struct Host {
+    address: SocketAddr,
+    machine: Option<Box<dyn Machine>>,
+    disk: BTreeMap<(Table, u64), Bytes>,
+    /// Batches not yet durable, oldest first.
+    writing: VecDeque<(u64, Vec<Write>)>,
+    disk_free_at: Instant,
+    /// Incremented with each start: what was meant for an earlier life is dropped.
+    life: u32,
+    next_accepted: u64,
+    timer: Option<Instant>,
+}
+
+enum What {
+    Input {
+        to: NodeId,
+        life: u32,
+        input: Input,
+    },
+    DiskDone {
+        host: NodeId,
+        life: u32,
+    },
+    Timer {
+        host: NodeId,
+        life: u32,
+    },
+    /// A dial arrives.
+    Dial {
+        from: NodeId,
+        life: u32,
+        stream: StreamId,
+        to: SocketAddr,
+    },
+}
+
+struct Scheduled {
+    at: Instant,
+    order: u64,
+    what: What,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (other.at, other.order).cmp(&(self.at, self.order))
+    }
+}
+
+type End = (NodeId, StreamId);
+
+/// The world.
+pub struct World {
+    /// Everybody.
+    pub consortium: Consortium,
+    now: Instant,
+    order: u64,
+    agenda: BinaryHeap<Scheduled>,
+    hosts: BTreeMap<NodeId, Host>,
+    /// Both ends of each open stream, and when the last bytes towards that end arrive (streams keep their order).
+    streams: BTreeMap<End, (End, Instant)>,
+    /// Pairs that cannot reach each other.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    rng: ChaCha12Rng,
+    luck: Luck,
+    /// Watches from outside.
+    pub checker: Checker,
+    /// Prints events as they happen.
+    pub trace: bool,
+}
+
+/// Keepalive interval of all worlds.
+pub const KEEPALIVE: Duration = Duration::from_millis(10);
+
+impl World {
+    /// A world where nothing runs yet.
+    #[must_use]
+    pub fn new(seed: u64, consortium: Consortium, luck: Luck) -> Self {
+        let mut hosts = BTreeMap::new();
+        let mut host = |id, address| {
+            hosts.insert(
+                id,
+                Host {
+                    address,
+                    machine: None,
+                    disk: BTreeMap::new(),
+                    writing: VecDeque::new(),
+                    disk_free_at: Instant::ZERO,
+                    life: 0,
+                    next_accepted: 0,
+                    timer: None,
+                },
+            );
+        };
+        host(NodeId::AUTHORITY, consortium.roster.authority.address);
+        for (_, node) in consortium.roster.all_nodes() {
+            host(node.id, node.address);
+        }
+        if let Ok(address) = "127.99.0.1:1".parse() {
+            host(CLIENT, address);
+        }
+        Self {
+            consortium,
+            now: Instant::from_nanos(1),
+            order: 0,
+            agenda: BinaryHeap::new(),
+            hosts,
+            streams: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            rng: ChaCha12Rng::seed_from_u64(seed),
+            luck,
+            checker: Checker::default(),
+            trace: std::env::var_os("DUOHUO_TRACE").is_some(),
+        }
+    }
+
+    /// Virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Change the luck from here on.
+    pub fn set_luck(&mut self, luck: Luck) {
+        self.luck = luck;
+    }
+
+    /// Start everybody.
+    pub fn start_all(&mut self) {
+        let all: Vec<NodeId> = self
+            .hosts
+            .keys()
+            .copied()
+            .filter(|id| *id != CLIENT)
+            .collect();
+        for id in all {
+            self.start(id);
+        }
+    }
+
+    /// Start a node or the authority from its disk.
+    pub fn start(&mut self, id: NodeId) {
+        let seed = self.draw_key();
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        let mut stored = Stored::default();
+        let mut blocks = Vec::new();
+        for ((table, key), value) in &host.disk {
+            match table {
+                Table::Meta => drop(stored.meta.insert(*key, value.clone())),
+                Table::Record => drop(stored.records.insert(*key, value.clone())),
+                Table::Command => drop(stored.commands.insert(*key, value.clone())),
+                Table::Block => blocks.push(value.clone()),
+            }
+        }
+        let keys = self.consortium.keys[&id].clone();
+        let timers = Timers::for_keepalive(KEEPALIVE);
+        let roster = self.consortium.roster.clone();
+        let operator_key = self.consortium.operator.verifying_key().to_bytes();
+        let unix_at_zero = Duration::from_secs(1_700_000_000);
+        let machine: Box<dyn Machine> = if id == NodeId::AUTHORITY {
+            let config = AuthorityConfig {
+                session_secret: keys.session,
+                signing_key: keys.signing,
+                sealing_secret: self.consortium.sealing,
+                roster,
+                operator_key,
+                timers,
+                seed,
+                unix_at_zero,
+            };
+            Box::new(
+                Authority::new(config, stored).expect("the authority starts from its own disk"),
+            )
+        } else {
+            let Some((cluster, _)) = roster.node(id) else {
+                return;
+            };
+            let cluster = cluster.id;
+            let mut chain = Embedded::new(EmbeddedConfig {
+                cluster,
+                node: id,
+                signing_key: keys.signing.clone(),
+                roster: roster.clone(),
+                genesis: Genesis {
+                    accounts: (0..16).map(|a| (a, 1_000_000)).collect(),
+                },
+                timing: Timing::default(),
+            });
+            for block in &blocks {
+                chain.restore(block).expect("own blocks restore");
+            }
+            let config = NodeConfig {
+                node: id,
+                session_secret: keys.session,
+                signing_key: keys.signing,
+                roster,
+                operator_key,
+                group_secret: self.consortium.groups[&cluster],
+                timers,
+                seed,
+                unix_at_zero,
+            };
+            Box::new(
+                Node::new(config, stored, Box::new(chain))
+                    .expect("a node starts from its own disk"),
+            )
+        };
+        self.put(id, machine);
+    }
+
+    /// Start a client that submits a transfer every `rate` until `until`.
+    pub fn start_client(&mut self, rate: Duration, until: Instant) {
+        let secret = self.consortium.keys[&CLIENT].session;
+        let client = Client::new(CLIENT, secret, self.consortium.roster.clone(), rate, until);
+        self.put(CLIENT, Box::new(client));
+    }
+
+    fn put(&mut self, id: NodeId, machine: Box<dyn Machine>) {
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        host.machine = Some(machine);
+        host.life += 1;
+        host.writing.clear();
+        host.next_accepted = 0;
+        host.timer = None;
+        let life = host.life;
+        self.schedule(
+            self.now,
+            What::Input {
+                to: id,
+                life,
+                input: Input::Tick,
+            },
+        );
+    }
+
+    /// kill -9: the machine is gone, what was not durable is lost, its streams are reset.
+    pub fn kill(&mut self, id: NodeId) {
+        let Some(host) = self.hosts.get_mut(&id) else {
+            return;
+        };
+        if host.machine.take().is_none() {
+            return;
+        }
+        host.life += 1;
+        host.writing.clear();
+        self.checker.killed(id);
+        let ends: Vec<End> = self
+            .streams
+            .keys()
+            .copied()
+            .filter(|(node, _)| *node == id)
+            .collect();
+        for end in ends {
+            self.close(end);
+        }
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_up(&self, id: NodeId) -> bool {
+        self.hosts.get(&id).is_some_and(|h| h.machine.is_some())
+    }
+
+    /// Cut or mend the link between two hosts, both ways.
+    pub fn set_cut(&mut self, a: NodeId, b: NodeId, cut: bool) {
+        for pair in [(a, b), (b, a)] {
+            if cut {
+                self.cut.insert(pair);
+            } else {
+                self.cut.remove(&pair);
+            }
+        }
+    }
+
+    fn draw_key(&mut self) -> [u8; 32] {
+        let mut key = [0; 32];
+        self.rng.fill_bytes(&mut key);
+        key
+    }
+
+    fn between(&mut self, span: (Duration, Duration)) -> Duration {
+        let width = u64::try_from((span.1 - span.0).as_nanos()).unwrap_or(0);
+        span.0
+            + Duration::from_nanos(if width == 0 {
+                0
+            } else {
+                self.rng.next_u64() % width
+            })
+    }
+
+    fn by_chance(&mut self, per_thousand: u32) -> bool {
+        per_thousand > 0 && self.rng.next_u32() % 1000 < per_thousand
+    }
+
+    fn schedule(&mut self, at: Instant, what: What) {
+        self.order += 1;
+        self.agenda.push(Scheduled {
+            at,
+            order: self.order,
+            what,
+        });
+    }
+
+    /// Let virtual time pass.
+    pub fn run_for(&mut self, span: Duration) {
+        let until = self.now + span;
+        self.run_while(until, |_| true);
+    }
+
+    /// Let time pass until `done` or the span is over; whether it was done.
+    pub fn run_until(&mut self, span: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let until = self.now + span;
+        self.run_while(until, |world| !done(world));
+        done(self)
+    }
+
+    fn run_while(&mut self, until: Instant, go_on: impl Fn(&Self) -> bool) {
+        while go_on(self) {
+            let Some(next) = self.agenda.peek() else {
+                break;
+            };
+            if next.at > until {
+                break;
+            }
+            let Some(next) = self.agenda.pop() else { break };
+            self.now = self.now.max(next.at);
+            self.happen(next.what);
+            self.checker.check(self.now);
+        }
+        if go_on(self) {
+            self.now = self.now.max(until);
+        }
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Input { to, life, input } => {
+                if self.hosts.get(&to).is_some_and(|h| h.life == life) {
+                    self.give(to, input);
+                }
+            }
+            What::Timer { host, life } => {
+                let due = self.hosts.get_mut(&host).is_some_and(|h| {
+                    let due = h.life == life && h.timer.is_some_and(|at| at <= self.now);
+                    if due {
+                        h.timer = None;
+                    }
+                    due
+                });
+                if due {
+                    self.give(host, Input::Tick);
+                }
+            }
+            What::DiskDone { host, life } => {
+                let Some(h) = self.hosts.get_mut(&host).filter(|h| h.life == life) else {
+                    return;
+                };
+                let Some((token, writes)) = h.writing.pop_front() else {
+                    return;
+                };
+                for write in writes {
+                    match write {
+                        Write::Put { table, key, value } => {
+                            drop(h.disk.insert((table, key), value))
+                        }
+                        Write::DeleteRange { table, from, to } => {
+                            h.disk
+                                .retain(|(t, k), _| *t != table || *k < from || *k >= to);
+                        }
+                    }
+                }
+                self.give(host, Input::Persisted { token });
+            }
+            What::Dial {
+                from,
+                life,
+                stream,
+                to,
+            } => self.dial(from, life, stream, to),
+        }
+    }
+
+    fn dial(&mut self, from: NodeId, life: u32, stream: StreamId, to: SocketAddr) {
+        if self.hosts.get(&from).is_none_or(|h| h.life != life) {
+            return;
+        }
+        let target = self
+            .hosts
+            .iter()
+            .find(|(_, h)| h.address == to)
+            .map(|(id, _)| *id);
+        let reachable = target.filter(|t| !self.cut.contains(&(from, *t)) && self.is_up(*t));
+        let Some(target) = reachable else {
+            self.schedule_input(from, self.now, Input::StreamClosed { stream });
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(&target) else {
+            return;
+        };
+        host.next_accepted += 2;
+        let accepted = StreamId(host.next_accepted);
+        let from_address = self.hosts[&from].address;
+        let (here, there) = ((from, stream), (target, accepted));
+        self.streams.insert(here, (there, self.now));
+        self.streams.insert(there, (here, self.now));
+        self.schedule_input(
+            target,
+            self.now,
+            Input::StreamAccepted {
+                stream: accepted,
+                from: from_address,
+            },
+        );
+        self.schedule_input(from, self.now, Input::StreamOpened { stream });
+    }
+
+    fn schedule_input(&mut self, to: NodeId, at: Instant, input: Input) {
+        if let Some(life) = self.hosts.get(&to).map(|h| h.life) {
+            self.schedule(at, What::Input { to, life, input });
+        }
+    }
+
+    /// One end goes; the other is told after what is under way.
+    fn close(&mut self, end: End) {
+        let Some((other, _)) = self.streams.remove(&end) else {
+            return;
+        };
+        let Some((_, last)) = self.streams.remove(&other) else {
+            return;
+        };
+        let delay = self.between(self.luck.delay);
+        let at = (self.now + delay).max(last);
+        self.schedule_input(other.0, at, Input::StreamClosed { stream: other.1 });
+    }
+
+    fn give(&mut self, to: NodeId, input: Input) {
+        let Some(host) = self.hosts.get_mut(&to) else {
+            return;
+        };
+        let Some(mut machine) = host.machine.take() else {
+            return;
+        };
+        let life = host.life;
+        machine.handle(self.now, input);
+        let mut exit = false;
+        while let Some(output) = machine.poll_output() {
+            exit |= matches!(output, Output::Exit);
+            self.carry_out(to, life, output);
+        }
+        let timeout = machine.poll_timeout();
+        let Some(host) = self.hosts.get_mut(&to) else {
+            return;
+        };
+        host.machine = Some(machine);
+        if let Some(at) = timeout
+            && host.timer.is_none_or(|set| at < set)
+        {
+            let at = at.max(self.now + Duration::from_nanos(1));
+            host.timer = Some(at);
+            self.schedule(at, What::Timer { host: to, life });
+        }
+        if exit {
+            self.kill(to);
+        }
+    }
+
+    fn carry_out(&mut self, from: NodeId, life: u32, output: Output) {
+        match output {
+            Output::Datagram { to, bytes } => self.datagram(from, to, &bytes),
+            Output::Dial { stream, to } => {
+                let at = self.now + self.between(self.luck.delay);
+                self.schedule(
+                    at,
+                    What::Dial {
+                        from,
+                        life,
+                        stream,
+                        to,
+                    },
+                );
+            }
+            Output::StreamBytes { stream, bytes } => {
+                let delay = self.between(self.luck.delay);
+                let Some((other, _)) = self.streams.get(&(from, stream)).copied() else {
+                    return;
+                };
+                // A cut holds the bytes back; TCP would deliver them when it is mended.
+                let held = if self.cut.contains(&(from, other.0)) {
+                    Duration::from_secs(3600)
+                } else {
+                    delay
+                };
+                let Some((_, last)) = self.streams.get_mut(&other) else {
+                    return;
+                };
+                let at = (self.now + held).max(*last + Duration::from_nanos(1));
+                *last = at;
+                self.schedule_input(
+                    other.0,
+                    at,
+                    Input::StreamBytes {
+                        stream: other.1,
+                        bytes,
+                    },
+                );
+            }
+            Output::CloseStream { stream } => self.close((from, stream)),
+            Output::Persist { token, writes } => {
+                let span = self.between(self.luck.disk);
+                let Some(host) = self.hosts.get_mut(&from) else {
+                    return;
+                };
+                let at = host.disk_free_at.max(self.now) + span;
+                host.disk_free_at = at;
+                host.writing.push_back((token, writes));
+                self.schedule(at, What::DiskDone { host: from, life });
+            }
+            Output::ReadBlocks {
+                token,
+                from: first,
+                max_bytes,
+            } => {
+                let Some(host) = self.hosts.get(&from) else {
+                    return;
+                };
+                let mut blocks = Vec::new();
+                let mut bytes = 0;
+                for ((_, height), block) in host
+                    .disk
+                    .range((Table::Block, first.0)..=(Table::Block, u64::MAX))
+                {
+                    if bytes > 0 && bytes + block.len() > max_bytes as usize {
+                        break;
+                    }
+                    bytes += block.len();
+                    blocks.push((Height(*height), block.clone()));
+                }
+                let at = self.now + self.between(self.luck.disk);
+                self.schedule_input(from, at, Input::BlocksRead { token, blocks });
+            }
+            Output::Event(event) => {
+                if self.trace && !event.is_frequent() {
+                    println!("{} {from} {event:?}", self.now);
+                }
+                self.checker.event(self.now, from, &event);
+            }
+            Output::Exit => {}
+        }
+    }
+
+    fn datagram(&mut self, from: NodeId, to: SocketAddr, bytes: &Bytes) {
+        let roster = &self.consortium.roster;
+        let group = to.ip().is_multicast();
+        let receivers: Vec<NodeId> = if group {
+            roster
+                .clusters
+                .iter()
+                .filter(|c| c.group == to)
+                .flat_map(|c| c.nodes.iter().map(|n| n.id))
+                .collect()
+        } else {
+            self.hosts
+                .iter()
+                .filter(|(_, h)| h.address == to)
+                .map(|(id, _)| *id)
+                .collect()
+        };
+        let source = self.hosts[&from].address;
+        for receiver in receivers {
+            let copies = if self.by_chance(self.luck.duplication) {
+                2
+            } else {
+                1
+            };
+            for _ in 0..copies {
+                if self.by_chance(self.luck.loss) || self.cut.contains(&(from, receiver)) {
+                    continue;
+                }
+                let at = self.now + self.between(self.luck.delay);
+                let input = Input::Datagram {
+                    from: source,
+                    group,
+                    bytes: bytes.clone(),
+                };
+                self.schedule_input(receiver, at, input);
+            }
+        }
+    }
+
+    /// Tell a node to compute wrong results, or to stop it.
+    pub fn wrong_results(&mut self, id: NodeId, on: bool) {
+        self.give(id, Input::WrongResults(on));
+    }
+
+    /// Who acts as master of a cluster, by the last role each live node told.
+    #[must_use]
+    pub fn master(&self, cluster: ClusterId) -> Option<NodeId> {
+        let nodes = &self.consortium.roster.cluster(cluster)?.nodes;
+        nodes
+            .iter()
+            .map(|n| n.id)
+            .find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
+    }
+
+    /// What a client's machine has been answered: (submitted, committed, outstanding).
+    #[must_use]
+    pub fn blocks(&self, id: NodeId) -> Vec<Bytes> {
+        let Some(host) = self.hosts.get(&id) else {
+            return Vec::new();
+        };
+        host.disk
+            .iter()
+            .filter(|((table, _), _)| *table == Table::Block)
+            .map(|(_, block)| block.clone())
+            .collect()
+    }
+
+    /// The last event of a kind, for scenarios.
+    #[must_use]
+    pub fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.checker.log.iter().any(|(_, _, event)| wanted(event))
+    }
+}

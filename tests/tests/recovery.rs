@@ -1,0 +1,146 @@
+//! The patent's recoveries (Figs. 13 to 15) over four clusters in the layout of Fig. 18.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use core::time::Duration;
+use duohuo_core::Instant;
+use duohuo_core::event::Event;
+use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
+use duohuo_tests::world::{Luck, World};
+use duohuo_wire::ids::NodeId;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// A network in the layout of Fig. 18, started, all masters acting, transfers flowing.
+fn settled(seed: u64) -> World {
+    let mut world = World::new(seed, Consortium::new(seed, &FIG_18), Luck::default());
+    world.start_all();
+    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
+    let up = world.run_until(ms(3000), |w| {
+        (0..4).all(|c| w.master(cluster_id(c)) == Some(node(c, 0))) && w.checker.height().0 >= 5
+    });
+    assert!(
+        up,
+        "all masters act and blocks are committed: {:?}",
+        world.checker.log
+    );
+    // Every node in sync.
+    let synced = world.run_until(ms(1000), |w| {
+        w.checker
+            .log
+            .iter()
+            .filter(|(_, _, e)| matches!(e, Event::InSyncChanged { members: 3, .. }))
+            .count()
+            >= 4
+    });
+    assert!(synced, "every node is in sync");
+    world
+}
+
+#[test]
+fn a_network_of_four_clusters_starts_and_commits() {
+    let mut world = settled(1);
+    let before = world.checker.height().0;
+    world.run_for(ms(1000));
+    assert!(world.checker.height().0 > before + 10);
+}
+
+#[test]
+fn rec_1_the_standby_takes_over_when_the_master_is_killed() {
+    let mut world = settled(2);
+    let killed_at = world.now();
+    world.kill(node(0, 0));
+    assert!(world.run_until(ms(500), |w| w.master(cluster_id(0)) == Some(node(0, 1))));
+    let height = world.checker.height();
+    assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
+    let (first_word, who) = world.checker.first_words[&(cluster_id(0), duohuo_wire::ids::Epoch(2))];
+    assert_eq!(who, node(0, 1));
+    assert!(
+        first_word - killed_at < ms(30),
+        "first word after {:?}",
+        first_word - killed_at
+    );
+}
+
+#[test]
+fn rec_2_an_ordinary_node_takes_over_when_master_and_standby_are_killed() {
+    let mut world = settled(3);
+    world.kill(node(1, 0));
+    world.kill(node(1, 1));
+    assert!(world.run_until(ms(500), |w| w.master(cluster_id(1)) == Some(node(1, 2))));
+    let height = world.checker.height();
+    assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
+}
+
+#[test]
+fn rec_3_a_master_that_computes_wrong_results_is_switched_by_order() {
+    let mut world = settled(4);
+    let wrong = node(2, 0);
+    world.checker.expect_wrong_results(wrong);
+    world.wrong_results(wrong, true);
+    assert!(world.run_until(ms(1000), |w| w.master(cluster_id(2)) == Some(node(2, 1))));
+    assert!(world.saw(|e| matches!(e, Event::ForcedSwitch { node, .. } if *node == NodeId(31))));
+    let height = world.checker.height();
+    assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
+}
+
+#[test]
+fn what_was_killed_comes_back_catches_up_and_rejoins() {
+    let mut world = settled(5);
+    world.kill(node(0, 0));
+    world.run_for(ms(500));
+    world.start(node(0, 0));
+    let rejoined = world.run_until(ms(2000), |w| {
+        w.checker
+            .log
+            .iter()
+            .any(|(_, _, e)| matches!(e, Event::InSyncChanged { node: n, members: 3, epoch, .. } if *n == node(0, 0) && epoch.0 == 2))
+    });
+    assert!(rejoined, "the old master is in sync again");
+    assert_eq!(
+        world.master(cluster_id(0)),
+        Some(node(0, 1)),
+        "and takes nothing over"
+    );
+}
+
+#[test]
+fn p4_the_chain_goes_on_without_the_authority_which_forgets_nothing() {
+    let mut world = settled(6);
+    world.kill(NodeId::AUTHORITY);
+    let height = world.checker.height();
+    world.run_for(ms(1000));
+    assert!(world.checker.height().0 > height.0 + 10, "commits go on");
+    world.start(NodeId::AUTHORITY);
+    world.run_for(ms(600));
+    world.kill(node(3, 0));
+    assert!(world.run_until(ms(1000), |w| w.master(cluster_id(3)) == Some(node(3, 1))));
+    assert_eq!(
+        world
+            .checker
+            .grants()
+            .keys()
+            .filter(|(c, _)| *c == cluster_id(3))
+            .count(),
+        2,
+        "epoch 2 follows epoch 1"
+    );
+}
+
+#[test]
+fn dep_2_two_rooms_of_four_are_lost_and_the_other_two_carry_all_clusters() {
+    let mut world = settled(7);
+    for (c, nodes) in FIG_18.iter().enumerate() {
+        for (n, (room, _)) in nodes.iter().enumerate() {
+            if *room >= 3 {
+                world.kill(node(c, n));
+            }
+        }
+    }
+    assert!(world.run_until(ms(1500), |w| {
+        (0..4).all(|c| w.master(cluster_id(c)).is_some())
+    }));
+    let height = world.checker.height();
+    assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
+}
