@@ -493,15 +493,15 @@ impl Node {
     }
 
     fn on_registered(&mut self, registered: Registered) -> Result<(), Discard> {
+        // The notice of our own registration may have come before this answer and ended the request.
         if self
             .claims
             .asked
             .as_ref()
-            .is_none_or(|a| a.request != registered.request)
+            .is_some_and(|a| a.request == registered.request)
         {
-            return Err(Discard::Unexpected);
+            self.claims.asked = None;
         }
-        self.claims.asked = None;
         match registered.verdict {
             RegisterVerdict::Accepted => {
                 self.learn_registration(registered.registration_epoch, registered.sealed_ids);
