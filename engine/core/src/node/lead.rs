@@ -214,6 +214,9 @@ impl Node {
 
     /// SYS-2: a block that the chain decided goes to our disk and to the cluster.
     fn commit(&mut self, height: Height, block: Bytes) {
+        if height <= self.height {
+            return; // the same block came from a peer while ours waited at the gate
+        }
         assert!(
             height == self.height.next(),
             "blocks are committed in order"
