@@ -16,6 +16,10 @@ use duohuo_driver::start::{run_authority, run_node};
 use duohuo_driver::store::OpenMode;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Blockchain multi-active high availability: clusters of nodes, spread over rooms, that act as one chain member each
 #[derive(Parser, Debug)]
@@ -95,9 +99,14 @@ fn start_log(settings: LogSettings) {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
+    // libraries below us tell every message they handle: only their warnings are for an operator
+    let ours = Targets::new().with_target("duohuo", level).with_default(level.min(tracing::Level::WARN));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let log = tracing_subscriber::registry();
     match settings.format {
-        LogFormat::Plain => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Plain => {
+            log.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(ours)).init();
+        }
+        LogFormat::Json => log.with(lines.json().with_filter(ours)).init(),
     }
 }
