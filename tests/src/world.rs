@@ -125,6 +125,8 @@ pub struct World {
     luck: Luck,
     /// Watches from outside.
     pub checker: Checker,
+    /// Breaks a rule on purpose: `Persisted` is said at once, and the write follows so much later.
+    pub lying_disks: Option<Duration>,
     /// Prints events as they happen.
     pub trace: bool,
 }
@@ -170,6 +172,7 @@ impl World {
             rng: ChaCha12Rng::seed_from_u64(seed),
             luck,
             checker: Checker::default(),
+            lying_disks: None,
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
         }
     }
@@ -433,7 +436,9 @@ impl World {
                         }
                     }
                 }
-                self.give(host, Input::Persisted { token });
+                if self.lying_disks.is_none() {
+                    self.give(host, Input::Persisted { token });
+                }
             }
             What::Dial {
                 from,
@@ -571,10 +576,14 @@ impl World {
             Output::CloseStream { stream } => self.close((from, stream)),
             Output::Persist { token, writes } => {
                 let span = self.between(self.luck.disk);
+                let lie = self.lying_disks;
+                if lie.is_some() {
+                    self.schedule_input(from, self.now, Input::Persisted { token });
+                }
                 let Some(host) = self.hosts.get_mut(&from) else {
                     return;
                 };
-                let at = host.disk_free_at.max(self.now) + span;
+                let at = host.disk_free_at.max(self.now) + span + lie.unwrap_or_default();
                 host.disk_free_at = at;
                 host.writing.push_back((token, writes));
                 self.schedule(at, What::DiskDone { host: from, life });
@@ -649,6 +658,23 @@ impl World {
                 self.schedule_input(receiver, at, input);
             }
         }
+    }
+
+    /// Breaks a rule on purpose: a stopped machine's disk loses what `lost` says.
+    pub fn lose(&mut self, id: NodeId, lost: impl Fn(Table, u64) -> bool) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk.retain(|(table, key), _| !lost(*table, *key));
+        }
+    }
+
+    /// The highest key of a table on a disk.
+    #[must_use]
+    pub fn last_key(&self, id: NodeId, table: Table) -> Option<u64> {
+        let host = self.hosts.get(&id)?;
+        host.disk
+            .range((table, 0)..=(table, u64::MAX))
+            .next_back()
+            .map(|((_, key), _)| *key)
     }
 
     /// Tell a node to compute wrong results, or to stop it.

@@ -106,6 +106,21 @@ fn what_was_killed_comes_back_catches_up_and_rejoins() {
 }
 
 #[test]
+fn an_ordinary_node_that_was_away_rejoins_in_the_same_epoch() {
+    let mut world = settled(8);
+    world.kill(node(0, 2));
+    world.run_for(ms(500));
+    world.start(node(0, 2));
+    let rejoined = world.run_until(ms(2000), |w| {
+        w.checker.log.iter().rev().any(|(at, _, e)| {
+            *at > Instant::from_nanos(800_000_000)
+                && matches!(e, Event::InSyncChanged { node: n, members: 3, .. } if *n == node(0, 2))
+        })
+    });
+    assert!(rejoined, "it is in sync again");
+}
+
+#[test]
 fn p4_the_chain_goes_on_without_the_authority_which_forgets_nothing() {
     let mut world = settled(6);
     world.kill(NodeId::AUTHORITY);

@@ -467,6 +467,9 @@ impl Node {
             self.claims.asked = None;
         }
         let barred = row.barred.contains(&self.me);
+        if row.epoch > self.log.synced() {
+            self.out_of_step(row.master);
+        }
         let leads = match &mut self.duty {
             Duty::Lead(master) if master.epoch() == row.epoch && !barred => {
                 master.learn(&row);

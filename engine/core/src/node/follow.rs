@@ -33,6 +33,8 @@ pub(super) struct Acknowledgement {
 pub(super) struct FollowerState {
     /// The newest durable state.
     pub(super) told: Acknowledgement,
+    /// The master gave us its log on the stream that stands: what it appends extends ours.
+    in_step: bool,
     /// Blocks asked for: of whom, and when.
     catching_up: Option<(Party, Instant)>,
     /// Reads of our store for others.
@@ -78,11 +80,15 @@ impl Node {
             return;
         }
         let ack = Ack {
-            // Whoever has not promised the master's epoch yet says so with the row's: it asks for a resync.
             epoch: row.epoch,
             end: LogIndex(state.end),
             height: state.height,
-            synced: state.synced,
+            // Not in step: it asks for a resync.
+            synced: if self.follower.in_step {
+                state.synced
+            } else {
+                Epoch(0)
+            },
             ..Default::default()
         };
         self.links
@@ -120,6 +126,7 @@ impl Node {
             .resync(resync.epoch, resync.height, resync.start.0, records)
         {
             Ok(writes) => {
+                self.follower.in_step = true;
                 let state = self.acknowledgement();
                 self.persist(writes, After::Acknowledge(state));
                 Ok(())
@@ -133,8 +140,8 @@ impl Node {
 
     pub(super) fn on_append(&mut self, node: NodeId, append: Append) -> Result<(), Discard> {
         self.check_master(node, append.epoch)?;
-        let in_step = self.log.synced() == append.epoch && self.log.promised() == append.epoch;
-        if !in_step {
+        let synced = self.log.synced() == append.epoch && self.log.promised() == append.epoch;
+        if !synced || !self.follower.in_step {
             return Err(Discard::Unexpected); // on its way: a resync that waits for blocks
         }
         let records = into_records(append.records);
@@ -181,6 +188,13 @@ impl Node {
             Err(BlockError::Malformed | BlockError::WrongParent | BlockError::BadCertificate) => {
                 Err(Discard::BadBlock)
             }
+        }
+    }
+
+    /// The stream to a member ended: if it was the master's, its log must be given to us anew.
+    pub(super) fn out_of_step(&mut self, node: NodeId) {
+        if self.own_row().is_none_or(|r| r.master == node) {
+            self.follower.in_step = false;
         }
     }
 
@@ -232,7 +246,7 @@ impl Node {
         self.follower.catching_up = None;
         if height > self.height {
             self.ask_blocks(from);
-        } else if self.own_row().is_some_and(|r| self.log.synced() != r.epoch) {
+        } else if !self.follower.in_step {
             self.send_ack();
         }
     }

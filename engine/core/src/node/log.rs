@@ -163,6 +163,14 @@ impl Log {
         assert!(self.height >= master_height, "blocks come before records");
         if epoch == self.synced {
             // Same epoch: a prefix of that log is here already; a repetition, however late, cuts nothing (rule 11).
+            // Where it begins beyond our end, what lies between belongs to heights that are committed here.
+            if start > self.end {
+                assert!(
+                    self.records.is_empty(),
+                    "records before the master's log are history"
+                );
+                self.end = start;
+            }
             return self.extend(start, records).ok_or(Divergence);
         }
         let end = start + records.len() as u64;

@@ -172,6 +172,7 @@ impl Node {
         if let Duty::Lead(master) = &mut self.duty {
             master.stream_up(node);
         }
+        self.out_of_step(node);
         self.greet_members();
         self.consider();
     }
@@ -193,6 +194,7 @@ impl Node {
         if let Duty::Lead(master) = &mut self.duty {
             master.stream_down(node);
         }
+        self.out_of_step(node);
         let nonce = self.random.u64();
         if self.neighbours.suspect(self.now, node, nonce) {
             self.event(Event::Suspected { node });
