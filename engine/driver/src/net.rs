@@ -309,7 +309,7 @@ impl Net {
     fn drop_stream(&mut self, id: StreamId) -> bool {
         let Some(mut stream) = self.streams.remove(&id) else { return false };
         stream.deregister(&self.registry);
-        if id.0 % 2 == 0 {
+        if id.0.is_multiple_of(2) {
             self.accepted = self.accepted.saturating_sub(1);
         }
         self.dirty.remove(&id);

@@ -114,7 +114,7 @@ mod tests {
     fn the_layout_of_figure_18_is_the_missions() {
         let layout = Layout::four_companies(4750);
         let place = |c: usize, n: usize| {
-            let node = &layout.cluster[c].node[n];
+            let node = layout.cluster.get(c).and_then(|c| c.node.get(n)).expect("four clusters of three");
             (node.room, node.priority, node.address.to_string())
         };
         // room 1: master A, standby b, ordinary c1
@@ -125,6 +125,6 @@ mod tests {
         assert_eq!(place(3, 0), (4, 200, "127.4.4.1:4750".into()));
         assert_eq!(place(2, 1), (4, 150, "127.4.3.2:4750".into()));
         assert_eq!(place(1, 2), (4, 100, "127.4.2.3:4750".into()));
-        assert_eq!(layout.cluster[0].group.to_string(), "239.77.0.1:4750");
+        assert_eq!(layout.cluster.first().map(|c| c.group.to_string()), Some("239.77.0.1:4750".into()));
     }
 }
