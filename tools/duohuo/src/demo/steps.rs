@@ -268,9 +268,11 @@ impl Stage {
             }
             stage.picture.view().rows_at = None;
             stage.start(NodeId::AUTHORITY)?;
-            stage.settle()?;
-            let after = stage.rows();
-            compare(&before, &after)
+            stage.wait(SETTLE_TIMEOUT, |stage| {
+                stage.picture.view().rows_at.is_none().then(|| "the authority does not answer".to_owned())
+            })?;
+            remembered(&before, &stage.rows())?;
+            stage.settle()
         })
     }
 
@@ -279,16 +281,49 @@ impl Stage {
     }
 }
 
-/// A restarted authority has forgotten nothing.
-fn compare(before: &BTreeMap<ClusterId, Row>, after: &BTreeMap<ClusterId, Row>) -> Result<(), String> {
+/// A restarted authority has forgotten nothing: no row went back, none changed without a new version, nobody was
+/// pardoned. Rows may have gone on, since members come and go at any time.
+fn remembered(before: &BTreeMap<ClusterId, Row>, after: &BTreeMap<ClusterId, Row>) -> Result<(), String> {
     for (cluster, row) in before {
-        let same = after.get(cluster).is_some_and(|now| {
-            (now.epoch, now.version, now.master, &now.in_sync, &now.barred)
-                == (row.epoch, row.version, row.master, &row.in_sync, &row.barred)
+        let kept = after.get(cluster).is_some_and(|now| {
+            let (was, is) = ((row.epoch, row.version), (now.epoch, now.version));
+            let same = now.master == row.master && now.in_sync == row.in_sync && now.barred == row.barred;
+            (is > was || (is == was && same)) && row.barred.iter().all(|id| now.barred.contains(id))
         });
-        if !same {
+        if !kept {
             return Err(format!("cluster {}: the row was {row:?} and is {:?}", cluster.0, after.get(cluster)));
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duohuo_wire::ids::{Epoch, Version};
+
+    fn rows(epoch: u64, version: u64, barred: &[u32]) -> BTreeMap<ClusterId, Row> {
+        let row = Row {
+            cluster: ClusterId(1),
+            epoch: Epoch(epoch),
+            version: Version(version),
+            master: NodeId(101),
+            in_sync: vec![NodeId(101), NodeId(102)],
+            barred: barred.iter().map(|id| NodeId(*id)).collect(),
+            unfenced: false,
+            table_version: 9,
+        };
+        BTreeMap::from([(ClusterId(1), row)])
+    }
+
+    #[test]
+    fn a_row_may_go_on_but_never_back_and_nobody_is_pardoned() {
+        assert!(remembered(&rows(3, 2, &[103]), &rows(3, 2, &[103])).is_ok());
+        assert!(remembered(&rows(3, 2, &[]), &rows(4, 0, &[])).is_ok());
+        assert!(remembered(&rows(3, 2, &[]), &rows(3, 1, &[])).is_err());
+        assert!(remembered(&rows(3, 2, &[]), &rows(2, 9, &[])).is_err());
+        assert!(remembered(&rows(3, 2, &[103]), &rows(4, 0, &[])).is_err());
+        assert!(remembered(&rows(3, 2, &[]), &rows(3, 2, &[103])).is_err());
+        assert!(remembered(&rows(3, 2, &[]), &BTreeMap::new()).is_err());
+    }
 }
