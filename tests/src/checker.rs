@@ -61,9 +61,7 @@ impl Checker {
     pub fn event(&mut self, now: Instant, from: NodeId, event: &Event) {
         match event {
             Event::Released(vote) => {
-                self.first_words
-                    .entry((vote.cluster, vote.epoch))
-                    .or_insert((now, from));
+                self.first_words.entry((vote.cluster, vote.epoch)).or_insert((now, from));
                 self.word(vote);
             }
             Event::Received(vote) => self.word(vote),
@@ -74,38 +72,25 @@ impl Checker {
                 }
                 let agreed = *self.committed.entry(*height).or_insert(*state_hash);
                 if agreed != *state_hash {
-                    self.broken.push(format!(
-                        "{now}: {from} has another state at {height} than others"
-                    ));
+                    self.broken.push(format!("{now}: {from} has another state at {height} than others"));
                 }
             }
-            Event::Granted {
-                cluster,
-                epoch,
-                node,
-            } => {
+            Event::Granted { cluster, epoch, node } => {
                 if let Some(before) = self.grants.insert((*cluster, *epoch), *node)
                     && before != *node
                 {
-                    self.broken.push(format!(
-                        "{now}: {cluster} {epoch} granted to {before} and to {node}"
-                    ));
+                    self.broken.push(format!("{now}: {cluster} {epoch} granted to {before} and to {node}"));
                 }
-                let newest = self
-                    .grants
-                    .range((*cluster, Epoch(0))..=(*cluster, Epoch(u64::MAX)))
-                    .next_back();
+                let newest =
+                    self.grants.range((*cluster, Epoch(0))..=(*cluster, Epoch(u64::MAX))).next_back();
                 if newest.is_some_and(|((_, e), _)| e > epoch) {
-                    self.broken
-                        .push(format!("{now}: the epoch of {cluster} fell to {epoch}"));
+                    self.broken.push(format!("{now}: the epoch of {cluster} fell to {epoch}"));
                 }
             }
             Event::RoleChanged { role, .. } => {
                 self.roles.insert(from, *role);
             }
-            Event::Halted { reason } => self
-                .broken
-                .push(format!("{now}: {from} halted: {reason:?}")),
+            Event::Halted { reason } => self.broken.push(format!("{now}: {from} halted: {reason:?}")),
             _ => {}
         }
         if !event.is_frequent() {
@@ -118,12 +103,9 @@ impl Checker {
         let slot = (vote.cluster, vote.height, vote.round, vote.kind);
         let first = *self.words.entry(slot).or_insert(*vote);
         if first.value != vote.value {
-            self.broken.push(format!(
-                "conflicting words for {slot:?}: {first:?} and {vote:?}"
-            ));
+            self.broken.push(format!("conflicting words for {slot:?}: {first:?} and {vote:?}"));
         } else if first.signature != vote.signature {
-            self.broken
-                .push(format!("one word in two wordings for {slot:?}"));
+            self.broken.push(format!("one word in two wordings for {slot:?}"));
         }
     }
 

@@ -21,11 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 enum State {
     Dialling,
     Handshake(Box<Initiator>),
-    Up {
-        keys: Box<Keys>,
-        session: u64,
-        sent: u64,
-    },
+    Up { keys: Box<Keys>, session: u64, sent: u64 },
 }
 
 struct Link {
@@ -63,13 +59,7 @@ pub struct Client {
 impl Client {
     /// A client that submits one transfer every `rate` until `until`.
     #[must_use]
-    pub fn new(
-        id: NodeId,
-        secret: [u8; 32],
-        roster: Roster,
-        rate: Duration,
-        until: Instant,
-    ) -> Self {
+    pub fn new(id: NodeId, secret: [u8; 32], roster: Roster, rate: Duration, until: Instant) -> Self {
         let targets = roster.all_nodes().map(|(_, n)| n.id).collect();
         Self {
             id,
@@ -100,11 +90,8 @@ impl Client {
     }
 
     fn dial_missing(&mut self) {
-        let nodes: Vec<(NodeId, SocketAddr)> = self
-            .roster
-            .all_nodes()
-            .map(|(_, n)| (n.id, n.address))
-            .collect();
+        let nodes: Vec<(NodeId, SocketAddr)> =
+            self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).collect();
         for (node, to) in nodes {
             if self.links.values().any(|l| l.to == node) {
                 continue;
@@ -113,11 +100,7 @@ impl Client {
             self.next_stream += 2;
             self.links.insert(
                 stream,
-                Link {
-                    to: node,
-                    state: State::Dialling,
-                    reader: FrameReader::new(MAX_FRAME),
-                },
+                Link { to: node, state: State::Dialling, reader: FrameReader::new(MAX_FRAME) },
             );
             self.out.push_back(Output::Dial { stream, to });
         }
@@ -128,12 +111,7 @@ impl Client {
         let Some(link) = self.links.get_mut(&stream) else {
             return;
         };
-        let State::Up {
-            keys,
-            session,
-            sent,
-        } = &mut link.state
-        else {
+        let State::Up { keys, session, sent } = &mut link.state else {
             return;
         };
         let bytes = keys.sealing.seal(packet, id, *session, *sent);
@@ -160,11 +138,7 @@ impl Client {
         self.turn += 1;
         let mut transaction = Vec::new();
         transfer.encode(&mut transaction);
-        let packet = Packet::from(Submit {
-            request,
-            transaction: transaction.into(),
-            ..Default::default()
-        });
+        let packet = Packet::from(Submit { request, transaction: transaction.into(), ..Default::default() });
         self.send(stream, &packet);
     }
 
@@ -207,17 +181,12 @@ impl Client {
                 valid_until: Height(self.height.0 + 900),
             };
             self.submitted += 1;
-            self.waiting
-                .insert(n, (transfer.clone(), self.now + PATIENCE));
+            self.waiting.insert(n, (transfer.clone(), self.now + PATIENCE));
             self.submit(n, &transfer);
             self.next_at = self.now + self.rate;
         }
-        let due: Vec<u64> = self
-            .waiting
-            .iter()
-            .filter(|(_, (_, at))| self.now >= *at)
-            .map(|(r, _)| *r)
-            .collect();
+        let due: Vec<u64> =
+            self.waiting.iter().filter(|(_, (_, at))| self.now >= *at).map(|(r, _)| *r).collect();
         for request in due {
             if let Some((transfer, at)) = self.waiting.get_mut(&request) {
                 *at = self.now + PATIENCE;
@@ -241,19 +210,14 @@ impl Client {
             };
             match &mut link.state {
                 State::Handshake(initiator) => {
-                    let Ok((_, Packet::HandshakeResponse(response))) =
-                        Packet::decode_unsealed(&frame)
-                    else {
+                    let Ok((_, Packet::HandshakeResponse(response))) = Packet::decode_unsealed(&frame) else {
                         return;
                     };
                     let Ok(keys) = initiator.try_finish(&response) else {
                         return;
                     };
-                    link.state = State::Up {
-                        keys: Box::new(keys),
-                        session: response.responder_session,
-                        sent: 0,
-                    };
+                    link.state =
+                        State::Up { keys: Box::new(keys), session: response.responder_session, sent: 0 };
                 }
                 State::Up { keys, .. } => {
                     let Ok(header) = Header::decode(&frame) else {
@@ -286,10 +250,7 @@ impl Machine for Client {
                 self.next_session += 1;
                 let mut ephemeral = [7; 32];
                 ephemeral[..8].copy_from_slice(&session.to_be_bytes());
-                let prologue = Prologue {
-                    consortium: self.roster.consortium,
-                    transport: Transport::Stream,
-                };
+                let prologue = Prologue { consortium: self.roster.consortium, transport: Transport::Stream };
                 let started = Initiator::start(
                     &self.secret,
                     &server.session_key,

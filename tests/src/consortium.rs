@@ -48,12 +48,8 @@ pub const FIG_18: [&[Place]; 4] = [
 ];
 
 /// Fig. 16 (DEP-1): two rooms; masters A, B in room 1 and C, D in room 2, each standby in the other.
-pub const FIG_16: [&[Place]; 4] = [
-    &[(1, 200), (2, 150)],
-    &[(1, 200), (2, 150)],
-    &[(2, 200), (1, 150)],
-    &[(2, 200), (1, 150)],
-];
+pub const FIG_16: [&[Place]; 4] =
+    [&[(1, 200), (2, 150)], &[(1, 200), (2, 150)], &[(2, 200), (1, 150)], &[(2, 200), (1, 150)]];
 
 /// Number of node `n` (from 0) of cluster `c` (from 0): 11, 12, 13 for the first cluster, 21 ... for the second.
 #[must_use]
@@ -74,13 +70,7 @@ impl Consortium {
         let operator = SigningKey::from_bytes(&key());
         let mut keys = BTreeMap::new();
         let mut make = |id: NodeId, session: [u8; 32], signing: [u8; 32]| {
-            keys.insert(
-                id,
-                Keys {
-                    session,
-                    signing: SigningKey::from_bytes(&signing),
-                },
-            );
+            keys.insert(id, Keys { session, signing: SigningKey::from_bytes(&signing) });
         };
         make(NodeId::AUTHORITY, key(), key());
         make(CLIENT, key(), key());
@@ -92,18 +82,8 @@ impl Consortium {
                 make(node(c, n), key(), key());
             }
         }
-        let mut consortium = Self {
-            roster: empty(key()),
-            keys,
-            sealing,
-            operator,
-            groups,
-        };
-        let clusters = layout
-            .iter()
-            .enumerate()
-            .map(|(c, nodes)| consortium.cluster(c, nodes))
-            .collect();
+        let mut consortium = Self { roster: empty(key()), keys, sealing, operator, groups };
+        let clusters = layout.iter().enumerate().map(|(c, nodes)| consortium.cluster(c, nodes)).collect();
         let mut roster = consortium.roster.clone();
         roster.version = 1;
         roster.authority = consortium.party(NodeId::AUTHORITY, address(9, 0, 1));
@@ -111,11 +91,7 @@ impl Consortium {
         roster.clients = vec![ClientEntry {
             id: CLIENT,
             name: "client".to_owned(),
-            session_key: consortium
-                .keys
-                .get(&CLIENT)
-                .map(|k| public_key(&k.session))
-                .unwrap_or_default(),
+            session_key: consortium.keys.get(&CLIENT).map(|k| public_key(&k.session)).unwrap_or_default(),
         }];
         consortium.roster = roster.sign(&consortium.operator);
         consortium
@@ -149,16 +125,9 @@ impl Consortium {
                 }
             })
             .collect();
-        let group = SocketAddr::new(
-            IpAddr::V4(Ipv4Addr::new(239, 75, 66, u8::try_from(c + 1).unwrap_or(0))),
-            PORT,
-        );
-        ClusterEntry {
-            id: cluster_id(c),
-            name: letter.to_string(),
-            group,
-            nodes,
-        }
+        let group =
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 75, 66, u8::try_from(c + 1).unwrap_or(0))), PORT);
+        ClusterEntry { id: cluster_id(c), name: letter.to_string(), group, nodes }
     }
 }
 
@@ -170,15 +139,7 @@ pub fn cluster_id(c: usize) -> ClusterId {
 
 fn address(room: u16, c: usize, n: usize) -> SocketAddr {
     let octet = |x: usize| u8::try_from(x + 1).unwrap_or(0);
-    SocketAddr::new(
-        IpAddr::V4(Ipv4Addr::new(
-            127,
-            u8::try_from(room).unwrap_or(0),
-            octet(c),
-            octet(n),
-        )),
-        PORT,
-    )
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, u8::try_from(room).unwrap_or(0), octet(c), octet(n))), PORT)
 }
 
 fn empty(consortium: [u8; 32]) -> Roster {

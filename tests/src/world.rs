@@ -38,12 +38,7 @@ pub struct Luck {
 impl Default for Luck {
     fn default() -> Self {
         let us = Duration::from_micros;
-        Self {
-            loss: 0,
-            duplication: 0,
-            delay: (us(50), us(200)),
-            disk: (us(200), us(800)),
-        }
+        Self { loss: 0, duplication: 0, delay: (us(50), us(200)), disk: (us(200), us(800)) }
     }
 }
 
@@ -190,12 +185,7 @@ impl World {
 
     /// Start everybody.
     pub fn start_all(&mut self) {
-        let all: Vec<NodeId> = self
-            .hosts
-            .keys()
-            .copied()
-            .filter(|id| *id != CLIENT)
-            .collect();
+        let all: Vec<NodeId> = self.hosts.keys().copied().filter(|id| *id != CLIENT).collect();
         for id in all {
             self.start(id);
         }
@@ -233,9 +223,7 @@ impl World {
                 seed,
                 unix_at_zero,
             };
-            Box::new(
-                Authority::new(config, stored).expect("the authority starts from its own disk"),
-            )
+            Box::new(Authority::new(config, stored).expect("the authority starts from its own disk"))
         } else {
             let Some((cluster, _)) = roster.node(id) else {
                 return;
@@ -246,9 +234,7 @@ impl World {
                 node: id,
                 signing_key: keys.signing.clone(),
                 roster: roster.clone(),
-                genesis: Genesis {
-                    accounts: (0..16).map(|a| (a, 1_000_000)).collect(),
-                },
+                genesis: Genesis { accounts: (0..16).map(|a| (a, 1_000_000)).collect() },
                 timing: Timing::default(),
             });
             for block in &blocks {
@@ -265,10 +251,7 @@ impl World {
                 seed,
                 unix_at_zero,
             };
-            Box::new(
-                Node::new(config, stored, Box::new(chain))
-                    .expect("a node starts from its own disk"),
-            )
+            Box::new(Node::new(config, stored, Box::new(chain)).expect("a node starts from its own disk"))
         };
         self.put(id, machine);
     }
@@ -290,14 +273,7 @@ impl World {
         host.next_accepted = 0;
         host.timer = None;
         let life = host.life;
-        self.schedule(
-            self.now,
-            What::Input {
-                to: id,
-                life,
-                input: Input::Tick,
-            },
-        );
+        self.schedule(self.now, What::Input { to: id, life, input: Input::Tick });
     }
 
     /// kill -9: the machine is gone, what was not durable is lost, its streams are reset.
@@ -311,12 +287,7 @@ impl World {
         host.life += 1;
         host.writing.clear();
         self.checker.killed(id);
-        let ends: Vec<End> = self
-            .streams
-            .keys()
-            .copied()
-            .filter(|(node, _)| *node == id)
-            .collect();
+        let ends: Vec<End> = self.streams.keys().copied().filter(|(node, _)| *node == id).collect();
         for end in ends {
             self.close(end);
         }
@@ -347,12 +318,7 @@ impl World {
 
     fn between(&mut self, span: (Duration, Duration)) -> Duration {
         let width = u64::try_from((span.1 - span.0).as_nanos()).unwrap_or(0);
-        span.0
-            + Duration::from_nanos(if width == 0 {
-                0
-            } else {
-                self.rng.next_u64() % width
-            })
+        span.0 + Duration::from_nanos(if width == 0 { 0 } else { self.rng.next_u64() % width })
     }
 
     fn by_chance(&mut self, per_thousand: u32) -> bool {
@@ -361,11 +327,7 @@ impl World {
 
     fn schedule(&mut self, at: Instant, what: What) {
         self.order += 1;
-        self.agenda.push(Scheduled {
-            at,
-            order: self.order,
-            what,
-        });
+        self.agenda.push(Scheduled { at, order: self.order, what });
     }
 
     /// Let virtual time pass.
@@ -427,12 +389,9 @@ impl World {
                 };
                 for write in writes {
                     match write {
-                        Write::Put { table, key, value } => {
-                            drop(h.disk.insert((table, key), value))
-                        }
+                        Write::Put { table, key, value } => drop(h.disk.insert((table, key), value)),
                         Write::DeleteRange { table, from, to } => {
-                            h.disk
-                                .retain(|(t, k), _| *t != table || *k < from || *k >= to);
+                            h.disk.retain(|(t, k), _| *t != table || *k < from || *k >= to);
                         }
                     }
                 }
@@ -440,12 +399,7 @@ impl World {
                     self.give(host, Input::Persisted { token });
                 }
             }
-            What::Dial {
-                from,
-                life,
-                stream,
-                to,
-            } => self.dial(from, life, stream, to),
+            What::Dial { from, life, stream, to } => self.dial(from, life, stream, to),
         }
     }
 
@@ -453,11 +407,7 @@ impl World {
         if self.hosts.get(&from).is_none_or(|h| h.life != life) {
             return;
         }
-        let target = self
-            .hosts
-            .iter()
-            .find(|(_, h)| h.address == to)
-            .map(|(id, _)| *id);
+        let target = self.hosts.iter().find(|(_, h)| h.address == to).map(|(id, _)| *id);
         let reachable = target.filter(|t| !self.cut.contains(&(from, *t)) && self.is_up(*t));
         let Some(target) = reachable else {
             self.schedule_input(from, self.now, Input::StreamClosed { stream });
@@ -472,14 +422,7 @@ impl World {
         let (here, there) = ((from, stream), (target, accepted));
         self.streams.insert(here, (there, self.now));
         self.streams.insert(there, (here, self.now));
-        self.schedule_input(
-            target,
-            self.now,
-            Input::StreamAccepted {
-                stream: accepted,
-                from: from_address,
-            },
-        );
+        self.schedule_input(target, self.now, Input::StreamAccepted { stream: accepted, from: from_address });
         self.schedule_input(from, self.now, Input::StreamOpened { stream });
     }
 
@@ -538,15 +481,7 @@ impl World {
             Output::Datagram { to, bytes } => self.datagram(from, to, &bytes),
             Output::Dial { stream, to } => {
                 let at = self.now + self.between(self.luck.delay);
-                self.schedule(
-                    at,
-                    What::Dial {
-                        from,
-                        life,
-                        stream,
-                        to,
-                    },
-                );
+                self.schedule(at, What::Dial { from, life, stream, to });
             }
             Output::StreamBytes { stream, bytes } => {
                 let delay = self.between(self.luck.delay);
@@ -554,24 +489,14 @@ impl World {
                     return;
                 };
                 // A cut holds the bytes back; TCP would deliver them when it is mended.
-                let held = if self.cut.contains(&(from, other.0)) {
-                    Duration::from_secs(3600)
-                } else {
-                    delay
-                };
+                let held =
+                    if self.cut.contains(&(from, other.0)) { Duration::from_secs(3600) } else { delay };
                 let Some((_, last)) = self.streams.get_mut(&other) else {
                     return;
                 };
                 let at = (self.now + held).max(*last + Duration::from_nanos(1));
                 *last = at;
-                self.schedule_input(
-                    other.0,
-                    at,
-                    Input::StreamBytes {
-                        stream: other.1,
-                        bytes,
-                    },
-                );
+                self.schedule_input(other.0, at, Input::StreamBytes { stream: other.1, bytes });
             }
             Output::CloseStream { stream } => self.close((from, stream)),
             Output::Persist { token, writes } => {
@@ -588,19 +513,14 @@ impl World {
                 host.writing.push_back((token, writes));
                 self.schedule(at, What::DiskDone { host: from, life });
             }
-            Output::ReadBlocks {
-                token,
-                from: first,
-                max_bytes,
-            } => {
+            Output::ReadBlocks { token, from: first, max_bytes } => {
                 let Some(host) = self.hosts.get(&from) else {
                     return;
                 };
                 let mut blocks = Vec::new();
                 let mut bytes = 0;
-                for ((_, height), block) in host
-                    .disk
-                    .range((Table::Block, first.0)..=(Table::Block, u64::MAX))
+                for ((_, height), block) in
+                    host.disk.range((Table::Block, first.0)..=(Table::Block, u64::MAX))
                 {
                     if bytes > 0 && bytes + block.len() > max_bytes as usize {
                         break;
@@ -632,29 +552,17 @@ impl World {
                 .flat_map(|c| c.nodes.iter().map(|n| n.id))
                 .collect()
         } else {
-            self.hosts
-                .iter()
-                .filter(|(_, h)| h.address == to)
-                .map(|(id, _)| *id)
-                .collect()
+            self.hosts.iter().filter(|(_, h)| h.address == to).map(|(id, _)| *id).collect()
         };
         let source = self.hosts[&from].address;
         for receiver in receivers {
-            let copies = if self.by_chance(self.luck.duplication) {
-                2
-            } else {
-                1
-            };
+            let copies = if self.by_chance(self.luck.duplication) { 2 } else { 1 };
             for _ in 0..copies {
                 if self.by_chance(self.luck.loss) || self.cut.contains(&(from, receiver)) {
                     continue;
                 }
                 let at = self.now + self.between(self.luck.delay);
-                let input = Input::Datagram {
-                    from: source,
-                    group,
-                    bytes: bytes.clone(),
-                };
+                let input = Input::Datagram { from: source, group, bytes: bytes.clone() };
                 self.schedule_input(receiver, at, input);
             }
         }
@@ -671,10 +579,7 @@ impl World {
     #[must_use]
     pub fn last_key(&self, id: NodeId, table: Table) -> Option<u64> {
         let host = self.hosts.get(&id)?;
-        host.disk
-            .range((table, 0)..=(table, u64::MAX))
-            .next_back()
-            .map(|((_, key), _)| *key)
+        host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
     }
 
     /// Tell a node to compute wrong results, or to stop it.
@@ -686,10 +591,7 @@ impl World {
     #[must_use]
     pub fn master(&self, cluster: ClusterId) -> Option<NodeId> {
         let nodes = &self.consortium.roster.cluster(cluster)?.nodes;
-        nodes
-            .iter()
-            .map(|n| n.id)
-            .find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
+        nodes.iter().map(|n| n.id).find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
     }
 
     /// What a client's machine has been answered: (submitted, committed, outstanding).

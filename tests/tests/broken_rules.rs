@@ -29,12 +29,11 @@ fn first_complaint(scenario: impl Fn(u64)) -> Option<String> {
     (1..=SEEDS).find_map(|seed| {
         let broken = catch_unwind(AssertUnwindSafe(|| scenario(seed))).err()?;
         let text = broken.downcast_ref::<String>().cloned();
-        Some(text.unwrap_or_else(|| {
-            broken
-                .downcast_ref::<&str>()
-                .map(ToString::to_string)
-                .unwrap_or_default()
-        }))
+        Some(
+            text.unwrap_or_else(|| {
+                broken.downcast_ref::<&str>().map(ToString::to_string).unwrap_or_default()
+            }),
+        )
     })
 }
 
@@ -61,9 +60,7 @@ fn honest_disks_survive_the_loss_of_whole_clusters() {
     for seed in 1..=4 {
         let mut world = settled(seed);
         crash_whole_clusters(&mut world);
-        assert!(world.run_until(ms(5000), |w| {
-            (0..4).all(|c| w.master(cluster_id(c)).is_some())
-        }));
+        assert!(world.run_until(ms(5000), |w| { (0..4).all(|c| w.master(cluster_id(c)).is_some()) }));
     }
 }
 
@@ -86,17 +83,12 @@ fn r1_an_authority_that_forgets_a_grant_is_noticed() {
         world.kill(NodeId::AUTHORITY);
         let last = world.last_key(NodeId::AUTHORITY, Table::Command).unwrap();
         // Back to before the grant and what followed it.
-        world.lose(NodeId::AUTHORITY, |table, key| {
-            table == Table::Command && key + 2 > last
-        });
+        world.lose(NodeId::AUTHORITY, |table, key| table == Table::Command && key + 2 > last);
         world.kill(node(0, 1));
         world.start(NodeId::AUTHORITY);
         world.run_for(ms(2000));
     });
-    assert!(
-        complaint.is_some_and(|c| c.contains("granted to")),
-        "the checker of P2 did not fire"
-    );
+    assert!(complaint.is_some_and(|c| c.contains("granted to")), "the checker of P2 did not fire");
 }
 
 #[test]
@@ -111,9 +103,7 @@ fn rule_13_a_node_that_lost_its_log_and_kept_its_name_is_noticed() {
                 world.kill(node(0, n));
             }
             for n in 0..3 {
-                world.lose(node(0, n), |table, _| {
-                    table == Table::Record || table == Table::Meta
-                });
+                world.lose(node(0, n), |table, _| table == Table::Record || table == Table::Meta);
                 world.start(node(0, n));
             }
             world.run_for(ms(600));

@@ -29,9 +29,7 @@ fn run(seed: u64) {
     world.start_all();
     world.start_client(ms(10), Instant::from_nanos(u64::MAX / 2));
     world.run_for(ms(800));
-    let everybody: Vec<NodeId> = (0..4)
-        .flat_map(|c| (0..3).map(move |n| node(c, n)))
-        .collect();
+    let everybody: Vec<NodeId> = (0..4).flat_map(|c| (0..3).map(move |n| node(c, n))).collect();
     let any = |draw: &mut dyn FnMut(u64) -> u64| everybody[usize::try_from(draw(12)).unwrap()];
     for _ in 0..12 {
         let victim = any(&mut draw);
@@ -69,9 +67,7 @@ fn run(seed: u64) {
         world.kill(a);
     }
     world.start_all();
-    let converged = world.run_until(ms(20_000), |w| {
-        (0..4).all(|c| w.master(cluster_id(c)).is_some())
-    });
+    let converged = world.run_until(ms(20_000), |w| (0..4).all(|c| w.master(cluster_id(c)).is_some()));
     assert!(converged, "seed {seed}: every cluster has a master again");
     let height = world.checker.height();
     let goes_on = world.run_until(ms(20_000), |w| w.checker.height().0 > height.0 + 10);
@@ -87,10 +83,7 @@ fn random_faults_break_no_promise() {
 
 #[test]
 fn one_seed() {
-    if let Some(seed) = std::env::var("DUOHUO_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-    {
+    if let Some(seed) = std::env::var("DUOHUO_SEED").ok().and_then(|s| s.parse().ok()) {
         run(seed);
     }
 }

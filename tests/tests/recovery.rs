@@ -20,18 +20,10 @@ fn settled(seed: u64) -> World {
     let up = world.run_until(ms(3000), |w| {
         (0..4).all(|c| w.master(cluster_id(c)) == Some(node(c, 0))) && w.checker.height().0 >= 5
     });
-    assert!(
-        up,
-        "all masters act and blocks are committed: {:?}",
-        world.checker.log
-    );
+    assert!(up, "all masters act and blocks are committed: {:?}", world.checker.log);
     // Every node in sync.
     let synced = world.run_until(ms(1000), |w| {
-        w.checker
-            .log
-            .iter()
-            .filter(|(_, _, e)| matches!(e, Event::InSyncChanged { members: 3, .. }))
-            .count()
+        w.checker.log.iter().filter(|(_, _, e)| matches!(e, Event::InSyncChanged { members: 3, .. })).count()
             >= 4
     });
     assert!(synced, "every node is in sync");
@@ -56,11 +48,7 @@ fn rec_1_the_standby_takes_over_when_the_master_is_killed() {
     assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
     let (first_word, who) = world.checker.first_words[&(cluster_id(0), duohuo_wire::ids::Epoch(2))];
     assert_eq!(who, node(0, 1));
-    assert!(
-        first_word - killed_at < ms(30),
-        "first word after {:?}",
-        first_word - killed_at
-    );
+    assert!(first_word - killed_at < ms(30), "first word after {:?}", first_word - killed_at);
 }
 
 #[test]
@@ -98,11 +86,7 @@ fn what_was_killed_comes_back_catches_up_and_rejoins() {
             .any(|(_, _, e)| matches!(e, Event::InSyncChanged { node: n, members: 3, epoch, .. } if *n == node(0, 0) && epoch.0 == 2))
     });
     assert!(rejoined, "the old master is in sync again");
-    assert_eq!(
-        world.master(cluster_id(0)),
-        Some(node(0, 1)),
-        "and takes nothing over"
-    );
+    assert_eq!(world.master(cluster_id(0)), Some(node(0, 1)), "and takes nothing over");
 }
 
 #[test]
@@ -132,12 +116,7 @@ fn p4_the_chain_goes_on_without_the_authority_which_forgets_nothing() {
     world.kill(node(3, 0));
     assert!(world.run_until(ms(1000), |w| w.master(cluster_id(3)) == Some(node(3, 1))));
     assert_eq!(
-        world
-            .checker
-            .grants()
-            .keys()
-            .filter(|(c, _)| *c == cluster_id(3))
-            .count(),
+        world.checker.grants().keys().filter(|(c, _)| *c == cluster_id(3)).count(),
         2,
         "epoch 2 follows epoch 1"
     );
@@ -153,9 +132,7 @@ fn dep_2_two_rooms_of_four_are_lost_and_the_other_two_carry_all_clusters() {
             }
         }
     }
-    assert!(world.run_until(ms(1500), |w| {
-        (0..4).all(|c| w.master(cluster_id(c)).is_some())
-    }));
+    assert!(world.run_until(ms(1500), |w| { (0..4).all(|c| w.master(cluster_id(c)).is_some()) }));
     let height = world.checker.height();
     assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
 }

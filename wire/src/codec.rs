@@ -34,28 +34,18 @@ pub(crate) fn get<T: Field>(input: &mut &[u8], field: &'static str) -> Result<T,
 /// Parses one `T` and nothing after it.
 pub(crate) fn whole<T: Field>(bytes: &[u8], field: &'static str) -> Result<T, DecodeError> {
     let (rest, value) = T::parse(bytes, field)?;
-    if rest.is_empty() {
-        Ok(value)
-    } else {
-        Err(DecodeError::TrailingBytes)
-    }
+    if rest.is_empty() { Ok(value) } else { Err(DecodeError::TrailingBytes) }
 }
 
 pub(crate) const fn bad_value(field: &'static str) -> nom::Err<DecodeError> {
     nom::Err::Failure(DecodeError::BadValue { field })
 }
 
-fn cut<'a>(
-    field: &'static str,
-) -> impl Fn(nom::Err<DecodeError>) -> nom::Err<DecodeError> + use<'a> {
+fn cut<'a>(field: &'static str) -> impl Fn(nom::Err<DecodeError>) -> nom::Err<DecodeError> + use<'a> {
     move |_| nom::Err::Error(DecodeError::Truncated { field })
 }
 
-pub(crate) fn slice<'a>(
-    input: &'a [u8],
-    count: usize,
-    field: &'static str,
-) -> Parsed<'a, &'a [u8]> {
+pub(crate) fn slice<'a>(input: &'a [u8], count: usize, field: &'static str) -> Parsed<'a, &'a [u8]> {
     take(count).parse(input).map_err(cut(field))
 }
 
@@ -227,9 +217,7 @@ impl Field for String {
         Ok((rest, text.to_owned()))
     }
     fn put(&self, out: &mut BytesMut) {
-        let text = self
-            .get(..self.floor_char_boundary(usize::from(u8::MAX)))
-            .unwrap_or_default();
+        let text = self.get(..self.floor_char_boundary(usize::from(u8::MAX))).unwrap_or_default();
         out.put_u8(u8::try_from(text.len()).unwrap_or_default());
         out.put_slice(text.as_bytes());
     }
@@ -264,15 +252,8 @@ pub(crate) fn put_bytes32(bytes: &[u8], out: &mut BytesMut) {
     out.put_slice(bytes);
 }
 
-fn items<T: Field>(
-    input: &mut &[u8],
-    count: usize,
-    field: &'static str,
-) -> Result<Vec<T>, DecodeError> {
-    if count
-        .checked_mul(T::LEAST)
-        .is_none_or(|least| least > input.len())
-    {
+fn items<T: Field>(input: &mut &[u8], count: usize, field: &'static str) -> Result<Vec<T>, DecodeError> {
+    if count.checked_mul(T::LEAST).is_none_or(|least| least > input.len()) {
         return Err(DecodeError::Truncated { field });
     }
     let mut list = Vec::with_capacity(count);
@@ -283,10 +264,7 @@ fn items<T: Field>(
 }
 
 /// A list with a u16 count.
-pub(crate) fn get_list<T: Field>(
-    input: &mut &[u8],
-    field: &'static str,
-) -> Result<Vec<T>, DecodeError> {
+pub(crate) fn get_list<T: Field>(input: &mut &[u8], field: &'static str) -> Result<Vec<T>, DecodeError> {
     let count = get::<u16>(input, field)?;
     items(input, usize::from(count), field)
 }
@@ -300,10 +278,7 @@ pub(crate) fn put_list<T: Field>(list: &[T], out: &mut BytesMut) {
 }
 
 /// A list with a u32 count.
-pub(crate) fn get_list32<T: Field>(
-    input: &mut &[u8],
-    field: &'static str,
-) -> Result<Vec<T>, DecodeError> {
+pub(crate) fn get_list32<T: Field>(input: &mut &[u8], field: &'static str) -> Result<Vec<T>, DecodeError> {
     let count = get::<u32>(input, field)?;
     let count = usize::try_from(count).map_err(|_| DecodeError::Truncated { field })?;
     items(input, count, field)
@@ -332,19 +307,11 @@ pub(crate) fn require_ascending<T, K: Ord>(
     field: &'static str,
     key: impl Fn(&T) -> K,
 ) -> Result<(), DecodeError> {
-    if list.is_sorted_by(|a, b| key(a) < key(b)) {
-        Ok(())
-    } else {
-        Err(DecodeError::NotCanonical { field })
-    }
+    if list.is_sorted_by(|a, b| key(a) < key(b)) { Ok(()) } else { Err(DecodeError::NotCanonical { field }) }
 }
 
 /// Writes a list in ascending order of its keys, once each, whatever order it was given in.
-pub(crate) fn put_ascending<T: Field + Clone, K: Ord>(
-    list: &[T],
-    out: &mut BytesMut,
-    key: impl Fn(&T) -> K,
-) {
+pub(crate) fn put_ascending<T: Field + Clone, K: Ord>(list: &[T], out: &mut BytesMut, key: impl Fn(&T) -> K) {
     if list.is_sorted_by(|a, b| key(a) < key(b)) {
         put_list(list, out);
         return;

@@ -37,17 +37,13 @@ impl Cipher {
     /// HKDF-Expand(PRK, info, 44) = key, then iv.
     pub(crate) fn expand(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Self {
         let mut material = Zeroizing::new([0; KEY_IV_BYTES]);
-        hkdf.expand(info, material.as_mut())
-            .expect("44 bytes are far below HKDF's limit of 8,160");
+        hkdf.expand(info, material.as_mut()).expect("44 bytes are far below HKDF's limit of 8,160");
         let mut key = Zeroizing::new([0; 32]);
         let mut iv = [0; 12];
         let (first, last) = material.split_at(32);
         key.copy_from_slice(first);
         iv.copy_from_slice(last);
-        Self {
-            aead: Aes256Gcm::new((&*key).into()),
-            iv,
-        }
+        Self { aead: Aes256Gcm::new((&*key).into()), iv }
     }
 
     fn nonce(&self, sequence: u64) -> [u8; 12] {
@@ -59,12 +55,7 @@ impl Cipher {
     }
 
     /// Seals in place; gives the tag.
-    pub(crate) fn seal(
-        &self,
-        sequence: u64,
-        additional: &[u8],
-        bytes: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
+    pub(crate) fn seal(&self, sequence: u64, additional: &[u8], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
         let nonce = self.nonce(sequence);
         self.aead
             .encrypt_inout_detached((&nonce).into(), additional, bytes.into())
@@ -81,18 +72,13 @@ impl Cipher {
         tag: &[u8; TAG_BYTES],
     ) -> bool {
         let nonce = self.nonce(sequence);
-        self.aead
-            .decrypt_inout_detached((&nonce).into(), additional, bytes.into(), tag.into())
-            .is_ok()
+        self.aead.decrypt_inout_detached((&nonce).into(), additional, bytes.into(), tag.into()).is_ok()
     }
 
     /// Seals everything after the header, completes the packet with tag and CRC. `packet`'s length field must hold
     /// the final length already: it is authenticated.
     pub(crate) fn seal_packet(&self, mut packet: BytesMut, sequence: u64) -> Bytes {
-        assert!(
-            sequence < header::MAX_SEQUENCE,
-            "a sender stops before sequence 2^63"
-        );
+        assert!(sequence < header::MAX_SEQUENCE, "a sender stops before sequence 2^63");
         let (head, body) = packet.split_at_mut(HEADER_BYTES);
         let tag = self.seal(sequence, head, body);
         packet.extend_from_slice(&tag);
@@ -101,17 +87,12 @@ impl Cipher {
     }
 
     /// The opened body of a packet; `None` if the tag does not hold.
-    pub(crate) fn open_packet(
-        &self,
-        header: &Header,
-        datagram: &[u8],
-    ) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn open_packet(&self, header: &Header, datagram: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (covered, _crc) = datagram.split_last_chunk::<CRC_BYTES>()?;
         let (covered, tag) = covered.split_last_chunk::<TAG_BYTES>()?;
         let (head, body) = covered.split_at_checked(HEADER_BYTES)?;
         let mut body = Zeroizing::new(body.to_vec());
-        self.open(header.sequence, head, &mut body, tag)
-            .then_some(body)
+        self.open(header.sequence, head, &mut body, tag).then_some(body)
     }
 }
 
@@ -124,22 +105,14 @@ pub(crate) fn start_packet(
     group: u32,
 ) -> BytesMut {
     let mut out = BytesMut::with_capacity(512);
-    header::put(
-        &mut out,
-        packet_type,
-        SEALED,
-        session,
-        sequence,
-        sender,
-        group,
-    );
+    header::put(&mut out, packet_type, SEALED, session, sequence, sender, group);
     out
 }
 
 /// HMAC-SHA256.
 pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
-    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key)
-        .expect("HMAC takes keys of any length");
+    let mut mac =
+        <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     for part in parts {
         mac.update(part);
     }
@@ -166,9 +139,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 /// X25519; `None` if the result is all zero (the other's key is no key).
 pub(crate) fn diffie_hellman(secret: &[u8; 32], public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
     let shared = StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public));
-    shared
-        .was_contributory()
-        .then(|| Zeroizing::new(shared.to_bytes()))
+    shared.was_contributory().then(|| Zeroizing::new(shared.to_bytes()))
 }
 
 /// The X25519 public key of a secret.

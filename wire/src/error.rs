@@ -140,14 +140,9 @@ mod tests {
 
     #[test]
     fn an_error_says_which_field_and_has_a_label() {
-        let error = DecodeError::Truncated {
-            field: "update.epoch",
-        };
+        let error = DecodeError::Truncated { field: "update.epoch" };
         assert_eq!(error.to_string(), "the bytes end inside update.epoch");
         assert_eq!(error.label(), "truncated");
-        assert_eq!(
-            DecodeError::BadVersion(2).to_string(),
-            "protocol version 2, expected 1"
-        );
+        assert_eq!(DecodeError::BadVersion(2).to_string(), "protocol version 2, expected 1");
     }
 }

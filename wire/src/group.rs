@@ -43,21 +43,13 @@ impl Drop for GroupSecret {
 
 impl fmt::Debug for GroupSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "GroupSecret({}, generation {}, ..)",
-            self.cluster, self.generation
-        )
+        write!(f, "GroupSecret({}, generation {}, ..)", self.cluster, self.generation)
     }
 }
 
 impl From<&GroupKey> for GroupSecret {
     fn from(packet: &GroupKey) -> Self {
-        Self {
-            cluster: packet.cluster,
-            generation: packet.generation,
-            secret: packet.secret,
-        }
+        Self { cluster: packet.cluster, generation: packet.generation, secret: packet.secret }
     }
 }
 
@@ -88,12 +80,7 @@ pub fn sender_key(secret: &GroupSecret, sender: NodeId, boot: u64) -> GroupSende
     generation.copy_from_slice(&secret.generation.to_be_bytes());
     let hkdf = Hkdf::<Sha256>::new(Some(&salt), &secret.secret);
     let info = [KEY_LABEL, &sender.0.to_be_bytes(), &boot.to_be_bytes()].concat();
-    GroupSenderKey {
-        cipher: Cipher::expand(&hkdf, &info),
-        generation: secret.generation,
-        sender,
-        boot,
-    }
+    GroupSenderKey { cipher: Cipher::expand(&hkdf, &info), generation: secret.generation, sender, boot }
 }
 
 /// Why a group packet was not accepted.
@@ -136,17 +123,8 @@ impl GroupSenderKey {
         boot: u64,
         sequence: u64,
     ) -> Bytes {
-        assert!(
-            (sender, boot) == (self.sender, self.boot),
-            "a key seals for the sender it was derived for"
-        );
-        let mut out = crypt::start_packet(
-            packet.packet_type(),
-            boot,
-            sequence,
-            sender,
-            self.generation,
-        );
+        assert!((sender, boot) == (self.sender, self.boot), "a key seals for the sender it was derived for");
+        let mut out = crypt::start_packet(packet.packet_type(), boot, sequence, sender, self.generation);
         packet.encode(&mut out);
         header::set_length(&mut out, SIGNATURE_BYTES + TAG_BYTES + CRC_BYTES);
         let signature = sign::sign(signing, &signed_bytes(&out));
@@ -164,33 +142,21 @@ impl GroupSenderKey {
         datagram: &[u8],
         verify: &VerifyingKey,
     ) -> Result<Packet, GroupOpenError> {
-        let ours = (header.group, header.sender, header.session)
-            == (self.generation, self.sender, self.boot);
+        let ours = (header.group, header.sender, header.session) == (self.generation, self.sender, self.boot);
         if !ours || !header.is_sealed() || header.sequence >= MAX_SEQUENCE {
             return Err(GroupOpenError::Forged);
         }
-        let plain = self
-            .cipher
-            .open_packet(header, datagram)
-            .ok_or(GroupOpenError::Forged)?;
-        let (body, signature) =
-            plain
-                .split_last_chunk::<SIGNATURE_BYTES>()
-                .ok_or(GroupOpenError::Decode(DecodeError::Truncated {
-                    field: "signature",
-                }))?;
+        let plain = self.cipher.open_packet(header, datagram).ok_or(GroupOpenError::Forged)?;
+        let (body, signature) = plain
+            .split_last_chunk::<SIGNATURE_BYTES>()
+            .ok_or(GroupOpenError::Decode(DecodeError::Truncated { field: "signature" }))?;
         let mut signed = BytesMut::from(datagram.get(..HEADER_BYTES).unwrap_or_default());
         signed.put_slice(body);
         if !sign::verify(verify, &signed_bytes(&signed), signature) {
             return Err(GroupOpenError::BadSignature);
         }
-        if !header
-            .known_type()
-            .is_some_and(PacketType::travels_in_group)
-        {
-            return Err(GroupOpenError::Decode(DecodeError::BadValue {
-                field: "type",
-            }));
+        if !header.known_type().is_some_and(PacketType::travels_in_group) {
+            return Err(GroupOpenError::Decode(DecodeError::BadValue { field: "type" }));
         }
         Ok(Packet::decode(header.packet_type, body)?)
     }
@@ -213,20 +179,11 @@ mod tests {
     const BOOT: u64 = 0xB007;
 
     fn secret() -> GroupSecret {
-        GroupSecret {
-            cluster: ClusterId(3),
-            generation: 5,
-            secret: [9; 32],
-        }
+        GroupSecret { cluster: ClusterId(3), generation: 5, secret: [9; 32] }
     }
 
     fn probe() -> Packet {
-        Probe {
-            nonce: 1,
-            epoch: Epoch(2),
-            extensions: Extensions::default(),
-        }
-        .into()
+        Probe { nonce: 1, epoch: Epoch(2), extensions: Extensions::default() }.into()
     }
 
     fn signing() -> SigningKey {
@@ -242,15 +199,9 @@ mod tests {
         let sealed = sealed();
         assert_eq!(sealed.len(), 40 + 16 + 64 + 16 + 4);
         let header = Header::decode(&sealed).unwrap();
-        assert_eq!(
-            (header.group, header.session, header.sender),
-            (5, BOOT, NodeId(7))
-        );
+        assert_eq!((header.group, header.session, header.sender), (5, BOOT, NodeId(7)));
         let key = sender_key(&secret(), NodeId(7), BOOT);
-        assert_eq!(
-            key.open(&header, &sealed, &signing().verifying_key()),
-            Ok(probe())
-        );
+        assert_eq!(key.open(&header, &sealed, &signing().verifying_key()), Ok(probe()));
     }
 
     #[test]
@@ -261,36 +212,12 @@ mod tests {
         let others = [
             sender_key(&secret(), NodeId(8), BOOT),
             sender_key(&secret(), NodeId(7), BOOT + 1),
-            sender_key(
-                &GroupSecret {
-                    generation: 6,
-                    ..secret()
-                },
-                NodeId(7),
-                BOOT,
-            ),
-            sender_key(
-                &GroupSecret {
-                    cluster: ClusterId(4),
-                    ..secret()
-                },
-                NodeId(7),
-                BOOT,
-            ),
-            sender_key(
-                &GroupSecret {
-                    secret: [8; 32],
-                    ..secret()
-                },
-                NodeId(7),
-                BOOT,
-            ),
+            sender_key(&GroupSecret { generation: 6, ..secret() }, NodeId(7), BOOT),
+            sender_key(&GroupSecret { cluster: ClusterId(4), ..secret() }, NodeId(7), BOOT),
+            sender_key(&GroupSecret { secret: [8; 32], ..secret() }, NodeId(7), BOOT),
         ];
         for other in others {
-            assert_eq!(
-                other.open(&header, &sealed, &verify),
-                Err(GroupOpenError::Forged)
-            );
+            assert_eq!(other.open(&header, &sealed, &verify), Err(GroupOpenError::Forged));
         }
     }
 
@@ -298,14 +225,10 @@ mod tests {
     fn a_member_cannot_speak_for_another() {
         // Node 8 knows the secret, and so the sender key of node 7; it does not have its signing key.
         let liar = SigningKey::from_bytes(&[5; 32]);
-        let sealed =
-            sender_key(&secret(), NodeId(7), BOOT).seal(&probe(), &liar, NodeId(7), BOOT, 0);
+        let sealed = sender_key(&secret(), NodeId(7), BOOT).seal(&probe(), &liar, NodeId(7), BOOT, 0);
         let header = Header::decode(&sealed).unwrap();
         let key = sender_key(&secret(), NodeId(7), BOOT);
-        assert_eq!(
-            key.open(&header, &sealed, &signing().verifying_key()),
-            Err(GroupOpenError::BadSignature)
-        );
+        assert_eq!(key.open(&header, &sealed, &signing().verifying_key()), Err(GroupOpenError::BadSignature));
     }
 
     #[test]
@@ -326,26 +249,16 @@ mod tests {
 
     #[test]
     fn the_group_carries_only_keepalives_and_probes() {
-        let query: Packet = StatusQuery {
-            request: 1,
-            extensions: Extensions::default(),
-        }
-        .into();
+        let query: Packet = StatusQuery { request: 1, extensions: Extensions::default() }.into();
         let key = sender_key(&secret(), NodeId(7), BOOT);
         let sealed = key.seal(&query, &signing(), NodeId(7), BOOT, 0);
         let header = Header::decode(&sealed).unwrap();
         let expected = GroupOpenError::Decode(DecodeError::BadValue { field: "type" });
-        assert_eq!(
-            key.open(&header, &sealed, &signing().verifying_key()),
-            Err(expected)
-        );
+        assert_eq!(key.open(&header, &sealed, &signing().verifying_key()), Err(expected));
     }
 
     #[test]
     fn a_secret_is_not_printed() {
-        assert_eq!(
-            format!("{:?}", secret()),
-            "GroupSecret(c3, generation 5, ..)"
-        );
+        assert_eq!(format!("{:?}", secret()), "GroupSecret(c3, generation 5, ..)");
     }
 }

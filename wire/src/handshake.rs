@@ -54,13 +54,7 @@ impl Prologue {
             Transport::Datagram => 0,
             Transport::Stream => 1,
         };
-        [
-            &b"duohuo"[..],
-            &[header::VERSION, header::SUITE],
-            &self.consortium,
-            &[transport],
-        ]
-        .concat()
+        [&b"duohuo"[..], &[header::VERSION, header::SUITE], &self.consortium, &[transport]].concat()
     }
 }
 
@@ -118,10 +112,7 @@ impl Initiator {
     ///
     /// # Errors
     /// `BadKey` if `remote_public` is no key.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "each is one input of the protocol, and none has a default"
-    )]
+    #[allow(clippy::too_many_arguments, reason = "each is one input of the protocol, and none has a default")]
     pub fn start(
         local: &[u8; 32],
         remote_public: &[u8; 32],
@@ -151,22 +142,12 @@ impl Initiator {
             mac2: [0; 16],
             extensions: Extensions::default(),
         };
-        init.mac1 = mac1(
-            remote_public,
-            &Packet::from(init.clone()).encode_unsealed(sender),
-            INIT_MAC1_AT,
-        );
+        init.mac1 = mac1(remote_public, &Packet::from(init.clone()).encode_unsealed(sender), INIT_MAC1_AT);
         if let Some(cookie) = cookie {
             let packet = Packet::from(init.clone()).encode_unsealed(sender);
             init.mac2 = crypt::hmac16(&cookie, &[packet.get(..INIT_MAC2_AT).unwrap_or_default()]);
         }
-        Ok((
-            Self {
-                noise: state,
-                session: initiator_session,
-            },
-            init,
-        ))
+        Ok((Self { noise: state, session: initiator_session }, init))
     }
 
     /// Completes with the response; gives up this attempt if it does not fit.
@@ -190,10 +171,7 @@ impl Initiator {
             return Err(HandshakeError::Forged);
         }
         let (to_responder, to_initiator) = split(&mut self.noise);
-        Ok(Keys {
-            sealing: SealingKey::new(&to_responder),
-            opening: OpeningKey::new(&to_initiator),
-        })
+        Ok(Keys { sealing: SealingKey::new(&to_responder), opening: OpeningKey::new(&to_initiator) })
     }
 }
 
@@ -234,10 +212,8 @@ pub fn respond(
         return Err(HandshakeError::Forged);
     }
     let timestamp = *payload.first_chunk::<12>().ok_or(HandshakeError::Forged)?;
-    let remote_public: [u8; 32] = state
-        .get_remote_static()
-        .and_then(|key| key.try_into().ok())
-        .ok_or(HandshakeError::Forged)?;
+    let remote_public: [u8; 32] =
+        state.get_remote_static().and_then(|key| key.try_into().ok()).ok_or(HandshakeError::Forged)?;
     let mut noise = [0; 48];
     let written = state.write_message(&[], &mut noise);
     if written != Ok(noise.len()) {
@@ -253,16 +229,8 @@ pub fn respond(
     let packet = Packet::from(response.clone()).encode_unsealed(sender);
     response.mac1 = mac1(&remote_public, &packet, RESPONSE_MAC1_AT);
     let (to_responder, to_initiator) = split(&mut state);
-    let keys = Keys {
-        sealing: SealingKey::new(&to_initiator),
-        opening: OpeningKey::new(&to_responder),
-    };
-    Ok(Accepted {
-        remote_public,
-        timestamp,
-        keys,
-        response,
-    })
+    let keys = Keys { sealing: SealingKey::new(&to_initiator), opening: OpeningKey::new(&to_responder) };
+    Ok(Accepted { remote_public, timestamp, keys, response })
 }
 
 /// Whether an initiation or a response was made by someone who knows this side's public key: an HMAC, checked before
@@ -280,17 +248,13 @@ pub fn check_mac1(own_public: &[u8; 32], packet: &[u8]) -> bool {
 /// Whether an initiation carries the cookie its sender was given at its address.
 #[must_use]
 pub fn check_mac2(cookie: &[u8; 16], packet: &[u8]) -> bool {
-    packet.get(5) == Some(&PacketType::HandshakeInit.code())
-        && check_mac(cookie, packet, INIT_MAC2_AT)
+    packet.get(5) == Some(&PacketType::HandshakeInit.code()) && check_mac(cookie, packet, INIT_MAC2_AT)
 }
 
 /// The cookie for an initiation from an address; `secret` changes every two minutes.
 #[must_use]
 pub fn cookie(secret: &[u8; 32], from: &SocketAddr, init: &HandshakeInit) -> [u8; 16] {
-    let ephemeral = init
-        .noise
-        .first_chunk::<32>()
-        .map_or(&[][..], <[u8; 32]>::as_slice);
+    let ephemeral = init.noise.first_chunk::<32>().map_or(&[][..], <[u8; 32]>::as_slice);
     let port = from.port().to_be_bytes();
     match from.ip() {
         IpAddr::V4(ip) => crypt::hmac16(secret, &[&ip.octets(), &port, ephemeral]),
@@ -309,10 +273,7 @@ fn mac1_key(receiver_public: &[u8; 32]) -> [u8; 32] {
 }
 
 fn mac1(receiver_public: &[u8; 32], packet: &[u8], at: usize) -> [u8; 16] {
-    crypt::hmac16(
-        &mac1_key(receiver_public),
-        &[packet.get(..at).unwrap_or_default()],
-    )
+    crypt::hmac16(&mac1_key(receiver_public), &[packet.get(..at).unwrap_or_default()])
 }
 
 fn check_mac(key: &[u8], packet: &[u8], at: usize) -> bool {
@@ -322,9 +283,7 @@ fn check_mac(key: &[u8], packet: &[u8], at: usize) -> bool {
     let Some(mac) = rest.first_chunk::<16>() else {
         return false;
     };
-    crypt::hmac(key, &[covered])
-        .verify_truncated_left(mac)
-        .is_ok()
+    crypt::hmac(key, &[covered]).verify_truncated_left(mac).is_ok()
 }
 
 /// The raw Noise cipher keys: initiator to responder, then back.
@@ -334,15 +293,8 @@ fn split(state: &mut HandshakeState) -> (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]
 }
 
 fn builder<'a>(ephemeral: [u8; 32]) -> Builder<'a> {
-    let params = PATTERN
-        .parse()
-        .expect("the pattern's name is one of the Noise specification");
-    Builder::with_resolver(
-        params,
-        Box::new(Primitives {
-            ephemeral: Zeroizing::new(ephemeral),
-        }),
-    )
+    let params = PATTERN.parse().expect("the pattern's name is one of the Noise specification");
+    Builder::with_resolver(params, Box::new(Primitives { ephemeral: Zeroizing::new(ephemeral) }))
 }
 
 /// The primitives of suite 1, and as the source of randomness the one ephemeral key of this handshake.
@@ -432,9 +384,7 @@ impl Dh for X25519 {
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         let public = pubkey.first_chunk::<32>().ok_or(snow::Error::Dh)?;
         let shared = crypt::diffie_hellman(&self.secret, public).ok_or(snow::Error::Dh)?;
-        out.get_mut(..32)
-            .ok_or(snow::Error::Dh)?
-            .copy_from_slice(shared.as_slice());
+        out.get_mut(..32).ok_or(snow::Error::Dh)?.copy_from_slice(shared.as_slice());
         Ok(())
     }
 }
@@ -495,10 +445,7 @@ impl Cipher for Gcm {
 
     fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
         use aes_gcm::aead::AeadInOut as _;
-        let aead = self
-            .0
-            .as_ref()
-            .expect("snow sets the key before it encrypts");
+        let aead = self.0.as_ref().expect("snow sets the key before it encrypts");
         let (body, rest) = out.split_at_mut(plaintext.len());
         body.copy_from_slice(plaintext);
         let tag: [u8; 16] = aead
@@ -520,18 +467,11 @@ impl Cipher for Gcm {
     ) -> Result<usize, snow::Error> {
         use aes_gcm::aead::AeadInOut as _;
         let aead = self.0.as_ref().ok_or(snow::Error::Decrypt)?;
-        let (body, tag) = ciphertext
-            .split_last_chunk::<16>()
-            .ok_or(snow::Error::Decrypt)?;
+        let (body, tag) = ciphertext.split_last_chunk::<16>().ok_or(snow::Error::Decrypt)?;
         let out = out.get_mut(..body.len()).ok_or(snow::Error::Decrypt)?;
         out.copy_from_slice(body);
-        aead.decrypt_inout_detached(
-            (&Self::nonce(nonce)).into(),
-            authtext,
-            out.into(),
-            tag.into(),
-        )
-        .map_err(|_| snow::Error::Decrypt)?;
+        aead.decrypt_inout_detached((&Self::nonce(nonce)).into(), authtext, out.into(), tag.into())
+            .map_err(|_| snow::Error::Decrypt)?;
         Ok(body.len())
     }
 }

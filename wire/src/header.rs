@@ -129,9 +129,7 @@ impl Header {
         if header_words != HEADER_WORDS {
             return Err(DecodeError::BadHeaderLength(header_words));
         }
-        let (covered, crc) = bytes
-            .split_last_chunk::<CRC_BYTES>()
-            .ok_or(DecodeError::TooShort)?;
+        let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(DecodeError::TooShort)?;
         if crc32fast::hash(covered) != u32::from_be_bytes(*crc) {
             return Err(DecodeError::BadCrc);
         }
@@ -171,11 +169,9 @@ impl Header {
         if self.known_type().is_none() {
             return Err(DecodeError::UnknownType(self.packet_type));
         }
-        for (value, field) in [
-            (self.session, "session"),
-            (self.sequence, "sequence"),
-            (self.group.into(), "group"),
-        ] {
+        for (value, field) in
+            [(self.session, "session"), (self.sequence, "sequence"), (self.group.into(), "group")]
+        {
             if value != 0 {
                 return Err(DecodeError::BadValue { field });
             }
@@ -296,12 +292,8 @@ mod tests {
             group: 0,
         };
         assert_eq!(Header::decode(&bytes), Ok(expected));
-        let cookie: Packet = Cookie {
-            initiator_session: 9,
-            cookie: [0xA5; 16],
-            extensions: Extensions::default(),
-        }
-        .into();
+        let cookie: Packet =
+            Cookie { initiator_session: 9, cookie: [0xA5; 16], extensions: Extensions::default() }.into();
         assert_eq!(&cookie.encode_unsealed(NodeId(7))[..], &bytes[..]);
         assert_eq!(Packet::decode_unsealed(&bytes), Ok((expected, cookie)));
     }
@@ -330,18 +322,9 @@ mod tests {
         assert_eq!(with(&[(7, 1)]), Err(DecodeError::Sealed));
         assert_eq!(with(&[(5, 0x10)]), Err(DecodeError::NotSealed));
         assert_eq!(with(&[(5, 0x04)]), Err(DecodeError::UnknownType(4)));
-        assert_eq!(
-            with(&[(23, 1)]),
-            Err(DecodeError::BadValue { field: "session" })
-        );
-        assert_eq!(
-            with(&[(31, 1)]),
-            Err(DecodeError::BadValue { field: "sequence" })
-        );
-        assert_eq!(
-            with(&[(39, 1)]),
-            Err(DecodeError::BadValue { field: "group" })
-        );
+        assert_eq!(with(&[(23, 1)]), Err(DecodeError::BadValue { field: "session" }));
+        assert_eq!(with(&[(31, 1)]), Err(DecodeError::BadValue { field: "sequence" }));
+        assert_eq!(with(&[(39, 1)]), Err(DecodeError::BadValue { field: "group" }));
     }
 
     #[test]
@@ -366,15 +349,9 @@ mod tests {
         let mut bytes = [0xFF_u8; 68];
         let repairs: [(&[(usize, u8)], DecodeError); 8] = [
             (&[], DecodeError::BadMagic),
-            (
-                &[(0, 0x44), (1, 0x55), (2, 0x4F), (3, 0x48)],
-                DecodeError::BadVersion(0xFF),
-            ),
+            (&[(0, 0x44), (1, 0x55), (2, 0x4F), (3, 0x48)], DecodeError::BadVersion(0xFF)),
             (&[(4, 1)], DecodeError::BadLength),
-            (
-                &[(8, 0), (9, 0), (10, 0), (11, 68)],
-                DecodeError::BadHeaderLength(0xFF),
-            ),
+            (&[(8, 0), (9, 0), (10, 0), (11, 68)], DecodeError::BadHeaderLength(0xFF)),
             (&[(12, 10)], DecodeError::BadCrc),
             (&[(67, 0)], DecodeError::UnknownFlags(0xFF00)),
             (&[(6, 0)], DecodeError::BadSuite(0xFF)),
@@ -392,10 +369,7 @@ mod tests {
         bytes[14..16].fill(0);
         bytes[5] = 0x10;
         crc(&mut bytes);
-        assert_eq!(
-            Header::decode(&bytes).map(|header| header.is_sealed()),
-            Ok(true)
-        );
+        assert_eq!(Header::decode(&bytes).map(|header| header.is_sealed()), Ok(true));
     }
 
     #[test]
@@ -431,10 +405,7 @@ mod tests {
             bytes[7] = 1;
             set_length(&mut bytes, 0);
             crc(&mut bytes);
-            assert_eq!(
-                Header::decode(&bytes) != Err(DecodeError::TooLong),
-                expected
-            );
+            assert_eq!(Header::decode(&bytes) != Err(DecodeError::TooLong), expected);
         }
     }
 }

@@ -145,17 +145,12 @@ impl Roster {
         if let Some((cluster, node)) = node {
             return Some(PartyRef::Node(cluster, node));
         }
-        self.clients
-            .iter()
-            .find(|client| client.session_key == *key)
-            .map(PartyRef::Client)
+        self.clients.iter().find(|client| client.session_key == *key).map(PartyRef::Client)
     }
 
     /// All nodes of all clusters, ascending by cluster, then node.
     pub fn all_nodes(&self) -> impl Iterator<Item = (&ClusterEntry, &NodeEntry)> {
-        self.clusters
-            .iter()
-            .flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)))
+        self.clusters.iter().flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)))
     }
 
     /// Signs, and writes the signature into the roster.
@@ -411,11 +406,7 @@ mod tests {
                 signing_key: [0xF1; 32],
             },
             clusters: vec![cluster(1, &[1, 2]), cluster(2, &[3, 4, 5])],
-            clients: vec![ClientEntry {
-                id: NodeId(90),
-                name: "till".to_owned(),
-                session_key: [90; 32],
-            }],
+            clients: vec![ClientEntry { id: NodeId(90), name: "till".to_owned(), session_key: [90; 32] }],
             signature: [0; 64],
         }
     }
@@ -439,13 +430,7 @@ mod tests {
         signed.encode(&mut bytes);
         assert_eq!(Roster::decode(&bytes), Ok(signed.clone()));
         assert!(signed.verify(&key().verifying_key()));
-        assert!(
-            !Roster {
-                version: 4,
-                ..signed
-            }
-            .verify(&key().verifying_key())
-        );
+        assert!(!Roster { version: 4, ..signed }.verify(&key().verifying_key()));
         for length in 0..bytes.len() {
             assert!(Roster::decode(&bytes[..length]).is_err(), "{length}");
         }
@@ -472,10 +457,7 @@ mod tests {
         assert_eq!(roster.cluster(ClusterId(2)).unwrap().nodes.len(), 3);
         let id = |key: u8| roster.by_session_key(&[key; 32]).map(|party| party.id());
         assert_eq!(id(0xF0), Some(NodeId::AUTHORITY));
-        assert_eq!(
-            (id(4), id(90), id(6)),
-            (Some(NodeId(4)), Some(NodeId(90)), None)
-        );
+        assert_eq!((id(4), id(90), id(6)), (Some(NodeId(4)), Some(NodeId(90)), None));
     }
 
     #[test]
@@ -484,50 +466,20 @@ mod tests {
         let order = |field| DecodeError::NotCanonical { field };
         assert_eq!(refused(|r| r.clusters.clear()), bad("roster.clusters"));
         assert_eq!(refused(|r| r.clusters.swap(0, 1)), order("cluster.id"));
-        assert_eq!(
-            refused(|r| r.clusters[0].id = ClusterId(0)),
-            bad("cluster.id")
-        );
+        assert_eq!(refused(|r| r.clusters[0].id = ClusterId(0)), bad("cluster.id"));
         assert_eq!(refused(|r| r.clusters[0].name.clear()), bad("cluster.name"));
-        assert_eq!(
-            refused(|r| r.clusters[0].group = "[::1]:1".parse().unwrap()),
-            bad("cluster.group")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[0].nodes.truncate(1)),
-            bad("cluster.nodes")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[1].nodes.swap(0, 1)),
-            order("node.id")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[0].nodes[0].id = NodeId(0)),
-            bad("node.id")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[0].nodes[1].id = NodeId(3)),
-            bad("node.id")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[0].nodes[0].name.clear()),
-            bad("node.name")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[0].nodes[0].priority = 255),
-            bad("node.priority")
-        );
-        assert_eq!(
-            refused(|r| r.clusters[0].nodes[0].session_key = [0xF0; 32]),
-            bad("node.session_key")
-        );
+        assert_eq!(refused(|r| r.clusters[0].group = "[::1]:1".parse().unwrap()), bad("cluster.group"));
+        assert_eq!(refused(|r| r.clusters[0].nodes.truncate(1)), bad("cluster.nodes"));
+        assert_eq!(refused(|r| r.clusters[1].nodes.swap(0, 1)), order("node.id"));
+        assert_eq!(refused(|r| r.clusters[0].nodes[0].id = NodeId(0)), bad("node.id"));
+        assert_eq!(refused(|r| r.clusters[0].nodes[1].id = NodeId(3)), bad("node.id"));
+        assert_eq!(refused(|r| r.clusters[0].nodes[0].name.clear()), bad("node.name"));
+        assert_eq!(refused(|r| r.clusters[0].nodes[0].priority = 255), bad("node.priority"));
+        assert_eq!(refused(|r| r.clusters[0].nodes[0].session_key = [0xF0; 32]), bad("node.session_key"));
         assert_eq!(refused(|r| r.clients[0].id = NodeId(5)), bad("client.id"));
         assert_eq!(refused(|r| r.clients[0].id = NodeId(0)), bad("client.id"));
         assert_eq!(refused(|r| r.clients[0].name.clear()), bad("client.name"));
-        assert_eq!(
-            refused(|r| r.clients[0].session_key = [5; 32]),
-            bad("client.session_key")
-        );
+        assert_eq!(refused(|r| r.clients[0].session_key = [5; 32]), bad("client.session_key"));
     }
 
     #[test]
@@ -540,18 +492,8 @@ mod tests {
         assert_eq!([1, 2, 64, 65].map(with_nodes), [false, true, true, false]);
         let mut roster = roster();
         roster.clusters = (1..=255).map(|id| cluster(id, &[])).collect();
-        assert_eq!(
-            roster.validate(),
-            Err(DecodeError::BadValue {
-                field: "roster.clusters"
-            })
-        );
+        assert_eq!(roster.validate(), Err(DecodeError::BadValue { field: "roster.clusters" }));
         roster.clusters.pop();
-        assert_eq!(
-            roster.validate(),
-            Err(DecodeError::BadValue {
-                field: "cluster.nodes"
-            })
-        );
+        assert_eq!(roster.validate(), Err(DecodeError::BadValue { field: "cluster.nodes" }));
     }
 }

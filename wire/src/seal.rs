@@ -59,10 +59,7 @@ impl OpeningKey {
         if !header.is_sealed() || header.group != 0 || header.sequence >= MAX_SEQUENCE {
             return Err(OpenError::Forged);
         }
-        let body = self
-            .0
-            .open_packet(header, datagram)
-            .ok_or(OpenError::Forged)?;
+        let body = self.0.open_packet(header, datagram).ok_or(OpenError::Forged)?;
         Ok(Packet::decode(header.packet_type, &body)?)
     }
 }
@@ -96,10 +93,7 @@ impl ReplayWindow {
     /// Nothing accepted yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            next: 0,
-            seen: [0; WORDS],
-        }
+        Self { next: 0, seen: [0; WORDS] }
     }
 
     /// Whether a sequence may still be accepted: below 2^63, not older than 1024 behind the newest, not seen.
@@ -170,11 +164,7 @@ mod tests {
     use crate::{error::DecodeError, packet::StatusQuery, tlv::Extensions};
 
     fn packet() -> Packet {
-        StatusQuery {
-            request: 9,
-            extensions: Extensions::default(),
-        }
-        .into()
+        StatusQuery { request: 9, extensions: Extensions::default() }.into()
     }
 
     #[test]
@@ -182,18 +172,9 @@ mod tests {
         let sealed = SealingKey::new(&[1; 32]).seal(&packet(), NodeId(7), 0x55, 3);
         assert_eq!(sealed.len(), 40 + 8 + 16 + 4);
         let header = Header::decode(&sealed).unwrap();
-        assert_eq!(
-            (header.session, header.sequence, header.sender, header.group),
-            (0x55, 3, NodeId(7), 0)
-        );
-        assert_eq!(
-            OpeningKey::new(&[1; 32]).open(&header, &sealed),
-            Ok(packet())
-        );
-        assert_eq!(
-            OpeningKey::new(&[2; 32]).open(&header, &sealed),
-            Err(OpenError::Forged)
-        );
+        assert_eq!((header.session, header.sequence, header.sender, header.group), (0x55, 3, NodeId(7), 0));
+        assert_eq!(OpeningKey::new(&[1; 32]).open(&header, &sealed), Ok(packet()));
+        assert_eq!(OpeningKey::new(&[2; 32]).open(&header, &sealed), Err(OpenError::Forged));
     }
 
     #[test]
@@ -207,11 +188,7 @@ mod tests {
             let Ok(header) = Header::decode(&bytes) else {
                 continue;
             };
-            assert_eq!(
-                opening.open(&header, &bytes),
-                Err(OpenError::Forged),
-                "bit {bit}"
-            );
+            assert_eq!(opening.open(&header, &bytes), Err(OpenError::Forged), "bit {bit}");
         }
     }
 
@@ -222,13 +199,8 @@ mod tests {
         header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
         let sealed = SealingKey::new(&[1; 32]).0.seal_packet(out, 0);
         let header = Header::decode(&sealed).unwrap();
-        let expected = DecodeError::Truncated {
-            field: "status_query.request",
-        };
-        assert_eq!(
-            OpeningKey::new(&[1; 32]).open(&header, &sealed),
-            Err(OpenError::Decode(expected))
-        );
+        let expected = DecodeError::Truncated { field: "status_query.request" };
+        assert_eq!(OpeningKey::new(&[1; 32]).open(&header, &sealed), Err(OpenError::Decode(expected)));
     }
 
     #[test]

@@ -88,16 +88,7 @@ pub fn seal(
     let ephemeral_public = crypt::public_key(&ephemeral);
     let fresh = crypt::diffie_hellman(&ephemeral, &own_public);
     let cipher = fresh
-        .and_then(|fresh| {
-            cipher(
-                secret,
-                &own_public,
-                &fresh,
-                consortium,
-                binding,
-                claims.cluster,
-            )
-        })
+        .and_then(|fresh| cipher(secret, &own_public, &fresh, consortium, binding, claims.cluster))
         .expect("the public key of a secret is of prime order: the product is not zero");
     let mut plain = BytesMut::with_capacity(CLAIMS_BYTES);
     claims.cluster.put(&mut plain);
@@ -121,14 +112,9 @@ pub fn open(
     consortium: &[u8; 16],
     binding: &[u8; 32],
 ) -> Result<SealedClaims, SealedIdError> {
-    let sealed: &[u8; SEALED_ID_BYTES] =
-        sealed_id.try_into().map_err(|_| SealedIdError::BadLength)?;
-    let (ephemeral_public, rest) = sealed
-        .split_first_chunk::<32>()
-        .ok_or(SealedIdError::BadLength)?;
-    let (body, tag) = rest
-        .split_last_chunk::<TAG_BYTES>()
-        .ok_or(SealedIdError::BadLength)?;
+    let sealed: &[u8; SEALED_ID_BYTES] = sealed_id.try_into().map_err(|_| SealedIdError::BadLength)?;
+    let (ephemeral_public, rest) = sealed.split_first_chunk::<32>().ok_or(SealedIdError::BadLength)?;
+    let (body, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(SealedIdError::BadLength)?;
     let own_public = crypt::public_key(secret);
     let cipher = crypt::diffie_hellman(secret, ephemeral_public)
         .and_then(|fresh| cipher(secret, &own_public, &fresh, consortium, binding, cluster))
@@ -203,65 +189,17 @@ mod tests {
     #[test]
     fn it_opens_for_the_node_and_cluster_it_was_made_for() {
         assert_eq!(sealed().len(), 84);
-        assert_eq!(
-            open(
-                &SECRET,
-                &sealed(),
-                ClusterId(3),
-                &CONSORTIUM,
-                &node_binding()
-            ),
-            Ok(claims())
-        );
+        assert_eq!(open(&SECRET, &sealed(), ClusterId(3), &CONSORTIUM, &node_binding()), Ok(claims()));
     }
 
     #[test]
     fn another_cluster_node_consortium_or_authority_cannot_use_it() {
         let forged = Err(SealedIdError::Forged);
-        assert_eq!(
-            open(
-                &SECRET,
-                &sealed(),
-                ClusterId(4),
-                &CONSORTIUM,
-                &node_binding()
-            ),
-            forged
-        );
-        assert_eq!(
-            open(
-                &SECRET,
-                &sealed(),
-                ClusterId(3),
-                &CONSORTIUM,
-                &binding(&[6; 32], &[8; 32])
-            ),
-            forged
-        );
-        assert_eq!(
-            open(
-                &SECRET,
-                &sealed(),
-                ClusterId(3),
-                &CONSORTIUM,
-                &binding(&[5; 32], &[7; 32])
-            ),
-            forged
-        );
-        assert_eq!(
-            open(&SECRET, &sealed(), ClusterId(3), &[3; 16], &node_binding()),
-            forged
-        );
-        assert_eq!(
-            open(
-                &[9; 32],
-                &sealed(),
-                ClusterId(3),
-                &CONSORTIUM,
-                &node_binding()
-            ),
-            forged
-        );
+        assert_eq!(open(&SECRET, &sealed(), ClusterId(4), &CONSORTIUM, &node_binding()), forged);
+        assert_eq!(open(&SECRET, &sealed(), ClusterId(3), &CONSORTIUM, &binding(&[6; 32], &[8; 32])), forged);
+        assert_eq!(open(&SECRET, &sealed(), ClusterId(3), &CONSORTIUM, &binding(&[5; 32], &[7; 32])), forged);
+        assert_eq!(open(&SECRET, &sealed(), ClusterId(3), &[3; 16], &node_binding()), forged);
+        assert_eq!(open(&[9; 32], &sealed(), ClusterId(3), &CONSORTIUM, &node_binding()), forged);
     }
 
     #[test]
@@ -270,15 +208,8 @@ mod tests {
         let forger = [9; 32];
         let authority_public = crypt::public_key(&SECRET);
         let fresh = crypt::diffie_hellman(&[8; 32], &authority_public).unwrap();
-        let cipher = cipher(
-            &forger,
-            &authority_public,
-            &fresh,
-            &CONSORTIUM,
-            &node_binding(),
-            ClusterId(3),
-        )
-        .unwrap();
+        let cipher =
+            cipher(&forger, &authority_public, &fresh, &CONSORTIUM, &node_binding(), ClusterId(3)).unwrap();
         let mut body = vec![0; 36];
         body[3] = 3;
         let ephemeral_public = crypt::public_key(&[8; 32]);
@@ -310,10 +241,7 @@ mod tests {
         let open = |bytes: &[u8]| open(&SECRET, bytes, ClusterId(3), &CONSORTIUM, &node_binding());
         assert_eq!(open(&[]), Err(SealedIdError::BadLength));
         assert_eq!(open(&bytes[..83]), Err(SealedIdError::BadLength));
-        assert_eq!(
-            open(&[&bytes[..], &[0]].concat()),
-            Err(SealedIdError::BadLength)
-        );
+        assert_eq!(open(&[&bytes[..], &[0]].concat()), Err(SealedIdError::BadLength));
         assert_eq!(open(&[0; 84]), Err(SealedIdError::Forged));
     }
 

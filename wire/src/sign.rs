@@ -13,8 +13,7 @@ pub fn sign(key: &SigningKey, bytes: &[u8]) -> [u8; 64] {
 /// Strict verification (RFC 8032 with small-order keys refused): all parties agree on what is valid.
 #[must_use]
 pub fn verify(key: &VerifyingKey, bytes: &[u8], signature: &[u8; 64]) -> bool {
-    key.verify_strict(bytes, &Signature::from_bytes(signature))
-        .is_ok()
+    key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
 }
 
 /// The verifying key of 32 bytes from a roster; `None` if they are no point of the curve.

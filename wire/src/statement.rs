@@ -81,10 +81,7 @@ pub struct SignedRow {
 /// All zero: for filling in.
 impl Default for SignedRow {
     fn default() -> Self {
-        Self {
-            row: Row::default(),
-            signature: [0; 64],
-        }
+        Self { row: Row::default(), signature: [0; 64] }
     }
 }
 
@@ -103,11 +100,7 @@ impl SignedRow {
     /// Whether the holder of `key` signed exactly this.
     #[must_use]
     pub fn verify(&self, key: &VerifyingKey) -> bool {
-        sign::verify(
-            key,
-            &canonical("duohuo row 1", |out| self.row.put(out)),
-            &self.signature,
-        )
+        sign::verify(key, &canonical("duohuo row 1", |out| self.row.put(out)), &self.signature)
     }
 
     /// Appends the row and the signature.
@@ -165,14 +158,7 @@ impl SignedResult {
         hash: [u8; 32],
         key: &SigningKey,
     ) -> Self {
-        let mut result = Self {
-            cluster,
-            node,
-            epoch,
-            height,
-            hash,
-            signature: [0; 64],
-        };
+        let mut result = Self { cluster, node, epoch, height, hash, signature: [0; 64] };
         result.signature = sign::sign(key, &result.canonical());
         result
     }
@@ -271,14 +257,7 @@ impl SignedSwitch {
         proven: bool,
         key: &SigningKey,
     ) -> Self {
-        let mut order = Self {
-            cluster,
-            epoch,
-            old_master,
-            height,
-            proven,
-            signature: [0; 64],
-        };
+        let mut order = Self { cluster, epoch, old_master, height, proven, signature: [0; 64] };
         order.signature = sign::sign(key, &order.canonical());
         order
     }
@@ -370,23 +349,12 @@ mod tests {
     }
 
     fn row() -> Row {
-        Row {
-            cluster: ClusterId(3),
-            epoch: Epoch(4),
-            in_sync: vec![NodeId(7), NodeId(9)],
-            ..Row::default()
-        }
+        Row { cluster: ClusterId(3), epoch: Epoch(4), in_sync: vec![NodeId(7), NodeId(9)], ..Row::default() }
     }
 
     #[test]
     fn a_row_is_signed_sorted_and_any_change_voids_it() {
-        let signed = SignedRow::sign(
-            Row {
-                in_sync: vec![NodeId(9), NodeId(7), NodeId(9)],
-                ..row()
-            },
-            &key(),
-        );
+        let signed = SignedRow::sign(Row { in_sync: vec![NodeId(9), NodeId(7), NodeId(9)], ..row() }, &key());
         assert_eq!(signed.row, row());
         let mut bytes = BytesMut::new();
         signed.encode(&mut bytes);
@@ -404,16 +372,8 @@ mod tests {
 
     #[test]
     fn a_result_and_a_switch_hold_for_exactly_their_fields() {
-        let result = SignedResult::sign(
-            ClusterId(3),
-            NodeId(9),
-            Epoch(4),
-            Height(100),
-            [0xAA; 32],
-            &key(),
-        );
-        let order =
-            SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(100), true, &key());
+        let result = SignedResult::sign(ClusterId(3), NodeId(9), Epoch(4), Height(100), [0xAA; 32], &key());
+        let order = SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(100), true, &key());
         assert!(result.verify(&key().verifying_key()) && order.verify(&key().verifying_key()));
         let (mut one, mut other) = (BytesMut::new(), BytesMut::new());
         result.encode(&mut one);
@@ -422,12 +382,7 @@ mod tests {
         for at in 0..one.len() {
             let mut changed = one.clone();
             changed[at] ^= 1;
-            assert!(
-                !SignedResult::decode(&changed)
-                    .unwrap()
-                    .verify(&key().verifying_key()),
-                "byte {at}"
-            );
+            assert!(!SignedResult::decode(&changed).unwrap().verify(&key().verifying_key()), "byte {at}");
         }
         for at in 0..other.len() {
             let mut changed = other.clone();
@@ -441,27 +396,13 @@ mod tests {
     #[test]
     fn a_statement_must_be_whole_and_alone() {
         let mut bytes = BytesMut::new();
-        SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(0), false, &key())
-            .encode(&mut bytes);
+        SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(0), false, &key()).encode(&mut bytes);
         for length in 0..bytes.len() {
             assert!(SignedSwitch::decode(&bytes[..length]).is_err());
         }
         bytes.put_u8(0);
-        assert_eq!(
-            SignedSwitch::decode(&bytes),
-            Err(DecodeError::TrailingBytes)
-        );
-        assert_eq!(
-            SignedResult::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "result.cluster"
-            })
-        );
-        assert_eq!(
-            SignedRow::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "row.cluster"
-            })
-        );
+        assert_eq!(SignedSwitch::decode(&bytes), Err(DecodeError::TrailingBytes));
+        assert_eq!(SignedResult::decode(&[]), Err(DecodeError::Truncated { field: "result.cluster" }));
+        assert_eq!(SignedRow::decode(&[]), Err(DecodeError::Truncated { field: "row.cluster" }));
     }
 }

@@ -133,11 +133,7 @@ impl StatusReport {
             rows: codec::get_list(input, "status.rows")?,
             conflicts: codec::get(input, "status.conflicts")?,
         };
-        if input.is_empty() {
-            Ok(report)
-        } else {
-            Err(DecodeError::TrailingBytes)
-        }
+        if input.is_empty() { Ok(report) } else { Err(DecodeError::TrailingBytes) }
     }
 }
 
@@ -169,10 +165,7 @@ impl Field for (String, u64) {
     const LEAST: usize = 9;
     fn parse<'a>(mut input: &'a [u8], _: &'static str) -> Parsed<'a, Self> {
         let input = &mut input;
-        let discard = (
-            codec::get(input, "discard.label")?,
-            codec::get(input, "discard.count")?,
-        );
+        let discard = (codec::get(input, "discard.label")?, codec::get(input, "discard.count")?);
         Ok((input, discard))
     }
     fn put(&self, out: &mut BytesMut) {
@@ -212,10 +205,7 @@ mod tests {
             standby: NodeId(7),
             halted: false,
             uptime_ms: 60_000,
-            rows: vec![Row {
-                cluster: ClusterId(3),
-                ..Row::default()
-            }],
+            rows: vec![Row { cluster: ClusterId(3), ..Row::default() }],
             conflicts: 0,
         }
     }
@@ -229,10 +219,7 @@ mod tests {
             assert!(StatusReport::decode(&bytes[..length]).is_err(), "{length}");
         }
         let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(
-            StatusReport::decode(&longer),
-            Err(DecodeError::TrailingBytes)
-        );
+        assert_eq!(StatusReport::decode(&longer), Err(DecodeError::TrailingBytes));
     }
 
     #[test]
@@ -241,11 +228,6 @@ mod tests {
         report().encode(&mut bytes);
         assert_eq!(&bytes[..9], &[1, 0, 0, 0, 7, 0, 0, 0, 3]);
         bytes[0] = 3;
-        assert_eq!(
-            StatusReport::decode(&bytes),
-            Err(DecodeError::BadValue {
-                field: "status.role"
-            })
-        );
+        assert_eq!(StatusReport::decode(&bytes), Err(DecodeError::BadValue { field: "status.role" }));
     }
 }

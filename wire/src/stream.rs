@@ -21,11 +21,7 @@ impl FrameReader {
     /// With the most bytes a packet may have: [`header::MAX_HANDSHAKE_FRAME`] before the handshake.
     #[must_use]
     pub fn new(limit: u32) -> Self {
-        Self {
-            buffer: BytesMut::new(),
-            limit,
-            failed: None,
-        }
+        Self { buffer: BytesMut::new(), limit, failed: None }
     }
 
     /// Takes bytes from the stream; drain with [`FrameReader::next`] until `None` after each.
@@ -39,10 +35,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// What comes next is no packet, or longer than the limit: close the stream.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "not an iterator: `None` means: not yet"
-    )]
+    #[allow(clippy::should_implement_trait, reason = "not an iterator: `None` means: not yet")]
     pub fn next(&mut self) -> Result<Option<Bytes>, DecodeError> {
         if let Some(error) = self.failed {
             return Err(error);
@@ -96,12 +89,8 @@ mod tests {
     };
 
     fn packet(n: u8) -> Bytes {
-        let packet: Packet = Cookie {
-            initiator_session: 1,
-            cookie: [n; 16],
-            extensions: Extensions::default(),
-        }
-        .into();
+        let packet: Packet =
+            Cookie { initiator_session: 1, cookie: [n; 16], extensions: Extensions::default() }.into();
         packet.encode_unsealed(NodeId(n.into())).freeze()
     }
 
@@ -131,10 +120,7 @@ mod tests {
     #[test]
     fn a_packet_at_the_limit_passes_and_one_beyond_it_does_not() {
         let bytes = packet(1);
-        for (limit, expected) in [
-            (67, Err(DecodeError::TooLong)),
-            (68, Ok(Some(bytes.clone()))),
-        ] {
+        for (limit, expected) in [(67, Err(DecodeError::TooLong)), (68, Ok(Some(bytes.clone())))] {
             let mut reader = FrameReader::new(limit);
             reader.push(&bytes);
             assert_eq!(reader.next(), expected);

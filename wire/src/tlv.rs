@@ -68,8 +68,7 @@ impl Extensions {
         let mut last = None;
         while !input.is_empty() {
             let kind = codec::get::<u16>(&mut input, "").map_err(|_| DecodeError::TlvTruncated)?;
-            let value =
-                codec::get_bytes16(&mut input, "").map_err(|_| DecodeError::TlvTruncated)?;
+            let value = codec::get_bytes16(&mut input, "").map_err(|_| DecodeError::TlvTruncated)?;
             if last.is_some_and(|last| kind <= last) {
                 return Err(DecodeError::TlvOrder { kind });
             }

@@ -43,26 +43,16 @@ const ROW: &str = "\
     2091364f2f2ed0a0acc564694b7399860c";
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
 fn query(request: u64) -> Packet {
-    StatusQuery {
-        request,
-        extensions: Extensions::default(),
-    }
-    .into()
+    StatusQuery { request, extensions: Extensions::default() }.into()
 }
 
 #[test]
 fn the_handshake_and_the_session_are_those_of_the_other_implementation() {
-    let prologue = Prologue {
-        consortium: [0x33; 16],
-        transport: Transport::Datagram,
-    };
+    let prologue = Prologue { consortium: [0x33; 16], transport: Transport::Datagram };
     let timestamp = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
     let (initiator, init) = Initiator::start(
         &[0x11; 32],
@@ -77,53 +67,28 @@ fn the_handshake_and_the_session_are_those_of_the_other_implementation() {
     .unwrap();
     let packet = Packet::from(init.clone()).encode_unsealed(NodeId(7));
     assert_eq!(packet, hex(INIT));
-    assert_eq!(
-        Packet::decode_unsealed(&packet).unwrap().1,
-        init.clone().into()
-    );
+    assert_eq!(Packet::decode_unsealed(&packet).unwrap().1, init.clone().into());
 
-    let accepted =
-        handshake::respond(&[0x22; 32], &prologue, &init, [0x55; 32], 88, NodeId(0)).unwrap();
-    assert_eq!(
-        Packet::from(accepted.response.clone()).encode_unsealed(NodeId(0)),
-        hex(RESPONSE)
-    );
+    let accepted = handshake::respond(&[0x22; 32], &prologue, &init, [0x55; 32], 88, NodeId(0)).unwrap();
+    assert_eq!(Packet::from(accepted.response.clone()).encode_unsealed(NodeId(0)), hex(RESPONSE));
 
     let keys = initiator.finish(&accepted.response).unwrap();
     assert_eq!(keys.sealing.seal(&query(5), NodeId(7), 88, 3), hex(SEALED));
-    assert_eq!(
-        accepted.keys.sealing.seal(&query(6), NodeId(0), 77, 0),
-        hex(SEALED_BACK)
-    );
+    assert_eq!(accepted.keys.sealing.seal(&query(6), NodeId(0), 77, 0), hex(SEALED_BACK));
 
     let from = "10.0.0.1:7400".parse().unwrap();
-    assert_eq!(
-        &handshake::cookie(&[1; 32], &from, &init)[..],
-        &hex(COOKIE)[..]
-    );
+    assert_eq!(&handshake::cookie(&[1; 32], &from, &init)[..], &hex(COOKIE)[..]);
 }
 
 #[test]
 fn the_group_seal_is_that_of_the_other_implementation() {
-    let secret = GroupSecret {
-        cluster: ClusterId(3),
-        generation: 5,
-        secret: [9; 32],
-    };
-    let probe: Packet = Probe {
-        nonce: 1,
-        epoch: Epoch(2),
-        extensions: Extensions::default(),
-    }
-    .into();
+    let secret = GroupSecret { cluster: ClusterId(3), generation: 5, secret: [9; 32] };
+    let probe: Packet = Probe { nonce: 1, epoch: Epoch(2), extensions: Extensions::default() }.into();
     let signing = SigningKey::from_bytes(&[4; 32]);
     let key = group::sender_key(&secret, NodeId(7), 0xB007);
     assert_eq!(key.seal(&probe, &signing, NodeId(7), 0xB007, 0), hex(GROUP));
     let header = Header::decode(&hex(GROUP)).unwrap();
-    assert_eq!(
-        key.open(&header, &hex(GROUP), &signing.verifying_key()),
-        Ok(probe)
-    );
+    assert_eq!(key.open(&header, &hex(GROUP), &signing.verifying_key()), Ok(probe));
 }
 
 #[test]
@@ -137,14 +102,8 @@ fn the_sealed_cluster_id_is_that_of_the_other_implementation() {
         expires: 2000,
     };
     let binding = sealed_id::binding(&[6; 32], &[7; 32]);
-    assert_eq!(
-        sealed_id::seal(&[1; 32], [8; 32], &claims, &[2; 16], &binding),
-        hex(SEALED_ID)
-    );
-    assert_eq!(
-        sealed_id::open(&[1; 32], &hex(SEALED_ID), ClusterId(3), &[2; 16], &binding),
-        Ok(claims)
-    );
+    assert_eq!(sealed_id::seal(&[1; 32], [8; 32], &claims, &[2; 16], &binding), hex(SEALED_ID));
+    assert_eq!(sealed_id::open(&[1; 32], &hex(SEALED_ID), ClusterId(3), &[2; 16], &binding), Ok(claims));
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use crate::certificate::CommitCertificate;
 use crate::codec::{
-    Parsed, array, be_u32, be_u64, bytes32, count32, items, put_bytes32, put_u32, put_u64, refuse,
-    whole,
+    Parsed, array, be_u32, be_u64, bytes32, count32, items, put_bytes32, put_u32, put_u64, refuse, whole,
 };
 use crate::context::BlockId;
 use crate::transaction::{TRANSFER_BYTES, Transfer};
@@ -36,8 +35,7 @@ impl Block {
     /// The bytes whose hash is the block ID.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out =
-            Vec::with_capacity(BLOCK_HEADER_BYTES + self.transactions.len() * TRANSFER_BYTES);
+        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES + self.transactions.len() * TRANSFER_BYTES);
         put_u64(&mut out, self.height.0);
         out.extend_from_slice(&self.parent);
         put_u32(&mut out, self.proposer.0);

@@ -69,15 +69,7 @@ impl CommitCertificate {
         out.extend_from_slice(&self.block);
         put_u16(out, count16(self.signatures.len()));
         for s in &self.signatures {
-            put_signer(
-                out,
-                s.cluster,
-                &Signature {
-                    epoch: s.epoch,
-                    node: s.node,
-                    bytes: s.signature,
-                },
-            );
+            put_signer(out, s.cluster, &Signature { epoch: s.epoch, node: s.node, bytes: s.signature });
         }
     }
 
@@ -99,15 +91,7 @@ impl CommitCertificate {
                 signature: s.bytes,
             })
             .collect();
-        Ok((
-            rest,
-            Self {
-                height: Height(height),
-                round,
-                block,
-                signatures,
-            },
-        ))
+        Ok((rest, Self { height: Height(height), round, block, signatures }))
     }
 
     /// Whether a quorum of distinct clusters signed it, each with the key of the master it names.
@@ -130,20 +114,12 @@ impl CommitCertificate {
                 value: NilOrVal::Val(BlockId(self.block)),
                 address: Address(s.cluster),
             };
-            let signature = Signature {
-                epoch: s.epoch,
-                node: s.node,
-                bytes: s.signature,
-            };
+            let signature = Signature { epoch: s.epoch, node: s.node, bytes: s.signature };
             if !keys.verify_vote(&SignedVote::new(vote, signature)) {
                 return Err(BlockError::BadCertificate);
             }
         }
-        if signers.len() < keys.quorum() {
-            Err(BlockError::BadCertificate)
-        } else {
-            Ok(())
-        }
+        if signers.len() < keys.quorum() { Err(BlockError::BadCertificate) } else { Ok(()) }
     }
 }
 
@@ -161,15 +137,5 @@ pub(crate) fn parse_signer(input: &[u8]) -> Parsed<'_, (Address, Signature)> {
     let (rest, epoch) = be_u64(rest)?;
     let (rest, node) = be_u32(rest)?;
     let (rest, bytes) = array::<64>(rest)?;
-    Ok((
-        rest,
-        (
-            Address(ClusterId(cluster)),
-            Signature {
-                epoch: Epoch(epoch),
-                node: NodeId(node),
-                bytes,
-            },
-        ),
-    ))
+    Ok((rest, (Address(ClusterId(cluster)), Signature { epoch: Epoch(epoch), node: NodeId(node), bytes })))
 }

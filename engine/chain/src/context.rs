@@ -273,14 +273,8 @@ impl mbft::Context for Context {
         clippy::expect_used,
         reason = "a roster has at least one cluster; nothing from a peer reaches this"
     )]
-    fn select_proposer<'a>(
-        &self,
-        set: &'a ValidatorSet,
-        _: ChainHeight,
-        round: Round,
-    ) -> &'a Validator {
-        set.proposer(round.as_u32().unwrap_or(0))
-            .expect("a validator set is not empty")
+    fn select_proposer<'a>(&self, set: &'a ValidatorSet, _: ChainHeight, round: Round) -> &'a Validator {
+        set.proposer(round.as_u32().unwrap_or(0)).expect("a validator set is not empty")
     }
 
     fn new_proposal(
@@ -291,13 +285,7 @@ impl mbft::Context for Context {
         pol_round: Round,
         address: Address,
     ) -> Proposal {
-        Proposal {
-            height,
-            round,
-            value,
-            pol_round,
-            address,
-        }
+        Proposal { height, round, value, pol_round, address }
     }
 
     fn new_prevote(
@@ -307,13 +295,7 @@ impl mbft::Context for Context {
         value: NilOrVal<BlockId>,
         address: Address,
     ) -> Vote {
-        Vote {
-            kind: VoteType::Prevote,
-            height,
-            round,
-            value,
-            address,
-        }
+        Vote { kind: VoteType::Prevote, height, round, value, address }
     }
 
     fn new_precommit(
@@ -323,13 +305,7 @@ impl mbft::Context for Context {
         value: NilOrVal<BlockId>,
         address: Address,
     ) -> Vote {
-        Vote {
-            kind: VoteType::Precommit,
-            height,
-            round,
-            value,
-            address,
-        }
+        Vote { kind: VoteType::Precommit, height, round, value, address }
     }
 }
 

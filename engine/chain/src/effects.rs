@@ -115,10 +115,7 @@ pub(crate) struct Handler<'a> {
 }
 
 impl Handler<'_> {
-    pub(crate) fn handle(
-        &mut self,
-        effect: Effect<Context>,
-    ) -> Result<Resume<Context>, Infallible> {
+    pub(crate) fn handle(&mut self, effect: Effect<Context>) -> Result<Resume<Context>, Infallible> {
         Ok(match effect {
             Effect::CancelAllTimeouts(r) => {
                 self.side.timers.clear();
@@ -130,9 +127,7 @@ impl Handler<'_> {
             }
             Effect::ScheduleTimeout(timeout, r) => {
                 let expires_at = self.now + self.timing.duration(timeout);
-                self.side
-                    .timers
-                    .insert(timer_key(timeout), (expires_at, timeout));
+                self.side.timers.insert(timer_key(timeout), (expires_at, timeout));
                 r.resume_with(())
             }
             Effect::GetValue(_, round, _, r) => {
@@ -156,12 +151,8 @@ impl Handler<'_> {
             Effect::PublishLivenessMsg(message, r) => {
                 match message {
                     LivenessMsg::Vote(vote) => self.send(&Message::Vote(vote)),
-                    LivenessMsg::PolkaCertificate(certificate) => {
-                        self.send(&Message::Polka(certificate))
-                    }
-                    LivenessMsg::SkipRoundCertificate(certificate) => {
-                        self.send(&Message::Round(certificate))
-                    }
+                    LivenessMsg::PolkaCertificate(certificate) => self.send(&Message::Polka(certificate)),
+                    LivenessMsg::SkipRoundCertificate(certificate) => self.send(&Message::Round(certificate)),
                 }
                 r.resume_with(())
             }
@@ -205,18 +196,11 @@ impl Handler<'_> {
                     RoundCertificateType::Precommit => self.keys.quorum(),
                 };
                 let only_precommits = certificate.cert_type == RoundCertificateType::Precommit;
-                let fits = !only_precommits
-                    || votes.iter().all(|v| kind_of(v.kind) == VoteKind::Precommit);
-                r.resume_with(if fits {
-                    self.verify_votes(&votes, needed)
-                } else {
-                    bad_certificate()
-                })
+                let fits = !only_precommits || votes.iter().all(|v| kind_of(v.kind) == VoteKind::Precommit);
+                r.resume_with(if fits { self.verify_votes(&votes, needed) } else { bad_certificate() })
             }
             // Never asked: no vote extensions, no values through the core's own sync.
-            Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => {
-                r.resume_with(bad_certificate())
-            }
+            Effect::VerifyExtendedCommitCertificate(_, _, _, _, r) => r.resume_with(bad_certificate()),
             Effect::ExtendVote(_, _, _, _, r) => r.resume_with(None),
             Effect::VerifyVoteExtension(_, _, _, _, _, _, r) => r.resume_with(Ok(())),
             Effect::StartRound(_, _, _, _, r)
@@ -241,14 +225,10 @@ impl Handler<'_> {
         needed: usize,
     ) -> Result<(), mbft::CertificateError<Context>> {
         let mut signers = BTreeSet::new();
-        let good = votes.iter().all(|v| {
-            self.keys.is_cluster(v.address.0) && signers.insert(v.address.0) && self.verify_vote(v)
-        });
-        if good && signers.len() >= needed {
-            Ok(())
-        } else {
-            bad_certificate()
-        }
+        let good = votes
+            .iter()
+            .all(|v| self.keys.is_cluster(v.address.0) && signers.insert(v.address.0) && self.verify_vote(v));
+        if good && signers.len() >= needed { Ok(()) } else { bad_certificate() }
     }
 
     fn sign_vote(&mut self, vote: Vote) -> SignedVote {
@@ -287,11 +267,7 @@ impl Handler<'_> {
         let Some(bytes) = Entry::input(input) else {
             return;
         };
-        let is_new = self
-            .side
-            .replayed
-            .as_ref()
-            .is_none_or(|known| !known.contains(&bytes));
+        let is_new = self.side.replayed.as_ref().is_none_or(|known| !known.contains(&bytes));
         match input {
             Input::Vote(vote) => {
                 if vote.address.0 == self.side.cluster {
@@ -313,10 +289,7 @@ impl Handler<'_> {
             _ => {}
         }
         if is_new {
-            self.emit(ChainOutput::Log {
-                height: self.side.height,
-                bytes,
-            });
+            self.emit(ChainOutput::Log { height: self.side.height, bytes });
         }
     }
 
@@ -337,10 +310,7 @@ impl Handler<'_> {
 
     fn send_body(&mut self, id: BlockId) {
         if let Some(block) = self.side.bodies.get(&id) {
-            let message = Message::Body {
-                height: self.side.height,
-                block: block.clone(),
-            };
+            let message = Message::Body { height: self.side.height, block: block.clone() };
             self.send(&message);
         }
     }
@@ -348,10 +318,7 @@ impl Handler<'_> {
     /// To all; not during replay, which ends with everything of ours being sent as it was recorded.
     fn send(&mut self, message: &Message) {
         if self.side.replayed.is_none() {
-            self.emit(ChainOutput::Send {
-                to: None,
-                bytes: message.encode(),
-            });
+            self.emit(ChainOutput::Send { to: None, bytes: message.encode() });
         }
     }
 
@@ -363,11 +330,7 @@ impl Handler<'_> {
 }
 
 /// Stands where a halted chain does not sign; verifies under no key.
-const NO_SIGNATURE: Signature = Signature {
-    epoch: Epoch(0),
-    node: NodeId(0),
-    bytes: [0; 64],
-};
+const NO_SIGNATURE: Signature = Signature { epoch: Epoch(0), node: NodeId(0), bytes: [0; 64] };
 
 fn bad_certificate() -> Result<(), mbft::CertificateError<Context>> {
     Err(mbft::CertificateError::VerificationError(None))
@@ -390,8 +353,6 @@ impl Timing {
             TimeoutKind::Rebroadcast => self.rebroadcast_interval,
             TimeoutKind::FinalizeHeight(_) => Duration::ZERO,
         };
-        first
-            .saturating_add(self.timeout_delta.saturating_mul(round))
-            .min(self.max_timeout)
+        first.saturating_add(self.timeout_delta.saturating_mul(round)).min(self.max_timeout)
     }
 }

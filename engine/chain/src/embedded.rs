@@ -16,8 +16,7 @@ use arc_malachitebft_core_consensus::Input;
 use arc_malachitebft_core_types::{Round, TimeoutKind};
 use bytes::Bytes;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SubmitError, TransactionId,
-    VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SubmitError, TransactionId, VoteSeen,
 };
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -93,16 +92,9 @@ impl Embedded {
     /// A chain at its genesis, following.
     #[must_use]
     pub fn new(config: EmbeddedConfig) -> Self {
-        let keys = Keys::new(
-            config.cluster,
-            config.node,
-            config.signing_key,
-            &config.roster,
-        );
-        let timing = Timing {
-            max_block_bytes: config.timing.max_block_bytes.min(MAX_BLOCK_BYTES),
-            ..config.timing
-        };
+        let keys = Keys::new(config.cluster, config.node, config.signing_key, &config.roster);
+        let timing =
+            Timing { max_block_bytes: config.timing.max_block_bytes.min(MAX_BLOCK_BYTES), ..config.timing };
         Self {
             cluster: config.cluster,
             consortium: config.roster.consortium,
@@ -191,19 +183,10 @@ impl Embedded {
         if certificate.verify(&mut self.keys).is_err() {
             return self.halt(HaltReason::Core);
         }
-        self.decided = Some(Decided {
-            id,
-            block,
-            round: certificate.round,
-        });
+        self.decided = Some(Decided { id, block, round: certificate.round });
         self.awaiting = Some(height);
-        let block = CommittedBlock {
-            block: bytes,
-            certificate,
-        }
-        .encode();
-        self.outputs
-            .push_back(ChainOutput::Commit { height, block });
+        let block = CommittedBlock { block: bytes, certificate }.encode();
+        self.outputs.push_back(ChainOutput::Commit { height, block });
     }
 
     /// Design R8.
@@ -222,10 +205,7 @@ impl Embedded {
         }
         let height = self.ledger.height().next();
         self.log.retain(|record| record.height >= height);
-        let (log, later): (Vec<_>, Vec<_>) = self
-            .log
-            .drain(..)
-            .partition(|record| record.height == height);
+        let (log, later): (Vec<_>, Vec<_>) = self.log.drain(..).partition(|record| record.height == height);
         self.log = later;
         // What a predecessor began goes on at once.
         if log.is_empty() && (now < self.next_start_at || !self.wants_height(height)) {
@@ -324,17 +304,9 @@ impl Embedded {
     fn say_hello(&mut self, to: Option<ClusterId>, asks: bool) {
         let hello = match &self.work {
             Some(work) if work.side.height > self.ledger.height() => work.hello(asks),
-            _ => Hello {
-                height: self.ledger.height(),
-                round: Round::Nil,
-                asks,
-                bodies: Vec::new(),
-            },
+            _ => Hello { height: self.ledger.height(), round: Round::Nil, asks, bodies: Vec::new() },
         };
-        self.outputs.push_back(ChainOutput::Send {
-            to,
-            bytes: Message::Hello(hello).encode(),
-        });
+        self.outputs.push_back(ChainOutput::Send { to, bytes: Message::Hello(hello).encode() });
     }
 
     fn on_hello(&mut self, now: Instant, from: ClusterId, hello: &Hello) {
@@ -347,9 +319,7 @@ impl Embedded {
         }
         self.say_hello(Some(from), false);
         if hello.height == self.ledger.height() {
-            self.with_work(now, |work, around| {
-                work.send_all(from, &hello.bodies, around)
-            });
+            self.with_work(now, |work, around| work.send_all(from, &hello.bodies, around));
         }
     }
 
@@ -367,15 +337,11 @@ impl Embedded {
         if self.gossip.is_empty() || now < self.gossip_at {
             return;
         }
-        let rest = if self.gossip.len() > MAX_GOSSIP {
-            self.gossip.split_off(MAX_GOSSIP)
-        } else {
-            Vec::new()
-        };
+        let rest =
+            if self.gossip.len() > MAX_GOSSIP { self.gossip.split_off(MAX_GOSSIP) } else { Vec::new() };
         let batch = core::mem::replace(&mut self.gossip, rest);
         let bytes = Message::Transactions(batch).encode();
-        self.outputs
-            .push_back(ChainOutput::Send { to: None, bytes });
+        self.outputs.push_back(ChainOutput::Send { to: None, bytes });
         self.gossip_at = now + GOSSIP_INTERVAL;
     }
 
@@ -391,41 +357,26 @@ impl Embedded {
     }
 
     fn report(&mut self, height: Height) {
-        let (done, later): (Vec<_>, Vec<_>) =
-            self.receipts.drain(..).partition(|(at, _)| *at <= height);
+        let (done, later): (Vec<_>, Vec<_>) = self.receipts.drain(..).partition(|(at, _)| *at <= height);
         self.receipts = later;
         for (height, outcome) in done {
-            let Outcome {
-                transaction,
-                applied,
-            } = outcome;
-            self.outputs.push_back(ChainOutput::Receipt {
-                transaction,
-                height,
-                applied,
-            });
+            let Outcome { transaction, applied } = outcome;
+            self.outputs.push_back(ChainOutput::Receipt { transaction, height, applied });
         }
     }
 
     fn sign_result(&mut self) {
         let Some(epoch) = self.epoch else { return };
-        let result = self
-            .keys
-            .sign_result(epoch, self.ledger.height(), self.ledger.state_hash());
+        let result = self.keys.sign_result(epoch, self.ledger.height(), self.ledger.state_hash());
         let bytes = Message::Result(result.clone()).encode();
-        self.outputs
-            .push_back(ChainOutput::Send { to: None, bytes });
+        self.outputs.push_back(ChainOutput::Send { to: None, bytes });
         self.on_result(result);
     }
 
     fn on_result(&mut self, result: duohuo_wire::statement::SignedResult) {
         let quorum = self.keys.quorum();
-        for evidence in self
-            .results
-            .insert(result, self.ledger.height(), self.cluster, quorum)
-        {
-            self.outputs
-                .push_back(ChainOutput::ConsensusError { evidence });
+        for evidence in self.results.insert(result, self.ledger.height(), self.cluster, quorum) {
+            self.outputs.push_back(ChainOutput::ConsensusError { evidence });
         }
     }
 
@@ -488,11 +439,7 @@ impl Chain for Embedded {
         self.decided = None;
         self.awaiting = None;
         self.early.clear();
-        self.log = log
-            .iter()
-            .filter(|record| record.height > self.ledger.height())
-            .cloned()
-            .collect();
+        self.log = log.iter().filter(|record| record.height > self.ledger.height()).cloned().collect();
         self.next_start_at = now;
         self.try_start(now);
         if self.leads() {
@@ -523,11 +470,7 @@ impl Chain for Embedded {
         self.with_work(now, |work, around| work.send_all(peer, &[], around));
         let waiting = self.pool.own(MAX_RETOLD);
         if !waiting.is_empty() && self.leads() {
-            send(
-                &mut self.around(now),
-                Some(peer),
-                &Message::Transactions(waiting),
-            );
+            send(&mut self.around(now), Some(peer), &Message::Transactions(waiting));
         }
     }
 
@@ -647,9 +590,7 @@ impl Chain for Embedded {
     }
 
     fn votes_in(&self, message: &Bytes) -> Vec<VoteSeen> {
-        Message::decode(message)
-            .map(|m| m.words())
-            .unwrap_or_default()
+        Message::decode(message).map(|m| m.words()).unwrap_or_default()
     }
 
     fn inject_wrong_results(&mut self, on: bool) {
@@ -666,18 +607,12 @@ impl Chain for Embedded {
 
     fn tick(&mut self, now: Instant) {
         loop {
-            let expired = self
-                .work
-                .as_mut()
-                .filter(|w| !w.is_over())
-                .and_then(|w| w.expire(now));
+            let expired = self.work.as_mut().filter(|w| !w.is_over()).and_then(|w| w.expire(now));
             let Some(timeout) = expired else { break };
             if timeout.kind == TimeoutKind::Rebroadcast {
                 self.say_hello(None, true);
             }
-            self.with_work(now, |work, around| {
-                work.feed(Input::TimeoutElapsed(timeout), around)
-            });
+            self.with_work(now, |work, around| work.feed(Input::TimeoutElapsed(timeout), around));
         }
         self.send_gossip(now);
         self.try_start(now);

@@ -156,11 +156,7 @@ impl Keys {
 
     fn sign(&mut self, epoch: Epoch, word: &Word<'_>) -> Signature {
         let bytes = self.bytes(epoch, self.node, word);
-        let signature = Signature {
-            epoch,
-            node: self.node,
-            bytes: sign::sign(&self.own, &bytes),
-        };
+        let signature = Signature { epoch, node: self.node, bytes: sign::sign(&self.own, &bytes) };
         // Our own words come back through the core: no need to verify what we just made.
         self.remember(word.height, digest(&bytes, &signature));
         signature
@@ -179,18 +175,13 @@ impl Keys {
     }
 
     pub(crate) fn verify_result(&self, result: &SignedResult) -> bool {
-        self.key(result.cluster, result.epoch, result.node)
-            .is_some_and(|key| result.verify(key))
+        self.key(result.cluster, result.epoch, result.node).is_some_and(|key| result.verify(key))
     }
 
     fn verify(&mut self, word: &Word<'_>, signature: &Signature) -> bool {
         let bytes = self.bytes(signature.epoch, signature.node, word);
         let digest = digest(&bytes, signature);
-        if self
-            .verified
-            .get(&word.height)
-            .is_some_and(|seen| seen.contains(&digest))
-        {
+        if self.verified.get(&word.height).is_some_and(|seen| seen.contains(&digest)) {
             return true;
         }
         let Some(key) = self.key(word.cluster, signature.epoch, signature.node) else {
@@ -252,9 +243,5 @@ fn put_round(out: &mut Vec<u8>, round: Round) {
 }
 
 fn digest(bytes: &[u8], signature: &Signature) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(bytes)
-        .chain_update(signature.bytes)
-        .finalize()
-        .into()
+    Sha256::new().chain_update(bytes).chain_update(signature.bytes).finalize().into()
 }

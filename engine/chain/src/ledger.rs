@@ -52,9 +52,7 @@ impl Ledger {
     #[must_use]
     pub fn new(consortium: [u8; 16], clusters: &[ClusterId], genesis: &Genesis) -> Self {
         let balances: BTreeMap<u32, u64> = genesis.accounts.iter().copied().collect();
-        let mut hash = Sha256::new()
-            .chain_update(b"duohuo genesis 1")
-            .chain_update(consortium);
+        let mut hash = Sha256::new().chain_update(b"duohuo genesis 1").chain_update(consortium);
         for (account, balance) in &balances {
             hash.update(account.to_be_bytes());
             hash.update(balance.to_be_bytes());
@@ -103,9 +101,7 @@ impl Ledger {
 
     /// All accounts that hold or held something.
     pub fn accounts(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.balances
-            .iter()
-            .map(|(account, balance)| (*account, *balance))
+        self.balances.iter().map(|(account, balance)| (*account, *balance))
     }
 
     /// Where a transaction was committed, as long as it is remembered.
@@ -139,9 +135,10 @@ impl Ledger {
         block.height == self.height.next()
             && block.parent == self.block.0
             && self.clusters.contains(&block.proposer)
-            && block.transactions.iter().all(|t| {
-                t.in_time(block.height) && !self.spent.contains_key(&t.id) && ids.insert(t.id)
-            })
+            && block
+                .transactions
+                .iter()
+                .all(|t| t.in_time(block.height) && !self.spent.contains_key(&t.id) && ids.insert(t.id))
     }
 
     /// Carries out the next block. The caller has checked height and parent.
@@ -156,10 +153,7 @@ impl Ledger {
                 self.spent.insert(transfer.id, block.height);
                 self.spent_until.insert((transfer.valid_until, transfer.id));
             }
-            outcomes.push(Outcome {
-                transaction: transfer.id,
-                applied,
-            });
+            outcomes.push(Outcome { transaction: transfer.id, applied });
         }
         self.forget_expired(block.height);
         let mut hash = Sha256::new()
@@ -180,19 +174,11 @@ impl Ledger {
         let Some(left) = self.balance(transfer.from).checked_sub(transfer.amount) else {
             return false;
         };
-        let held = if transfer.from == transfer.to {
-            left
-        } else {
-            self.balance(transfer.to)
-        };
+        let held = if transfer.from == transfer.to { left } else { self.balance(transfer.to) };
         let Some(gained) = held.checked_add(transfer.amount) else {
             return false;
         };
-        let gained = if self.wrong {
-            gained.saturating_add(1)
-        } else {
-            gained
-        };
+        let gained = if self.wrong { gained.saturating_add(1) } else { gained };
         self.balances.insert(transfer.from, left);
         self.balances.insert(transfer.to, gained);
         touched.insert(transfer.from);
@@ -224,13 +210,8 @@ impl Ledger {
 
     /// Round robin by height over those that are not skipped, then the skipped ones.
     fn turns_at(&self, height: Height) -> Vec<ClusterId> {
-        let is_skipped = |c: &ClusterId| {
-            self.skipped_until
-                .get(c)
-                .is_some_and(|until| *until >= height)
-        };
-        let (mut skipped, mut eligible): (Vec<_>, Vec<_>) =
-            self.clusters.iter().partition(|c| is_skipped(c));
+        let is_skipped = |c: &ClusterId| self.skipped_until.get(c).is_some_and(|until| *until >= height);
+        let (mut skipped, mut eligible): (Vec<_>, Vec<_>) = self.clusters.iter().partition(|c| is_skipped(c));
         if eligible.is_empty() {
             core::mem::swap(&mut skipped, &mut eligible);
         }

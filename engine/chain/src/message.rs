@@ -3,12 +3,12 @@
 use crate::block::MAX_BLOCK_BYTES;
 use crate::certificate::{MAX_SIGNATURES, SIGNER_BYTES, parse_signer, put_signer};
 use crate::codec::{
-    Parsed, array, be_u8, be_u16, be_u32, be_u64, bytes32, count16, count32, items, put_bytes32,
-    put_u16, put_u32, put_u64, refuse, whole,
+    Parsed, array, be_u8, be_u16, be_u32, be_u64, bytes32, count16, count32, items, put_bytes32, put_u16,
+    put_u32, put_u64, refuse, whole,
 };
 use crate::context::{
-    BlockId, ChainHeight, Context, PolkaCertificate, Proposal, RoundCertificate, SignedProposal,
-    SignedVote, Vote,
+    BlockId, ChainHeight, Context, PolkaCertificate, Proposal, RoundCertificate, SignedProposal, SignedVote,
+    Vote,
 };
 use crate::keys::{kind_code, kind_of, value_of};
 use crate::transaction::{TRANSFER_BYTES, Transfer};
@@ -126,13 +126,7 @@ impl Message {
             BODY => whole(rest, |input| {
                 let (rest, height) = be_u64(input)?;
                 let (rest, block) = bytes32(rest, MAX_BLOCK_BYTES)?;
-                Ok((
-                    rest,
-                    Self::Body {
-                        height: Height(height),
-                        block,
-                    },
-                ))
+                Ok((rest, Self::Body { height: Height(height), block }))
             }),
             POLKA => whole(rest, parse_polka).map(Self::Polka),
             ROUND => whole(rest, parse_round_certificate).map(Self::Round),
@@ -140,9 +134,7 @@ impl Message {
             TRANSACTIONS => whole(rest, |input| {
                 let (rest, count) = be_u32(input)?;
                 match usize::try_from(count) {
-                    Ok(count) if count <= MAX_GOSSIP => {
-                        items(rest, count, TRANSFER_BYTES, Transfer::parse)
-                    }
+                    Ok(count) if count <= MAX_GOSSIP => items(rest, count, TRANSFER_BYTES, Transfer::parse),
                     _ => refuse(input),
                 }
             })
@@ -178,9 +170,7 @@ impl Message {
             Self::Vote(vote) => vec![seen(vote)],
             Self::Polka(certificate) => certificate.votes(&Context).map(|v| seen(&v)).collect(),
             Self::Round(certificate) => certificate.votes(&Context).map(|v| seen(&v)).collect(),
-            Self::Hello(_) | Self::Body { .. } | Self::Result(_) | Self::Transactions(_) => {
-                Vec::new()
-            }
+            Self::Hello(_) | Self::Body { .. } | Self::Result(_) | Self::Transactions(_) => Vec::new(),
         }
     }
 }
@@ -261,13 +251,7 @@ pub(crate) fn parse_vote(input: &[u8]) -> Parsed<'_, SignedVote> {
     let (rest, kind) = parse_kind(rest)?;
     let (rest, value) = parse_value(rest)?;
     let (rest, (address, signature)) = parse_signer(rest)?;
-    let vote = Vote {
-        kind,
-        height: ChainHeight(height),
-        round,
-        value,
-        address,
-    };
+    let vote = Vote { kind, height: ChainHeight(height), round, value, address };
     Ok((rest, SignedVote::new(vote, signature)))
 }
 
@@ -285,13 +269,7 @@ pub(crate) fn parse_proposal(input: &[u8]) -> Parsed<'_, SignedProposal> {
     let (rest, value) = array::<32>(rest)?;
     let (rest, pol_round) = parse_round(rest)?;
     let (rest, (address, signature)) = parse_signer(rest)?;
-    let proposal = Proposal {
-        height: ChainHeight(height),
-        round,
-        value: BlockId(value),
-        pol_round,
-        address,
-    };
+    let proposal = Proposal { height: ChainHeight(height), round, value: BlockId(value), pol_round, address };
     Ok((rest, SignedProposal::new(proposal, signature)))
 }
 
@@ -315,10 +293,7 @@ pub(crate) fn parse_polka(input: &[u8]) -> Parsed<'_, PolkaCertificate> {
         height: ChainHeight(height),
         round,
         value_id: BlockId(value),
-        polka_signatures: signers
-            .into_iter()
-            .map(|(a, s)| mbft::PolkaSignature::new(a, s))
-            .collect(),
+        polka_signatures: signers.into_iter().map(|(a, s)| mbft::PolkaSignature::new(a, s)).collect(),
     };
     Ok((rest, certificate))
 }
@@ -352,29 +327,14 @@ fn parse_round_certificate(input: &[u8]) -> Parsed<'_, RoundCertificate> {
         let (rest, kind) = parse_kind(input)?;
         let (rest, value) = parse_value(rest)?;
         let (rest, (address, signature)) = parse_signer(rest)?;
-        Ok((
-            rest,
-            mbft::RoundSignature::new(kind, value, address, signature),
-        ))
+        Ok((rest, mbft::RoundSignature::new(kind, value, address, signature)))
     })?;
-    Ok((
-        rest,
-        RoundCertificate {
-            height: ChainHeight(height),
-            round,
-            cert_type,
-            round_signatures,
-        },
-    ))
+    Ok((rest, RoundCertificate { height: ChainHeight(height), round, cert_type, round_signatures }))
 }
 
 fn parse_signature_count(input: &[u8]) -> Parsed<'_, usize> {
     let (rest, count) = be_u16(input)?;
-    if usize::from(count) > MAX_SIGNATURES {
-        refuse(input)
-    } else {
-        Ok((rest, usize::from(count)))
-    }
+    if usize::from(count) > MAX_SIGNATURES { refuse(input) } else { Ok((rest, usize::from(count))) }
 }
 
 fn parse_hello(input: &[u8]) -> Parsed<'_, Hello> {
@@ -387,15 +347,7 @@ fn parse_hello(input: &[u8]) -> Parsed<'_, Hello> {
     }
     let (rest, bodies) = items(rest, usize::from(count), 32, array::<32>)?;
     let bodies = bodies.into_iter().map(BlockId).collect();
-    Ok((
-        rest,
-        Hello {
-            height: Height(height),
-            round,
-            asks: asks == 1,
-            bodies,
-        },
-    ))
+    Ok((rest, Hello { height: Height(height), round, asks: asks == 1, bodies }))
 }
 
 #[cfg(test)]
@@ -407,11 +359,7 @@ pub(crate) mod tests {
     use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 
     fn signature() -> Signature {
-        Signature {
-            epoch: Epoch(2),
-            node: NodeId(11),
-            bytes: [0xab; 64],
-        }
+        Signature { epoch: Epoch(2), node: NodeId(11), bytes: [0xab; 64] }
     }
 
     pub(crate) fn vote(kind: VoteType, value: NilOrVal<BlockId>) -> SignedVote {
@@ -454,19 +402,10 @@ pub(crate) mod tests {
             RoundCertificateType::Skip,
             vec![nil.clone(), some.clone()],
         );
-        let transfer = Transfer {
-            id: TransactionId([1; 16]),
-            from: 1,
-            to: 2,
-            amount: 3,
-            valid_until: Height(4),
-        };
-        let hello = Hello {
-            height: Height(6),
-            round: Round::Nil,
-            asks: true,
-            bodies: vec![BlockId([6; 32])],
-        };
+        let transfer =
+            Transfer { id: TransactionId([1; 16]), from: 1, to: 2, amount: 3, valid_until: Height(4) };
+        let hello =
+            Hello { height: Height(6), round: Round::Nil, asks: true, bodies: vec![BlockId([6; 32])] };
         let result = SignedResult {
             cluster: ClusterId(3),
             node: NodeId(11),
@@ -481,10 +420,7 @@ pub(crate) mod tests {
             Message::Proposal(proposal(Round::new(2))),
             Message::Vote(nil),
             Message::Vote(some),
-            Message::Body {
-                height: Height(7),
-                block: Bytes::from_static(b"block"),
-            },
+            Message::Body { height: Height(7), block: Bytes::from_static(b"block") },
             Message::Polka(polka()),
             Message::Round(round),
             Message::Result(result),
@@ -529,10 +465,7 @@ pub(crate) mod tests {
         expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1, 1, 0]);
         expected.extend_from_slice(&[0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 11]);
         expected.extend_from_slice(&[0xab; 64]);
-        assert_eq!(
-            Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil)).encode(),
-            expected
-        );
+        assert_eq!(Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil)).encode(), expected);
     }
 
     #[test]
@@ -548,9 +481,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_round_above_the_bound_is_refused() {
-        let mut bytes = Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil))
-            .encode()
-            .to_vec();
+        let mut bytes = Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil)).encode().to_vec();
         bytes[9..13].copy_from_slice(&MAX_ROUND.to_be_bytes());
         assert!(Message::decode(&bytes).is_some());
         bytes[9..13].copy_from_slice(&(MAX_ROUND + 1).to_be_bytes());

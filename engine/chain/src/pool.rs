@@ -18,12 +18,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            next: 0,
-            order: BTreeMap::new(),
-            known: BTreeMap::new(),
-        }
+        Self { limit, next: 0, order: BTreeMap::new(), known: BTreeMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -68,22 +63,13 @@ impl Pool {
     ) -> Vec<Transfer> {
         let count = count.min(bytes / TRANSFER_BYTES);
         let fits = |t: &&Transfer| t.in_time(height) && ledger.committed_at(t.id).is_none();
-        self.order
-            .values()
-            .filter(fits)
-            .take(count)
-            .copied()
-            .collect()
+        self.order.values().filter(fits).take(count).copied().collect()
     }
 
     /// Drops what can be in no block above `height`.
     pub(crate) fn expire(&mut self, height: Height) {
-        let dead: Vec<TransactionId> = self
-            .order
-            .values()
-            .filter(|t| t.valid_until <= height)
-            .map(|t| t.id)
-            .collect();
+        let dead: Vec<TransactionId> =
+            self.order.values().filter(|t| t.valid_until <= height).map(|t| t.id).collect();
         for id in dead {
             self.remove(id);
         }
@@ -92,11 +78,6 @@ impl Pool {
     /// The transactions that were submitted here, oldest first.
     pub(crate) fn own(&self, count: usize) -> Vec<Transfer> {
         let is_own = |t: &&Transfer| self.known.get(&t.id).is_some_and(|(_, own)| *own);
-        self.order
-            .values()
-            .filter(is_own)
-            .take(count)
-            .copied()
-            .collect()
+        self.order.values().filter(is_own).take(count).copied().collect()
     }
 }

@@ -5,8 +5,8 @@ use crate::block::MAX_BLOCK_BYTES;
 use crate::codec::{Parsed, array, be_u8, be_u32, bytes32, put_bytes32, put_u32, refuse, whole};
 use crate::context::{Address, BlockId, ChainHeight, Context};
 use crate::message::{
-    parse_polka, parse_proposal, parse_round, parse_some_round, parse_vote, put_polka,
-    put_proposal, put_round, put_vote,
+    parse_polka, parse_proposal, parse_round, parse_some_round, parse_vote, put_polka, put_proposal,
+    put_round, put_vote,
 };
 use arc_malachitebft_core_consensus::{Input, ProposedValue};
 use arc_malachitebft_core_types::{Timeout, TimeoutKind, Validity, ValueOrigin};
@@ -99,8 +99,7 @@ impl Entry {
             TIMEOUT => whole(rest, parse_timeout).map(|t| Self::Input(Input::TimeoutElapsed(t))),
             POLKA => {
                 let certificate = whole(rest, parse_polka)?;
-                (certificate.height == height)
-                    .then_some(Self::Input(Input::PolkaCertificate(certificate)))
+                (certificate.height == height).then_some(Self::Input(Input::PolkaCertificate(certificate)))
             }
             _ => None,
         }
@@ -183,10 +182,7 @@ mod tests {
             }
         }
         let body = Entry::body(b"block");
-        assert_eq!(
-            Entry::decode(&body, Height(7)),
-            Some(Entry::Body(Bytes::from_static(b"block")))
-        );
+        assert_eq!(Entry::decode(&body, Height(7)), Some(Entry::Body(Bytes::from_static(b"block"))));
     }
 
     #[test]
@@ -197,9 +193,6 @@ mod tests {
 
     #[test]
     fn rebroadcasts_are_not_logged() {
-        assert_eq!(
-            Entry::input(&Input::TimeoutElapsed(Timeout::rebroadcast(Round::new(0)))),
-            None
-        );
+        assert_eq!(Entry::input(&Input::TimeoutElapsed(Timeout::rebroadcast(Round::new(0)))), None);
     }
 }

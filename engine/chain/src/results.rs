@@ -30,10 +30,7 @@ impl Results {
         }
         self.forget_below(Height(chain.0.saturating_sub(RESULT_WINDOW)));
         let book = self.heights.entry(height).or_default();
-        if book
-            .get(&result.cluster)
-            .is_some_and(|known| known.epoch >= result.epoch)
-        {
+        if book.get(&result.cluster).is_some_and(|known| known.epoch >= result.epoch) {
             return Vec::new();
         }
         book.insert(result.cluster, result);

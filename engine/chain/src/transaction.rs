@@ -46,16 +46,7 @@ impl Transfer {
         let (rest, to) = be_u32(rest)?;
         let (rest, amount) = be_u64(rest)?;
         let (rest, valid_until) = be_u64(rest)?;
-        Ok((
-            rest,
-            Self {
-                id: TransactionId(id),
-                from,
-                to,
-                amount,
-                valid_until: Height(valid_until),
-            },
-        ))
+        Ok((rest, Self { id: TransactionId(id), from, to, amount, valid_until: Height(valid_until) }))
     }
 
     /// Whether a block of `height` may hold it, duplicates aside.
@@ -72,19 +63,12 @@ mod tests {
 
     #[test]
     fn a_transfer_has_these_forty_bytes() {
-        let transfer = Transfer {
-            id: TransactionId([7; 16]),
-            from: 1,
-            to: 2,
-            amount: 3,
-            valid_until: Height(4),
-        };
+        let transfer =
+            Transfer { id: TransactionId([7; 16]), from: 1, to: 2, amount: 3, valid_until: Height(4) };
         let mut bytes = Vec::new();
         transfer.encode(&mut bytes);
         let mut expected = vec![7; 16];
-        expected.extend_from_slice(&[
-            0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4,
-        ]);
+        expected.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4]);
         assert_eq!(bytes, expected);
         assert_eq!(Transfer::decode(&bytes), Some(transfer));
         assert_eq!(Transfer::decode(&bytes[..39]), None);
@@ -94,13 +78,8 @@ mod tests {
 
     #[test]
     fn a_transfer_is_in_time_up_to_its_last_height_and_not_too_far_before() {
-        let transfer = Transfer {
-            id: TransactionId([7; 16]),
-            from: 1,
-            to: 2,
-            amount: 3,
-            valid_until: Height(2_000),
-        };
+        let transfer =
+            Transfer { id: TransactionId([7; 16]), from: 1, to: 2, amount: 3, valid_until: Height(2_000) };
         assert!(!transfer.in_time(Height(999)));
         assert!(transfer.in_time(Height(1_000)));
         assert!(transfer.in_time(Height(2_000)));

@@ -45,12 +45,7 @@ pub(crate) struct Work {
 
 impl Work {
     /// Starts the core at the height after the ledger's, from the log if there is one.
-    pub(crate) fn start(
-        cluster: ClusterId,
-        epoch: Epoch,
-        log: &[Record],
-        around: &mut Around<'_>,
-    ) -> Self {
+    pub(crate) fn start(cluster: ClusterId, epoch: Epoch, log: &[Record], around: &mut Around<'_>) -> Self {
         let height = around.ledger.height().next();
         let set = ValidatorSet::new(around.ledger.turns());
         let params = Params {
@@ -61,26 +56,14 @@ impl Work {
         };
         let mut work = Self {
             // The core's own queue for later heights is not used: embedded.rs keeps early messages.
-            core: State::new(
-                Context,
-                ChainHeight::from(height),
-                set.clone(),
-                params,
-                1,
-                1,
-            ),
+            core: State::new(Context, ChainHeight::from(height), set.clone(), params, 1, 1),
             side: Side::new(height, cluster, epoch),
             queue: VecDeque::new(),
             unclaimed: BTreeMap::new(),
             own_values: BTreeMap::new(),
         };
-        let start = Input::StartHeight(
-            ChainHeight::from(height),
-            set,
-            false,
-            None,
-            VoteExtensionPolicy::Disabled,
-        );
+        let start =
+            Input::StartHeight(ChainHeight::from(height), set, false, None, VoteExtensionPolicy::Disabled);
         if log.is_empty() {
             work.feed(start, around);
         } else {
@@ -147,11 +130,7 @@ impl Work {
             }
         }
         self.side.replayed = Some(log.iter().map(|record| record.bytes.clone()).collect());
-        let inputs: Vec<Input<Context>> = entries
-            .iter()
-            .filter_map(Entry::as_input)
-            .cloned()
-            .collect();
+        let inputs: Vec<Input<Context>> = entries.iter().filter_map(Entry::as_input).cloned().collect();
         for input in &inputs {
             if let Some(word) = own_word(input, self.side.cluster) {
                 self.side.keep_word(word);
@@ -196,8 +175,7 @@ impl Work {
             }
             // A vote of ours must have come out of what was replayed before it.
             Input::Vote(vote)
-                if vote.address.0 == self.side.cluster
-                    && !self.core.driver.votes().has_vote(vote) =>
+                if vote.address.0 == self.side.cluster && !self.core.driver.votes().has_vote(vote) =>
             {
                 return self.side.halt(HaltReason::ReplayDivergence);
             }
@@ -215,14 +193,7 @@ impl Work {
                     let id = proposal.value;
                     send(around, None, &Message::Proposal(proposal));
                     if let Some(block) = self.side.bodies.get(&id) {
-                        send(
-                            around,
-                            None,
-                            &Message::Body {
-                                height: self.side.height,
-                                block: block.clone(),
-                            },
-                        );
+                        send(around, None, &Message::Body { height: self.side.height, block: block.clone() });
                     }
                 }
             }
@@ -261,22 +232,14 @@ impl Work {
     /// A proposal arrived; one that the core took already is not worth a second look.
     pub(crate) fn take_proposal(&mut self, proposal: SignedProposal, around: &mut Around<'_>) {
         let key = (proposal.round.as_u32().unwrap_or(0), proposal.value);
-        if self
-            .side
-            .proposals
-            .get(&key)
-            .is_some_and(|known| known.message == proposal.message)
-        {
+        if self.side.proposals.get(&key).is_some_and(|known| known.message == proposal.message) {
             return;
         }
         self.feed(Input::Proposal(proposal), around);
     }
 
     fn is_proposed(&self, id: BlockId) -> bool {
-        self.side
-            .proposals
-            .keys()
-            .any(|(_, proposed)| *proposed == id)
+        self.side.proposals.keys().any(|(_, proposed)| *proposed == id)
     }
 
     /// Hands the core the verdict on every proposed block that is here.
@@ -294,9 +257,7 @@ impl Work {
             let Some(block) = self.side.bodies.get(&id).cloned() else {
                 continue;
             };
-            self.side
-                .fed
-                .insert((proposal.round.as_u32().unwrap_or(0), id));
+            self.side.fed.insert((proposal.round.as_u32().unwrap_or(0), id));
             self.log_body(id, &block, around);
             let is_good = Block::decode(&block).is_some_and(|b| around.ledger.accepts(&b));
             let value = ProposedValue {
@@ -307,8 +268,7 @@ impl Work {
                 value: id,
                 validity: Validity::from_bool(is_good),
             };
-            self.queue
-                .push_back(Input::ProposedValue(value, ValueOrigin::Consensus));
+            self.queue.push_back(Input::ProposedValue(value, ValueOrigin::Consensus));
         }
     }
 
@@ -324,10 +284,9 @@ impl Work {
 
     fn log_body(&mut self, id: BlockId, block: &Bytes, around: &mut Around<'_>) {
         if self.side.logged_bodies.insert(id) {
-            around.outputs.push_back(ChainOutput::Log {
-                height: self.side.height,
-                bytes: Entry::body(block),
-            });
+            around
+                .outputs
+                .push_back(ChainOutput::Log { height: self.side.height, bytes: Entry::body(block) });
         }
     }
 
@@ -337,18 +296,11 @@ impl Work {
             return;
         };
         let number = round.as_u32().unwrap_or(0);
-        let has_proposed = self
-            .side
-            .words
-            .contains_key(&(number, duohuo_core::chain::VoteKind::Proposal));
+        let has_proposed = self.side.words.contains_key(&(number, duohuo_core::chain::VoteKind::Proposal));
         if self.core.round() != round || !self.core.driver.step_is_propose() || has_proposed {
             return;
         }
-        let recorded = self
-            .own_values
-            .get(&number)
-            .filter(|id| self.side.bodies.contains_key(id))
-            .copied();
+        let recorded = self.own_values.get(&number).filter(|id| self.side.bodies.contains_key(id)).copied();
         let id = recorded.unwrap_or_else(|| self.build(around));
         self.side.fed.insert((number, id));
         let value = LocallyProposedValue::new(ChainHeight::from(self.side.height), round, id);
@@ -357,10 +309,7 @@ impl Work {
 
     fn build(&mut self, around: &mut Around<'_>) -> BlockId {
         let height = self.side.height;
-        let room = around
-            .timing
-            .max_block_bytes
-            .saturating_sub(BLOCK_HEADER_BYTES);
+        let room = around.timing.max_block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
         let block = Block {
             height,
             parent: around.ledger.last_block().0,
@@ -387,20 +336,9 @@ impl Work {
         for proposal in self.side.proposals.values() {
             send(around, Some(to), &Message::Proposal(proposal.clone()));
         }
-        let named = self
-            .side
-            .bodies
-            .iter()
-            .filter(|(id, _)| !held.contains(id) && self.is_proposed(**id));
+        let named = self.side.bodies.iter().filter(|(id, _)| !held.contains(id) && self.is_proposed(**id));
         for (_, block) in named {
-            send(
-                around,
-                Some(to),
-                &Message::Body {
-                    height,
-                    block: block.clone(),
-                },
-            );
+            send(around, Some(to), &Message::Body { height, block: block.clone() });
         }
         for certificate in &self.side.polkas {
             send(around, Some(to), &Message::Polka(certificate.clone()));
@@ -417,24 +355,14 @@ impl Work {
             height: Height(self.side.height.0.saturating_sub(1)),
             round: self.core.round(),
             asks,
-            bodies: self
-                .side
-                .bodies
-                .keys()
-                .take(MAX_HELLO_BODIES)
-                .copied()
-                .collect(),
+            bodies: self.side.bodies.keys().take(MAX_HELLO_BODIES).copied().collect(),
         }
     }
 
     /// The first timer that ran out.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<Timeout> {
-        let (key, at) = self
-            .side
-            .timers
-            .iter()
-            .map(|(key, (at, _))| (*key, *at))
-            .min_by_key(|(_, at)| *at)?;
+        let (key, at) =
+            self.side.timers.iter().map(|(key, (at, _))| (*key, *at)).min_by_key(|(_, at)| *at)?;
         if at > now {
             return None;
         }
@@ -452,16 +380,11 @@ impl Work {
 fn own_word(input: &Input<Context>, cluster: ClusterId) -> Option<Word> {
     match input {
         Input::Vote(vote) if vote.address.0 == cluster => Some(Word::Vote(vote.clone())),
-        Input::Proposal(proposal) if proposal.address.0 == cluster => {
-            Some(Word::Proposal(proposal.clone()))
-        }
+        Input::Proposal(proposal) if proposal.address.0 == cluster => Some(Word::Proposal(proposal.clone())),
         _ => None,
     }
 }
 
 pub(crate) fn send(around: &mut Around<'_>, to: Option<ClusterId>, message: &Message) {
-    around.outputs.push_back(ChainOutput::Send {
-        to,
-        bytes: message.encode(),
-    });
+    around.outputs.push_back(ChainOutput::Send { to, bytes: message.encode() });
 }

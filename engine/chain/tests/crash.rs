@@ -19,11 +19,7 @@ fn fast() -> Timing {
 }
 
 fn all_at(height: u64) -> impl Fn(&Net) -> bool {
-    move |net| {
-        net.ids()
-            .iter()
-            .all(|id| !net.master(*id).is_dead && net.height(*id) >= height)
-    }
+    move |net| net.ids().iter().all(|id| !net.master(*id).is_dead && net.height(*id) >= height)
 }
 
 /// Kills the masters of `clusters` at their outputs `at`; the chain must go on with all of them, and nobody may have
@@ -37,21 +33,10 @@ fn crash(seed: u64, crashes: &[(u32, u64)], takeover: Duration) -> Net {
     }
     net.start();
     let what = format!("seed {seed}, crashes {crashes:?}, takeover {takeover:?}");
-    let crashed = |net: &Net| {
-        crashes
-            .iter()
-            .all(|(c, _)| net.clusters[&ClusterId(*c)].crash_at.is_none())
-    };
-    assert!(
-        net.run(Duration::from_secs(30), crashed),
-        "{what}: not reached"
-    );
+    let crashed = |net: &Net| crashes.iter().all(|(c, _)| net.clusters[&ClusterId(*c)].crash_at.is_none());
+    assert!(net.run(Duration::from_secs(30), crashed), "{what}: not reached");
     let height = net.max_height();
-    assert!(
-        net.run(Duration::from_secs(30), all_at(height + 5)),
-        "{what}: stuck at {}",
-        net.max_height()
-    );
+    assert!(net.run(Duration::from_secs(30), all_at(height + 5)), "{what}: stuck at {}", net.max_height());
     net.assert_safe(&what);
     net
 }
@@ -59,32 +44,21 @@ fn crash(seed: u64, crashes: &[(u32, u64)], takeover: Duration) -> Net {
 #[test]
 fn a_master_that_dies_at_any_output_is_followed_without_a_second_word() {
     for at in 0..150 {
-        crash(
-            1_000 + at,
-            &[(1 + (at % 4) as u32, at)],
-            Duration::from_millis(5),
-        );
+        crash(1_000 + at, &[(1 + (at % 4) as u32, at)], Duration::from_millis(5));
     }
 }
 
 #[test]
 fn a_takeover_that_outlasts_rounds_is_as_safe() {
     for at in 0..60 {
-        crash(
-            2_000 + at,
-            &[(1 + (at % 4) as u32, at * 3)],
-            Duration::from_millis(200),
-        );
+        crash(2_000 + at, &[(1 + (at % 4) as u32, at * 3)], Duration::from_millis(200));
     }
 }
 
 #[test]
 fn two_masters_that_die_together_are_followed_without_a_second_word() {
     for at in 0..100_u64 {
-        let crashes = [
-            (1 + (at % 4) as u32, at),
-            (1 + ((at + 1) % 4) as u32, at.wrapping_mul(7) % 100),
-        ];
+        let crashes = [(1 + (at % 4) as u32, at), (1 + ((at + 1) % 4) as u32, at.wrapping_mul(7) % 100)];
         crash(3_000 + at, &crashes, Duration::from_millis(1 + at % 60));
     }
 }
@@ -95,15 +69,9 @@ fn a_second_crash_after_the_takeover_is_followed_too() {
         let mut net = crash(4_000 + at, &[(2, at)], Duration::from_millis(5));
         let outputs = net.clusters[&ClusterId(2)].outputs;
         net.clusters.get_mut(&ClusterId(2)).unwrap().crash_at = Some(outputs + at);
-        assert!(net.run(Duration::from_secs(30), |net| {
-            net.clusters[&ClusterId(2)].crash_at.is_none()
-        }));
+        assert!(net.run(Duration::from_secs(30), |net| { net.clusters[&ClusterId(2)].crash_at.is_none() }));
         let height = net.max_height();
-        assert!(
-            net.run(Duration::from_secs(30), all_at(height + 5)),
-            "{at}: stuck at {}",
-            net.max_height()
-        );
+        assert!(net.run(Duration::from_secs(30), all_at(height + 5)), "{at}: stuck at {}", net.max_height());
         net.assert_safe("second crash");
     }
 }
@@ -128,10 +96,7 @@ fn a_standby_without_the_log_does_say_second_words_and_the_watch_sees_them() {
     for at in 0..100_u64 {
         let mut net = Net::new(4, 6_000 + at, fast());
         // Two, so that the others cannot finish the height before the takeover.
-        for id in [
-            ClusterId(1 + (at % 4) as u32),
-            ClusterId(1 + ((at + 1) % 4) as u32),
-        ] {
+        for id in [ClusterId(1 + (at % 4) as u32), ClusterId(1 + ((at + 1) % 4) as u32)] {
             let cluster = net.clusters.get_mut(&id).unwrap();
             cluster.crash_at = Some(20 + at);
             cluster.keeps_no_log = true;
@@ -142,15 +107,7 @@ fn a_standby_without_the_log_does_say_second_words_and_the_watch_sees_them() {
         second_words += u32::from(!net.conflicts.is_empty());
         signed_again += u32::from(!net.resent_differently.is_empty());
     }
-    println!(
-        "of 100 runs {second_words} with second words, {signed_again} with words signed again"
-    );
-    assert!(
-        second_words > 5,
-        "only {second_words} of 100 runs showed it: the watch is blind"
-    );
-    assert!(
-        signed_again > 5,
-        "only {signed_again} of 100 runs showed it: the watch is blind"
-    );
+    println!("of 100 runs {second_words} with second words, {signed_again} with words signed again");
+    assert!(second_words > 5, "only {second_words} of 100 runs showed it: the watch is blind");
+    assert!(signed_again > 5, "only {signed_again} of 100 runs showed it: the watch is blind");
 }

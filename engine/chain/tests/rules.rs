@@ -48,19 +48,9 @@ fn precommit_bytes(s: &CommitSignature, height: u64, round: u32, block: &[u8; 32
     out
 }
 
-fn signed_by(
-    signer: NodeId,
-    cluster: u32,
-    epoch: u64,
-    node: NodeId,
-    block: &[u8; 32],
-) -> CommitSignature {
-    let mut s = CommitSignature {
-        cluster: ClusterId(cluster),
-        epoch: Epoch(epoch),
-        node,
-        signature: [0; 64],
-    };
+fn signed_by(signer: NodeId, cluster: u32, epoch: u64, node: NodeId, block: &[u8; 32]) -> CommitSignature {
+    let mut s =
+        CommitSignature { cluster: ClusterId(cluster), epoch: Epoch(epoch), node, signature: [0; 64] };
     s.signature = sign::sign(&signing_key(signer), &precommit_bytes(&s, 1, 0, block));
     s
 }
@@ -91,15 +81,9 @@ fn a_certificate_of_a_quorum_made_by_hand_from_the_spec_is_accepted() {
 #[test]
 fn a_certificate_of_too_few_clusters_is_refused() {
     let block = with_signatures(|b| (1..=2).map(|c| honest(c, b)).collect());
-    assert_eq!(
-        follower().apply(START, &block),
-        Err(BlockError::BadCertificate)
-    );
+    assert_eq!(follower().apply(START, &block), Err(BlockError::BadCertificate));
     let twice = with_signatures(|b| vec![honest(1, b), honest(2, b), honest(2, b)]);
-    assert_eq!(
-        follower().apply(START, &twice),
-        Err(BlockError::BadCertificate)
-    );
+    assert_eq!(follower().apply(START, &twice), Err(BlockError::BadCertificate));
 }
 
 #[test]
@@ -109,47 +93,18 @@ fn a_forged_signature_and_the_key_of_another_node_are_refused() {
         third.signature[5] ^= 1;
         vec![honest(1, b), honest(2, b), third]
     });
-    assert_eq!(
-        follower().apply(START, &forged),
-        Err(BlockError::BadCertificate)
-    );
+    assert_eq!(follower().apply(START, &forged), Err(BlockError::BadCertificate));
     // The standby's own key, under its own name: it is not the master of that epoch.
     let standby = node_id(ClusterId(3), 1);
-    let other = with_signatures(|b| {
-        vec![
-            honest(1, b),
-            honest(2, b),
-            signed_by(standby, 3, 1, standby, b),
-        ]
-    });
-    assert_eq!(
-        follower().apply(START, &other),
-        Err(BlockError::BadCertificate)
-    );
+    let other = with_signatures(|b| vec![honest(1, b), honest(2, b), signed_by(standby, 3, 1, standby, b)]);
+    assert_eq!(follower().apply(START, &other), Err(BlockError::BadCertificate));
     // The standby's key under the master's name.
-    let named = with_signatures(|b| {
-        vec![
-            honest(1, b),
-            honest(2, b),
-            signed_by(standby, 3, 1, master(3), b),
-        ]
-    });
-    assert_eq!(
-        follower().apply(START, &named),
-        Err(BlockError::BadCertificate)
-    );
+    let named = with_signatures(|b| vec![honest(1, b), honest(2, b), signed_by(standby, 3, 1, master(3), b)]);
+    assert_eq!(follower().apply(START, &named), Err(BlockError::BadCertificate));
     // The key of another cluster's master.
-    let alien = with_signatures(|b| {
-        vec![
-            honest(1, b),
-            honest(2, b),
-            signed_by(master(4), 3, 1, master(4), b),
-        ]
-    });
-    assert_eq!(
-        follower().apply(START, &alien),
-        Err(BlockError::BadCertificate)
-    );
+    let alien =
+        with_signatures(|b| vec![honest(1, b), honest(2, b), signed_by(master(4), 3, 1, master(4), b)]);
+    assert_eq!(follower().apply(START, &alien), Err(BlockError::BadCertificate));
 }
 
 #[test]
@@ -158,28 +113,11 @@ fn the_older_epochs_key_verifies_only_what_it_signed_under_the_older_epoch() {
     let mut chain = follower();
     chain.learn_grant(ClusterId(3), Epoch(2), standby);
     // The old master's key under the new epoch, and the new one's under the old.
-    let old_key = with_signatures(|b| {
-        vec![
-            honest(1, b),
-            honest(2, b),
-            signed_by(master(3), 3, 2, master(3), b),
-        ]
-    });
-    assert_eq!(
-        chain.apply(START, &old_key),
-        Err(BlockError::BadCertificate)
-    );
-    let new_key = with_signatures(|b| {
-        vec![
-            honest(1, b),
-            honest(2, b),
-            signed_by(standby, 3, 1, standby, b),
-        ]
-    });
-    assert_eq!(
-        chain.apply(START, &new_key),
-        Err(BlockError::BadCertificate)
-    );
+    let old_key =
+        with_signatures(|b| vec![honest(1, b), honest(2, b), signed_by(master(3), 3, 2, master(3), b)]);
+    assert_eq!(chain.apply(START, &old_key), Err(BlockError::BadCertificate));
+    let new_key = with_signatures(|b| vec![honest(1, b), honest(2, b), signed_by(standby, 3, 1, standby, b)]);
+    assert_eq!(chain.apply(START, &new_key), Err(BlockError::BadCertificate));
     let old_word = with_signatures(|b| (1..=3).map(|c| honest(c, b)).collect());
     assert_eq!(chain.apply(START, &old_word), Ok(Height(1)));
 }
@@ -187,18 +125,9 @@ fn the_older_epochs_key_verifies_only_what_it_signed_under_the_older_epoch() {
 #[test]
 fn a_certificate_of_an_unknown_epoch_says_which_grant_is_missing() {
     let standby = node_id(ClusterId(3), 1);
-    let block = with_signatures(|b| {
-        vec![
-            honest(1, b),
-            honest(2, b),
-            signed_by(standby, 3, 9, standby, b),
-        ]
-    });
+    let block = with_signatures(|b| vec![honest(1, b), honest(2, b), signed_by(standby, 3, 9, standby, b)]);
     let mut chain = follower();
-    assert_eq!(
-        chain.apply(START, &block),
-        Err(BlockError::UnknownGrant(ClusterId(3), Epoch(9)))
-    );
+    assert_eq!(chain.apply(START, &block), Err(BlockError::UnknownGrant(ClusterId(3), Epoch(9))));
     chain.learn_grant(ClusterId(3), Epoch(9), standby);
     assert_eq!(chain.apply(START, &block), Ok(Height(1)));
 }
@@ -208,24 +137,15 @@ fn blocks_out_of_order_or_damaged_are_refused_and_change_nothing() {
     let (blocks, _) = three_blocks();
     let mut chain = follower();
     assert_eq!(chain.apply(START, &blocks[1]), Err(BlockError::Gap));
-    assert_eq!(
-        chain.apply(START, &Bytes::from_static(b"x")),
-        Err(BlockError::Malformed)
-    );
+    assert_eq!(chain.apply(START, &Bytes::from_static(b"x")), Err(BlockError::Malformed));
     let mut committed = CommittedBlock::decode(&blocks[0]).unwrap();
     let mut block = Block::decode(&committed.block).unwrap();
     block.parent_commit_round = 7;
     committed.block = block.encode();
-    assert_eq!(
-        chain.apply(START, &committed.encode()),
-        Err(BlockError::BadCertificate)
-    );
+    assert_eq!(chain.apply(START, &committed.encode()), Err(BlockError::BadCertificate));
     block.parent = [1; 32];
     committed.block = block.encode();
-    assert_eq!(
-        chain.apply(START, &committed.encode()),
-        Err(BlockError::WrongParent)
-    );
+    assert_eq!(chain.apply(START, &committed.encode()), Err(BlockError::WrongParent));
     assert_eq!(chain.status(), follower().status());
     chain.apply(START, &blocks[0]).unwrap();
     assert_eq!(chain.apply(START, &blocks[0]), Err(BlockError::Old));
@@ -249,9 +169,7 @@ fn log_in_the_middle(seed: u64) -> (Vec<Bytes>, Vec<Record>) {
         cluster.crash_at = Some(at);
         cluster.takeover_after = None;
         net.start();
-        net.run(Duration::from_millis(200), |net| {
-            net.master(ClusterId(1)).is_dead
-        });
+        net.run(Duration::from_millis(200), |net| net.master(ClusterId(1)).is_dead);
         let node = net.master(ClusterId(1));
         let own = node.log.iter().filter(|r| r.bytes[0] == 4).count();
         if own >= 4 {
@@ -280,24 +198,15 @@ fn lead_with(log: &[Record], blocks: &[Bytes]) -> (Embedded, Vec<ChainOutput>) {
 fn a_successor_re_sends_recorded_words_under_the_older_epoch() {
     let (blocks, log) = log_in_the_middle(8);
     let (chain, said) = lead_with(&log, &blocks);
-    let words: Vec<_> = said
-        .iter()
-        .filter_map(|o| {
-            if let ChainOutput::Send { bytes, .. } = o {
-                Some(chain.votes_in(bytes))
-            } else {
-                None
-            }
-        })
-        .flatten()
-        .filter(|w| w.cluster == ClusterId(1))
-        .collect();
-    assert!(
-        words
-            .iter()
-            .any(|w| w.epoch == Epoch(1) && w.kind == VoteKind::Prevote),
-        "{words:?}"
-    );
+    let words: Vec<_> =
+        said.iter()
+            .filter_map(|o| {
+                if let ChainOutput::Send { bytes, .. } = o { Some(chain.votes_in(bytes)) } else { None }
+            })
+            .flatten()
+            .filter(|w| w.cluster == ClusterId(1))
+            .collect();
+    assert!(words.iter().any(|w| w.epoch == Epoch(1) && w.kind == VoteKind::Prevote), "{words:?}");
     assert!(!said.iter().any(|o| matches!(o, ChainOutput::Halt { .. })));
 }
 
@@ -311,11 +220,7 @@ fn leading_twice_says_the_same_words() {
     let words = |list: &[ChainOutput]| -> Vec<_> {
         list.iter()
             .filter_map(|o| {
-                if let ChainOutput::Send { bytes, .. } = o {
-                    Some(chain.votes_in(bytes))
-                } else {
-                    None
-                }
+                if let ChainOutput::Send { bytes, .. } = o { Some(chain.votes_in(bytes)) } else { None }
             })
             .flatten()
             .filter(|w| w.epoch == Epoch(1))
@@ -332,21 +237,12 @@ fn every_prefix_of_a_log_replays_without_a_second_word() {
         let mut words = std::collections::BTreeMap::new();
         for end in (0..=log.len()).rev() {
             let (chain, said) = lead_with(&log[..end], &blocks);
-            assert_eq!(
-                halts(&said),
-                vec![],
-                "seed {seed}, {end} of {} entries",
-                log.len()
-            );
+            assert_eq!(halts(&said), vec![], "seed {seed}, {end} of {} entries", log.len());
             for output in &said {
                 let ChainOutput::Send { bytes, .. } = output else {
                     continue;
                 };
-                for w in chain
-                    .votes_in(bytes)
-                    .into_iter()
-                    .filter(|w| w.cluster == ClusterId(1))
-                {
+                for w in chain.votes_in(bytes).into_iter().filter(|w| w.cluster == ClusterId(1)) {
                     // What is in the log may be said in no other way; what was cut off is free.
                     if w.epoch == Epoch(1) {
                         let first = *words.entry((w.height, w.round, w.kind)).or_insert(w);
@@ -360,13 +256,7 @@ fn every_prefix_of_a_log_replays_without_a_second_word() {
 
 fn halts(said: &[ChainOutput]) -> Vec<HaltReason> {
     said.iter()
-        .filter_map(|o| {
-            if let ChainOutput::Halt { reason } = o {
-                Some(*reason)
-            } else {
-                None
-            }
-        })
+        .filter_map(|o| if let ChainOutput::Halt { reason } = o { Some(*reason) } else { None })
         .collect()
 }
 
@@ -402,30 +292,18 @@ fn a_log_with_two_different_words_of_ours_halts() {
         // A vote: tag, height, round, kind, value tag, value or none, cluster.
         r.bytes[0] == 4 && r.bytes[14] == 1 && r.bytes[47..51] == 1_u32.to_be_bytes()
     };
-    let vote = log
-        .iter()
-        .find(own)
-        .expect("an own vote for a value")
-        .clone();
+    let vote = log.iter().find(own).expect("an own vote for a value").clone();
     let mut other = vote.bytes.to_vec();
     other[20] ^= 1;
     let mut log = log;
-    log.push(Record {
-        bytes: other.into(),
-        ..vote
-    });
+    log.push(Record { bytes: other.into(), ..vote });
     let (_, said) = lead_with(&log, &blocks);
     assert_eq!(halts(&said), vec![HaltReason::DoubleSign]);
 }
 
 fn transfer(id: u8, valid_until: u64) -> Bytes {
-    let transfer = Transfer {
-        id: TransactionId([id; 16]),
-        from: 1,
-        to: 2,
-        amount: 5,
-        valid_until: Height(valid_until),
-    };
+    let transfer =
+        Transfer { id: TransactionId([id; 16]), from: 1, to: 2, amount: 5, valid_until: Height(valid_until) };
     let mut out = Vec::new();
     transfer.encode(&mut out);
     out.into()
@@ -433,48 +311,18 @@ fn transfer(id: u8, valid_until: u64) -> Bytes {
 
 #[test]
 fn a_transaction_is_taken_once_in_time_and_while_there_is_room() {
-    let mut chain = new_chain(
-        4,
-        ClusterId(2),
-        0,
-        Timing {
-            max_pool: 3,
-            ..Timing::default()
-        },
-    );
-    assert_eq!(
-        chain.submit(START, &transfer(1, 10)),
-        Err(SubmitError::PoolFull),
-        "a follower takes nothing"
-    );
+    let mut chain = new_chain(4, ClusterId(2), 0, Timing { max_pool: 3, ..Timing::default() });
+    assert_eq!(chain.submit(START, &transfer(1, 10)), Err(SubmitError::PoolFull), "a follower takes nothing");
     chain.lead(START, Epoch(1), &[]);
-    assert_eq!(
-        chain.submit(START, &Bytes::from_static(b"no")),
-        Err(SubmitError::Malformed)
-    );
-    assert_eq!(
-        chain.submit(START, &transfer(1, 0)),
-        Err(SubmitError::Expired)
-    );
-    assert_eq!(
-        chain.submit(START, &transfer(1, 1_002)),
-        Err(SubmitError::Expired)
-    );
-    assert_eq!(
-        chain.submit(START, &transfer(1, 1_001)),
-        Ok(TransactionId([1; 16]))
-    );
-    assert_eq!(
-        chain.submit(START, &transfer(1, 1_001)),
-        Ok(TransactionId([1; 16]))
-    );
+    assert_eq!(chain.submit(START, &Bytes::from_static(b"no")), Err(SubmitError::Malformed));
+    assert_eq!(chain.submit(START, &transfer(1, 0)), Err(SubmitError::Expired));
+    assert_eq!(chain.submit(START, &transfer(1, 1_002)), Err(SubmitError::Expired));
+    assert_eq!(chain.submit(START, &transfer(1, 1_001)), Ok(TransactionId([1; 16])));
+    assert_eq!(chain.submit(START, &transfer(1, 1_001)), Ok(TransactionId([1; 16])));
     assert_eq!(chain.status().pool, 1);
     chain.submit(START, &transfer(2, 10)).unwrap();
     chain.submit(START, &transfer(3, 10)).unwrap();
-    assert_eq!(
-        chain.submit(START, &transfer(4, 10)),
-        Err(SubmitError::PoolFull)
-    );
+    assert_eq!(chain.submit(START, &transfer(4, 10)), Err(SubmitError::PoolFull));
     chain.follow();
     assert_eq!(chain.status().pool, 0);
 }
@@ -486,23 +334,16 @@ fn a_committed_transaction_is_remembered_with_its_height_until_it_would_expire()
     net.start();
     let bytes = transfer(1, 3);
     let now = net.now;
-    net.call(ClusterId(2), |chain| chain.submit(now, &bytes))
-        .unwrap();
-    assert!(net.run(Duration::from_secs(2), |net| {
-        net.ids().iter().all(|id| net.height(*id) == 1)
-    }));
-    assert_eq!(
-        net.receipts,
-        vec![(TransactionId([1; 16]), Height(1), true)]
-    );
+    net.call(ClusterId(2), |chain| chain.submit(now, &bytes)).unwrap();
+    assert!(net.run(Duration::from_secs(2), |net| { net.ids().iter().all(|id| net.height(*id) == 1) }));
+    assert_eq!(net.receipts, vec![(TransactionId([1; 16]), Height(1), true)]);
     assert_eq!(net.chain(ClusterId(4)).balance(2), 1_000_005);
     let again = net.call(ClusterId(2), |chain| chain.submit(now, &bytes));
     assert_eq!(again, Err(SubmitError::AlreadyCommitted(Height(1))));
     for id in 2..=3 {
         let more = transfer(id, 100);
         let now = net.now;
-        net.call(ClusterId(2), |chain| chain.submit(now, &more))
-            .unwrap();
+        net.call(ClusterId(2), |chain| chain.submit(now, &more)).unwrap();
         assert!(net.run(Duration::from_secs(2), |net| {
             net.ids().iter().all(|c| net.height(*c) == u64::from(id))
         }));
@@ -513,13 +354,7 @@ fn a_committed_transaction_is_remembered_with_its_height_until_it_would_expire()
 
 fn ledger() -> Ledger {
     let clusters: Vec<ClusterId> = (1..=4).map(ClusterId).collect();
-    Ledger::new(
-        [3; 16],
-        &clusters,
-        &Genesis {
-            accounts: vec![(1, 100), (2, u64::MAX)],
-        },
-    )
+    Ledger::new([3; 16], &clusters, &Genesis { accounts: vec![(1, 100), (2, u64::MAX)] })
 }
 
 fn block_on(ledger: &Ledger, parent_commit_round: u32, transactions: Vec<Transfer>) -> Block {
@@ -533,13 +368,7 @@ fn block_on(ledger: &Ledger, parent_commit_round: u32, transactions: Vec<Transfe
 }
 
 fn move_amount(id: u8, from: u32, to: u32, amount: u64) -> Transfer {
-    Transfer {
-        id: TransactionId([id; 16]),
-        from,
-        to,
-        amount,
-        valid_until: Height(50),
-    }
+    Transfer { id: TransactionId([id; 16]), from, to, amount, valid_until: Height(50) }
 }
 
 #[test]
@@ -554,16 +383,10 @@ fn balances_never_go_below_nothing_nor_above_what_fits() {
     ];
     let block = block_on(&ledger, 0, list);
     assert!(ledger.accepts(&block));
-    let applied: Vec<bool> = ledger
-        .execute(Block::id_of(&block.encode()), &block)
-        .iter()
-        .map(|o| o.applied)
-        .collect();
+    let applied: Vec<bool> =
+        ledger.execute(Block::id_of(&block.encode()), &block).iter().map(|o| o.applied).collect();
     assert_eq!(applied, [false, false, true, true, false]);
-    assert_eq!(
-        (ledger.balance(1), ledger.balance(2), ledger.balance(3)),
-        (0, u64::MAX, 100)
-    );
+    assert_eq!((ledger.balance(1), ledger.balance(2), ledger.balance(3)), (0, u64::MAX, 100));
 }
 
 #[test]
@@ -572,33 +395,13 @@ fn a_block_with_a_duplicate_or_expired_transaction_gets_no_vote_and_has_no_effec
     let one = move_amount(1, 1, 3, 10);
     let twice = block_on(&ledger, 0, vec![one, one]);
     assert!(!ledger.accepts(&twice));
-    let expired = block_on(
-        &ledger,
-        0,
-        vec![Transfer {
-            valid_until: Height(0),
-            ..one
-        }],
-    );
+    let expired = block_on(&ledger, 0, vec![Transfer { valid_until: Height(0), ..one }]);
     assert!(!ledger.accepts(&expired));
-    let early = block_on(
-        &ledger,
-        0,
-        vec![Transfer {
-            valid_until: Height(1_002),
-            ..one
-        }],
-    );
+    let early = block_on(&ledger, 0, vec![Transfer { valid_until: Height(1_002), ..one }]);
     assert!(!ledger.accepts(&early));
-    assert!(!ledger.accepts(&Block {
-        proposer: ClusterId(9),
-        ..block_on(&ledger, 0, vec![one])
-    }));
-    let applied: Vec<bool> = ledger
-        .execute(Block::id_of(&twice.encode()), &twice)
-        .iter()
-        .map(|o| o.applied)
-        .collect();
+    assert!(!ledger.accepts(&Block { proposer: ClusterId(9), ..block_on(&ledger, 0, vec![one]) }));
+    let applied: Vec<bool> =
+        ledger.execute(Block::id_of(&twice.encode()), &twice).iter().map(|o| o.applied).collect();
     assert_eq!(applied, [true, false]);
     assert_eq!(ledger.balance(3), 10);
     let again = block_on(&ledger, 0, vec![one]);
@@ -663,9 +466,7 @@ fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster()
     let words: Vec<Bytes> = said
         .iter()
         .filter_map(|o| match o {
-            ChainOutput::Send { bytes, .. } if !speaker.votes_in(bytes).is_empty() => {
-                Some(bytes.clone())
-            }
+            ChainOutput::Send { bytes, .. } if !speaker.votes_in(bytes).is_empty() => Some(bytes.clone()),
             _ => None,
         })
         .collect();
@@ -683,14 +484,8 @@ fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster()
     }
     chain.learn_grant(ClusterId(2), Epoch(2), node_id(ClusterId(2), 1));
     for word in &words {
-        assert!(
-            !chain.receive(START, ClusterId(4), word),
-            "an old word from a third party"
-        );
-        assert!(
-            chain.receive(START, ClusterId(2), word),
-            "an old word re-sent by its own cluster"
-        );
+        assert!(!chain.receive(START, ClusterId(4), word), "an old word from a third party");
+        assert!(chain.receive(START, ClusterId(2), word), "an old word re-sent by its own cluster");
     }
 }
 
@@ -706,10 +501,7 @@ fn log_entries_stand_before_the_words_they_imply() {
             ChainOutput::Log { bytes, .. } => logged.push(bytes.slice(1..)),
             ChainOutput::Send { bytes, .. } if !chain.votes_in(&bytes).is_empty() => {
                 words += 1;
-                assert!(
-                    logged.contains(&bytes.slice(1..)),
-                    "said before it was logged"
-                );
+                assert!(logged.contains(&bytes.slice(1..)), "said before it was logged");
             }
             _ => {}
         }
@@ -729,9 +521,7 @@ fn garbage_never_panics_and_changes_nothing() {
     let (blocks, _) = three_blocks();
     for _ in 0..20_000 {
         let length = random.below(200);
-        let mut bytes: Vec<u8> = (0..length)
-            .map(|_| random.below(256).to_le_bytes()[0])
-            .collect();
+        let mut bytes: Vec<u8> = (0..length).map(|_| random.below(256).to_le_bytes()[0]).collect();
         if let Some(first) = bytes.first_mut() {
             *first = random.below(10).to_le_bytes()[0];
         }

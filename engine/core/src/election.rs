@@ -47,17 +47,10 @@ pub fn elect(candidates: &[Candidate]) -> Elected {
     let mut eligible: Vec<&Candidate> = candidates.iter().filter(|c| c.may_lead()).collect();
     eligible.sort_by_key(|c| (core::cmp::Reverse(c.priority), c.node));
     let order: Vec<NodeId> = eligible.iter().map(|c| c.node).collect();
-    let acting = candidates
-        .iter()
-        .find(|c| c.acting && c.alive && !c.barred)
-        .map(|c| c.node);
+    let acting = candidates.iter().find(|c| c.acting && c.alive && !c.barred).map(|c| c.node);
     let master = acting.or_else(|| order.first().copied());
     let standby = order.iter().copied().find(|node| Some(*node) != master);
-    Elected {
-        master,
-        standby,
-        order,
-    }
+    Elected { master, standby, order }
 }
 
 #[cfg(test)]
@@ -65,14 +58,7 @@ mod tests {
     use super::*;
 
     fn candidate(node: u32, priority: u8) -> Candidate {
-        Candidate {
-            node: NodeId(node),
-            priority,
-            alive: true,
-            in_sync: true,
-            barred: false,
-            acting: false,
-        }
+        Candidate { node: NodeId(node), priority, alive: true, in_sync: true, barred: false, acting: false }
     }
 
     #[test]

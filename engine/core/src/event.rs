@@ -182,10 +182,7 @@ impl Event {
     /// Whether it comes with every message: too many for a log.
     #[must_use]
     pub const fn is_frequent(&self) -> bool {
-        matches!(
-            self,
-            Self::Released(_) | Self::Received(_) | Self::Committed { .. }
-        )
+        matches!(self, Self::Released(_) | Self::Received(_) | Self::Committed { .. })
     }
 
     /// The wire form. `kind` is the position of the variant in this enum, from 1. `detail` is: the reason of a claim
@@ -217,28 +214,15 @@ impl Event {
             Self::Suspected { node } => (f.kind, f.node) = (1, node),
             Self::Dead { node } => (f.kind, f.node) = (2, node),
             Self::Alive { node } => (f.kind, f.node) = (3, node),
-            Self::Claimed { epoch, reason } => {
-                (f.kind, f.epoch, f.detail) = (4, epoch, reason as u32)
-            }
+            Self::Claimed { epoch, reason } => (f.kind, f.epoch, f.detail) = (4, epoch, reason as u32),
             Self::Refused { outcome } => (f.kind, f.detail) = (5, outcome as u32),
-            Self::Granted {
-                cluster,
-                epoch,
-                node,
-            } => {
+            Self::Granted { cluster, epoch, node } => {
                 (f.kind, f.cluster, f.epoch, f.node) = (6, cluster, epoch, node);
             }
-            Self::InSyncChanged {
-                cluster,
-                epoch,
-                node,
-                members,
-            } => {
+            Self::InSyncChanged { cluster, epoch, node, members } => {
                 (f.kind, f.cluster, f.epoch, f.node, f.detail) = (7, cluster, epoch, node, members);
             }
-            Self::RoleChanged { role, epoch } => {
-                (f.kind, f.detail, f.epoch) = (8, role as u32, epoch)
-            }
+            Self::RoleChanged { role, epoch } => (f.kind, f.detail, f.epoch) = (8, role as u32, epoch),
             Self::Released(ref v) => {
                 f.kind = 9;
                 vote(&mut f, v);
@@ -247,27 +231,17 @@ impl Event {
                 f.kind = 10;
                 vote(&mut f, v);
             }
-            Self::Committed { height, state_hash } => {
-                (f.kind, f.height, f.hash) = (11, height, state_hash)
-            }
+            Self::Committed { height, state_hash } => (f.kind, f.height, f.hash) = (11, height, state_hash),
             Self::ConsensusErrorReported { cluster, height } => {
                 (f.kind, f.cluster, f.height) = (12, cluster, height)
             }
-            Self::ForcedSwitch {
-                cluster,
-                node,
-                height,
-            } => {
+            Self::ForcedSwitch { cluster, node, height } => {
                 (f.kind, f.cluster, f.node, f.height) = (13, cluster, node, height);
             }
-            Self::Alarm { cluster, height } => {
-                (f.kind, f.cluster, f.height) = (14, cluster, height)
-            }
+            Self::Alarm { cluster, height } => (f.kind, f.cluster, f.height) = (14, cluster, height),
             Self::AgedOut { cluster, node } => (f.kind, f.cluster, f.node) = (15, cluster, node),
             Self::AuthorityReachable { up } => (f.kind, f.detail) = (16, u32::from(up)),
-            Self::Joined { node, accepted } => {
-                (f.kind, f.node, f.detail) = (17, node, u32::from(accepted))
-            }
+            Self::Joined { node, accepted } => (f.kind, f.node, f.detail) = (17, node, u32::from(accepted)),
             Self::RosterInForce { version } => (f.kind, f.height) = (18, Height(version)),
             Self::Halted { reason } => (f.kind, f.detail) = (19, reason as u32),
             Self::StoreFailed => f.kind = 20,

@@ -14,10 +14,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// At the entry of `handle`.
     pub(crate) fn assert_drained(&self) {
-        assert!(
-            self.queue.is_empty(),
-            "drain poll_output() to None before the next handle()"
-        );
+        assert!(self.queue.is_empty(), "drain poll_output() to None before the next handle()");
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -31,10 +28,7 @@ impl Outbox {
     /// Queue a batch; its token.
     pub(crate) fn persist(&mut self, writes: Vec<Write>) -> u64 {
         self.last_token += 1;
-        self.queue.push_back(Output::Persist {
-            token: self.last_token,
-            writes,
-        });
+        self.queue.push_back(Output::Persist { token: self.last_token, writes });
         self.last_token
     }
 

@@ -32,10 +32,7 @@ pub(crate) fn encode_promise(promised: Epoch, synced: Epoch) -> Bytes {
 }
 
 pub(crate) fn decode_promise(mut bytes: Bytes) -> Option<(Epoch, Epoch)> {
-    let promise = (
-        Epoch(bytes.try_get_u64().ok()?),
-        Epoch(bytes.try_get_u64().ok()?),
-    );
+    let promise = (Epoch(bytes.try_get_u64().ok()?), Epoch(bytes.try_get_u64().ok()?));
     (!bytes.has_remaining()).then_some(promise)
 }
 
@@ -59,9 +56,5 @@ pub(crate) fn encode_record(record: &Record) -> Bytes {
 pub(crate) fn decode_record(mut bytes: Bytes) -> Option<Record> {
     let height = Height(bytes.try_get_u64().ok()?);
     let epoch = Epoch(bytes.try_get_u64().ok()?);
-    Some(Record {
-        height,
-        epoch,
-        bytes,
-    })
+    Some(Record { height, epoch, bytes })
 }

@@ -35,20 +35,13 @@ impl Watchers {
     ) {
         let fields = event.fields();
         let wanted = |kinds: u32| {
-            kinds == 0
-                || 1u32
-                    .checked_shl(u32::from(fields.kind))
-                    .is_some_and(|b| kinds & b != 0)
+            kinds == 0 || 1u32.checked_shl(u32::from(fields.kind)).is_some_and(|b| kinds & b != 0)
         };
         if self.0.values().any(|kinds| wanted(*kinds)) {
             let packet = Packet::from(EventPacket {
                 at_unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX),
                 kind: fields.kind,
-                cluster: if fields.cluster == ClusterId(0) {
-                    own
-                } else {
-                    fields.cluster
-                },
+                cluster: if fields.cluster == ClusterId(0) { own } else { fields.cluster },
                 node: fields.node,
                 epoch: fields.epoch,
                 height: fields.height,

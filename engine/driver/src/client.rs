@@ -26,7 +26,9 @@ pub enum ClientError {
         source: io::Error,
     },
     /// The server did not prove to be who the roster says.
-    #[error("{address}: the handshake failed: it is not the party of the roster, or does not know our key; check the roster and the key file")]
+    #[error(
+        "{address}: the handshake failed: it is not the party of the roster, or does not know our key; check the roster and the key file"
+    )]
     Handshake {
         /// The server.
         address: SocketAddr,
@@ -167,7 +169,9 @@ impl Client {
     pub fn recv(&mut self, timeout: Duration) -> Result<Option<Packet>, ClientError> {
         let deadline = Instant::now() + timeout;
         loop {
-            if let Some(frame) = self.reader.next().map_err(|_| ClientError::Protocol { address: self.address })? {
+            if let Some(frame) =
+                self.reader.next().map_err(|_| ClientError::Protocol { address: self.address })?
+            {
                 if let Some(packet) = self.open(&frame)? {
                     return Ok(Some(packet));
                 }
@@ -199,7 +203,10 @@ impl Client {
     fn open(&mut self, frame: &Bytes) -> Result<Option<Packet>, ClientError> {
         let broken = || ClientError::Protocol { address: self.address };
         let header = Header::decode(frame).map_err(|_| broken())?;
-        if !header.is_sealed() || header.session != self.local_session || header.sequence != self.next_received {
+        if !header.is_sealed()
+            || header.session != self.local_session
+            || header.sequence != self.next_received
+        {
             return Err(broken());
         }
         self.next_received += 1;

@@ -6,8 +6,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
-    timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 
 /// Now. `Instant::ZERO` is the boot of the machine.
@@ -67,8 +67,12 @@ impl Alarm {
                 tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
             }
         });
-        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: zero, it_value: value })
-            .map_err(|e| DriverError::system("timerfd_settime", e.into()))?;
+        timerfd_settime(
+            &self.fd,
+            TimerfdTimerFlags::ABSTIME,
+            &Itimerspec { it_interval: zero, it_value: value },
+        )
+        .map_err(|e| DriverError::system("timerfd_settime", e.into()))?;
         Ok(())
     }
 

@@ -37,7 +37,13 @@ impl ConfigError {
         expected: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self { file: file.into(), key: key.into(), wrong: wrong.into(), expected: expected.into(), advice: advice.into() }
+        Self {
+            file: file.into(),
+            key: key.into(),
+            wrong: wrong.into(),
+            expected: expected.into(),
+            advice: advice.into(),
+        }
     }
 }
 
@@ -287,8 +293,20 @@ impl NodeSettings {
         };
         let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
         let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
-        check_pair(path, &file.keys.session, "session", &keys::session_public(&session_secret), &entry.session_key)?;
-        check_pair(path, &file.keys.signing, "signing", &keys::signing_public(&signing_secret), &entry.signing_key)?;
+        check_pair(
+            path,
+            &file.keys.session,
+            "session",
+            &keys::session_public(&session_secret),
+            &entry.session_key,
+        )?;
+        check_pair(
+            path,
+            &file.keys.signing,
+            "signing",
+            &keys::signing_public(&signing_secret),
+            &entry.signing_key,
+        )?;
         Ok(Self {
             node,
             roster_source,
@@ -317,8 +335,20 @@ impl AuthoritySettings {
         let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
         let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
         let entry = &roster.authority;
-        check_pair(path, &file.keys.session, "session", &keys::session_public(&session_secret), &entry.session_key)?;
-        check_pair(path, &file.keys.signing, "signing", &keys::signing_public(&signing_secret), &entry.signing_key)?;
+        check_pair(
+            path,
+            &file.keys.session,
+            "session",
+            &keys::session_public(&session_secret),
+            &entry.session_key,
+        )?;
+        check_pair(
+            path,
+            &file.keys.signing,
+            "signing",
+            &keys::signing_public(&signing_secret),
+            &entry.signing_key,
+        )?;
         Ok(Self {
             roster_source,
             store: beside(path, &file.store),
@@ -357,7 +387,13 @@ pub fn beside(config: &Path, path: &Path) -> PathBuf {
 /// The file cannot be read, or the first key that is wrong.
 pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|e| {
-        ConfigError::new(path, "file", e.to_string(), "a readable TOML file", format!("check the path and its permissions; {advice}"))
+        ConfigError::new(
+            path,
+            "file",
+            e.to_string(),
+            "a readable TOML file",
+            format!("check the path and its permissions; {advice}"),
+        )
     })?;
     let wrong = |key: String, e: &toml::de::Error| {
         let place = e.span().map_or_else(String::new, |span| {
@@ -377,20 +413,32 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
     })
 }
 
-fn read_roster(config: &Path, roster: &Path, operator_key: &str) -> Result<(RosterSource, Roster), ConfigError> {
-    let key = keys::parse_hex::<32>(operator_key).filter(|k| VerifyingKey::from_bytes(k).is_ok()).ok_or_else(|| {
-        ConfigError::new(
-            config,
-            "`operator_public_key`",
-            "not an Ed25519 public key",
-            "64 hex digits",
-            "copy the operator's public key (operator.pub) into it",
-        )
-    })?;
+fn read_roster(
+    config: &Path,
+    roster: &Path,
+    operator_key: &str,
+) -> Result<(RosterSource, Roster), ConfigError> {
+    let key = keys::parse_hex::<32>(operator_key)
+        .filter(|k| VerifyingKey::from_bytes(k).is_ok())
+        .ok_or_else(|| {
+            ConfigError::new(
+                config,
+                "`operator_public_key`",
+                "not an Ed25519 public key",
+                "64 hex digits",
+                "copy the operator's public key (operator.pub) into it",
+            )
+        })?;
     RosterSource::open(&beside(config, roster), key)
 }
 
-fn check_pair(config: &Path, file: &Path, which: &str, ours: &[u8; 32], theirs: &[u8; 32]) -> Result<(), ConfigError> {
+fn check_pair(
+    config: &Path,
+    file: &Path,
+    which: &str,
+    ours: &[u8; 32],
+    theirs: &[u8; 32],
+) -> Result<(), ConfigError> {
     if ours == theirs {
         return Ok(());
     }
@@ -419,12 +467,21 @@ fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
         vote_timeout: span("vote_timeout_ms", file.vote_timeout_ms, default.vote_timeout)?,
         timeout_delta: span("timeout_delta_ms", file.timeout_delta_ms, default.timeout_delta)?,
         max_timeout: span("max_timeout_ms", file.max_timeout_ms, default.max_timeout)?,
-        rebroadcast_interval: span("rebroadcast_interval_ms", file.rebroadcast_interval_ms, default.rebroadcast_interval)?,
+        rebroadcast_interval: span(
+            "rebroadcast_interval_ms",
+            file.rebroadcast_interval_ms,
+            default.rebroadcast_interval,
+        )?,
         ..default
     })
 }
 
-fn in_range(path: &Path, key: &str, ms: u64, range: &std::ops::RangeInclusive<u64>) -> Result<Duration, ConfigError> {
+fn in_range(
+    path: &Path,
+    key: &str,
+    ms: u64,
+    range: &std::ops::RangeInclusive<u64>,
+) -> Result<Duration, ConfigError> {
     if range.contains(&ms) {
         return Ok(Duration::from_millis(ms));
     }
@@ -455,7 +512,8 @@ struct AccountFile {
 /// # Errors
 /// The file is unreadable or names an account twice.
 pub fn read_genesis(path: &Path) -> Result<Vec<(u32, u64)>, ConfigError> {
-    let file: GenesisFile = read_toml(path, "copy the genesis file of this network, unchanged, to every node")?;
+    let file: GenesisFile =
+        read_toml(path, "copy the genesis file of this network, unchanged, to every node")?;
     let mut accounts: Vec<_> = file.account.iter().map(|a| (a.id, a.balance)).collect();
     accounts.sort_unstable();
     for pair in accounts.windows(2) {

@@ -179,7 +179,11 @@ fn a_reload_takes_only_a_newer_roster_of_the_same_operator() {
     let operator_key = files.operator.verifying_key().to_bytes();
     let (mut source, roster) = RosterSource::open(&path, operator_key).expect("open");
     let error = source.reload().expect_err("the same version").to_string();
-    assert!(error.contains("`1 is not newer") || error.contains("version: 1 is not newer than the roster in force"), "{error}");
+    assert!(
+        error.contains("`1 is not newer")
+            || error.contains("version: 1 is not newer than the roster in force"),
+        "{error}"
+    );
     let newer = Roster { version: 2, ..roster.clone() };
     roster_file::write(&path, &newer).expect("write");
     assert!(source.reload().expect_err("not signed").to_string().contains("`signature`"));

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// A system call that does not fail on a healthy machine.
-    #[error("{call}: {source}; the system is out of resources or forbids the call: look at ulimit -n and at the sandbox of the service")]
+    #[error(
+        "{call}: {source}; the system is out of resources or forbids the call: look at ulimit -n and at the sandbox of the service"
+    )]
     System {
         /// Which.
         call: &'static str,
@@ -16,7 +18,9 @@ pub enum DriverError {
         source: io::Error,
     },
     /// Somebody else has the address.
-    #[error("{protocol} {address}: the port is in use; expected it free for this process: stop the other process (ss -lnp shows it) or give this node another address in the roster")]
+    #[error(
+        "{protocol} {address}: the port is in use; expected it free for this process: stop the other process (ss -lnp shows it) or give this node another address in the roster"
+    )]
     PortInUse {
         /// "UDP" or "TCP".
         protocol: &'static str,
@@ -24,13 +28,17 @@ pub enum DriverError {
         address: SocketAddr,
     },
     /// No interface owns the address.
-    #[error("{address}: this machine has no interface with that address; expected the address that the roster gives this node: configure the interface, or correct the roster")]
+    #[error(
+        "{address}: this machine has no interface with that address; expected the address that the roster gives this node: configure the interface, or correct the roster"
+    )]
     NoInterface {
         /// The address of the roster.
         address: SocketAddr,
     },
     /// A socket could not be made ready.
-    #[error("{protocol} {address}: {call}: {source}; expected a socket there: check the address in the roster, the interface and the firewall")]
+    #[error(
+        "{protocol} {address}: {call}: {source}; expected a socket there: check the address in the roster, the interface and the firewall"
+    )]
     Socket {
         /// "UDP", "TCP" or "multicast".
         protocol: &'static str,
@@ -42,7 +50,9 @@ pub enum DriverError {
         source: io::Error,
     },
     /// The multicast group is no IPv4 multicast address.
-    #[error("multicast group {group}: not an IPv4 multicast address with a port; expected 224.0.0.0..=239.255.255.255, such as 239.77.0.1:4750: correct `group` of the cluster in the roster and sign it again")]
+    #[error(
+        "multicast group {group}: not an IPv4 multicast address with a port; expected 224.0.0.0..=239.255.255.255, such as 239.77.0.1:4750: correct `group` of the cluster in the roster and sign it again"
+    )]
     BadGroup {
         /// Of the roster.
         group: SocketAddr,
@@ -68,7 +78,12 @@ impl DriverError {
         Self::System { call, source }
     }
 
-    pub(crate) fn socket(protocol: &'static str, address: SocketAddr, call: &'static str, source: io::Error) -> Self {
+    pub(crate) fn socket(
+        protocol: &'static str,
+        address: SocketAddr,
+        call: &'static str,
+        source: io::Error,
+    ) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::PortInUse { protocol, address },
             io::ErrorKind::AddrNotAvailable => Self::NoInterface { address },

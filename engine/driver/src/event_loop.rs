@@ -170,7 +170,9 @@ impl World {
                     self.give(machine, Input::WrongResults(self.wrong_results));
                 }
                 Order::ToggleWrongResults => {
-                    tracing::warn!("SIGUSR1 ignored: drills are not allowed here; set `allow = true` in [drill] of the configuration to hold one");
+                    tracing::warn!(
+                        "SIGUSR1 ignored: drills are not allowed here; set `allow = true` in [drill] of the configuration to hold one"
+                    );
                 }
             }
         }
@@ -233,7 +235,9 @@ pub fn run(machine: &mut dyn Machine, world: World, store: &Path) -> Result<Exit
     let exit = world.run(machine)?;
     match exit {
         Exit::Stopped => tracing::info!("stopped"),
-        Exit::Failed => tracing::error!(store = %store.display(), "the machine cannot go on: see the event before this line"),
+        Exit::Failed => {
+            tracing::error!(store = %store.display(), "the machine cannot go on: see the event before this line")
+        }
     }
     Ok(exit)
 }
@@ -242,7 +246,9 @@ fn log_event(event: &Event) {
     if !event.is_frequent() {
         let name = event.name();
         match event {
-            Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } => tracing::error!(?event, "{name}"),
+            Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } => {
+                tracing::error!(?event, "{name}")
+            }
             Event::Dead { .. } | Event::ForcedSwitch { .. } | Event::ConsensusErrorReported { .. } => {
                 tracing::warn!(?event, "{name}");
             }

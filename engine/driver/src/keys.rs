@@ -49,7 +49,13 @@ pub fn read_secret(path: &Path) -> Result<[u8; 32], ConfigError> {
 /// The file exists, or the disk's error.
 pub fn write_secret(path: &Path, secret: &[u8; 32]) -> Result<(), ConfigError> {
     let failed = |e: std::io::Error| {
-        ConfigError::new(path, "file", e.to_string(), "a new file in a writable directory", "choose an empty directory: keys are never overwritten")
+        ConfigError::new(
+            path,
+            "file",
+            e.to_string(),
+            "a new file in a writable directory",
+            "choose an empty directory: keys are never overwritten",
+        )
     };
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;

@@ -75,7 +75,11 @@ impl Net {
     ///
     /// # Errors
     /// A port in use, no such interface, no multicast group: see [`DriverError`].
-    pub fn bind(registry: &Registry, local: SocketAddr, group: Option<SocketAddr>) -> Result<Self, DriverError> {
+    pub fn bind(
+        registry: &Registry,
+        local: SocketAddr,
+        group: Option<SocketAddr>,
+    ) -> Result<Self, DriverError> {
         let registry = registry.try_clone().map_err(|e| DriverError::system("dup(epoll)", e))?;
         let mut listener = listen(local)?;
         let mut udp = unicast(local, group.is_some())?;
@@ -134,8 +138,12 @@ impl Net {
 
     /// Drop the closing streams whose peers did not read.
     pub fn expire(&mut self, now: Instant) {
-        let over: Vec<_> =
-            self.streams.iter().filter(|(_, s)| s.linger_at().is_some_and(|at| at <= now)).map(|(id, _)| *id).collect();
+        let over: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, s)| s.linger_at().is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
         for id in over {
             self.drop_stream(id);
         }
@@ -175,7 +183,11 @@ impl Net {
                 Ok((_, from)) if group && from == self.local => {}
                 Ok((length, from)) => match self.buffer.get(..length) {
                     Some(bytes) if length < DATAGRAM_BYTES => {
-                        self.inputs.push_back(Input::Datagram { from, group, bytes: Bytes::copy_from_slice(bytes) });
+                        self.inputs.push_back(Input::Datagram {
+                            from,
+                            group,
+                            bytes: Bytes::copy_from_slice(bytes),
+                        });
                     }
                     _ => self.counters.datagrams_over += 1,
                 },

@@ -82,7 +82,9 @@ fn a_stream_carries_bytes_both_ways_and_its_end_is_told() {
     left.until(|i| matches!(i, Input::StreamOpened { stream: StreamId(1) }));
     left.net.flush();
     let inputs = right.until(|i| matches!(i, Input::StreamBytes { .. }));
-    assert!(matches!(inputs.first(), Some(Input::StreamAccepted { stream: StreamId(2), from }) if from.ip() == a.ip()));
+    assert!(
+        matches!(inputs.first(), Some(Input::StreamAccepted { stream: StreamId(2), from }) if from.ip() == a.ip())
+    );
     assert!(matches!(inputs.last(), Some(Input::StreamBytes { bytes, .. }) if bytes.as_ref() == b"early"));
 
     let big = Bytes::from(vec![3u8; 3 << 20]);

@@ -87,8 +87,9 @@ pub fn read_verified(path: &Path, operator_key: &[u8; 32]) -> Result<Roster, Con
 pub fn read_unverified(path: &Path) -> Result<Roster, ConfigError> {
     let file: File = read_toml(path, ADVICE)?;
     let key = |what: String, text: &str| {
-        parse_hex::<32>(text)
-            .ok_or_else(|| ConfigError::new(path, format!("`{what}`"), "not a public key", "64 hex digits", ADVICE))
+        parse_hex::<32>(text).ok_or_else(|| {
+            ConfigError::new(path, format!("`{what}`"), "not a public key", "64 hex digits", ADVICE)
+        })
     };
     let mut clusters = Vec::new();
     for c in file.cluster {
@@ -112,8 +113,9 @@ pub fn read_unverified(path: &Path) -> Result<Roster, ConfigError> {
         clients.push(ClientEntry { id: NodeId(c.id), name: c.name, session_key });
     }
     let roster = Roster {
-        consortium: parse_hex(&file.consortium)
-            .ok_or_else(|| ConfigError::new(path, "`consortium`", "not a consortium id", "32 hex digits", ADVICE))?,
+        consortium: parse_hex(&file.consortium).ok_or_else(|| {
+            ConfigError::new(path, "`consortium`", "not a consortium id", "32 hex digits", ADVICE)
+        })?,
         version: file.version,
         authority: Party {
             address: file.authority.address,
@@ -122,11 +124,18 @@ pub fn read_unverified(path: &Path) -> Result<Roster, ConfigError> {
         },
         clusters,
         clients,
-        signature: parse_hex(&file.signature)
-            .ok_or_else(|| ConfigError::new(path, "`signature`", "not a signature", "128 hex digits", ADVICE))?,
+        signature: parse_hex(&file.signature).ok_or_else(|| {
+            ConfigError::new(path, "`signature`", "not a signature", "128 hex digits", ADVICE)
+        })?,
     };
     roster.validate().map_err(|e| {
-        ConfigError::new(path, "content", e.to_string(), "a roster that obeys the rules of the spec", "correct it and sign it again (duohuo keygen sign)")
+        ConfigError::new(
+            path,
+            "content",
+            e.to_string(),
+            "a roster that obeys the rules of the spec",
+            "correct it and sign it again (duohuo keygen sign)",
+        )
     })?;
     Ok(roster)
 }
@@ -173,7 +182,9 @@ pub fn to_text(roster: &Roster) -> String {
     };
     // numbers and strings only: there is nothing TOML could refuse
     let body = toml::to_string(&file).unwrap_or_default();
-    format!("# Everybody in this consortium. Signed by the operator: after any change, raise `version` and sign again\n# (duohuo keygen sign). Layout and comments are not part of what is signed.\n{body}")
+    format!(
+        "# Everybody in this consortium. Signed by the operator: after any change, raise `version` and sign again\n# (duohuo keygen sign). Layout and comments are not part of what is signed.\n{body}"
+    )
 }
 
 /// Write a roster's file, whole or not at all: a process that reads it meanwhile sees the old or the new one.
@@ -182,7 +193,13 @@ pub fn to_text(roster: &Roster) -> String {
 /// The disk's.
 pub fn write(path: &Path, roster: &Roster) -> Result<(), ConfigError> {
     let failed = |e: std::io::Error| {
-        ConfigError::new(path, "file", e.to_string(), "a writable directory", "check its permissions and the disk")
+        ConfigError::new(
+            path,
+            "file",
+            e.to_string(),
+            "a writable directory",
+            "check its permissions and the disk",
+        )
     };
     let new = path.with_extension("new");
     std::fs::write(&new, to_text(roster)).map_err(failed)?;

@@ -29,7 +29,11 @@ pub(crate) fn example(operator: &SigningKey) -> Roster {
             group: "239.77.0.1:4750".parse().expect("group"),
             nodes: vec![node(101, 1, 200), node(102, 2, 150)],
         }],
-        clients: vec![ClientEntry { id: NodeId(9001), name: "bank".into(), session_key: keys::session_public(&[203; 32]) }],
+        clients: vec![ClientEntry {
+            id: NodeId(9001),
+            name: "bank".into(),
+            session_key: keys::session_public(&[203; 32]),
+        }],
         signature: [0; 64],
     }
     .sign(operator)
@@ -93,7 +97,10 @@ fn bad_fields_are_named() {
         format!("`authority.session_key`: not a public key; expected 64 hex digits; {advice}")
     );
     let text = wrong("priority = 200", "priority = 300");
-    assert!(text.starts_with("`cluster[0].node[0].priority`: invalid value: integer `300`, expected u8"), "{text}");
+    assert!(
+        text.starts_with("`cluster[0].node[0].priority`: invalid value: integer `300`, expected u8"),
+        "{text}"
+    );
     let text = wrong("room = 1", "rooom = 1");
     assert!(text.contains("unknown field `rooom`"), "{text}");
 }

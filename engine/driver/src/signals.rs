@@ -31,7 +31,8 @@ impl Orders {
     /// # Errors
     /// The system has no more file descriptors.
     pub fn listen(registry: &Registry, token: Token) -> Result<Self, DriverError> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(|e| DriverError::system("sigaction", e))?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+            .map_err(|e| DriverError::system("sigaction", e))?;
         registry
             .register(&mut signals, token, Interest::READABLE)
             .map_err(|e| DriverError::system("epoll_ctl(signals)", e))?;

@@ -70,19 +70,25 @@ pub enum StoreError {
         node: NodeId,
     },
     /// `--init`, but there is a store.
-    #[error("store {path}: there is a store already; --init is for the very first start only: start without it")]
+    #[error(
+        "store {path}: there is a store already; --init is for the very first start only: start without it"
+    )]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// Another process holds it.
-    #[error("store {path}: in use by another process; expected one process per store: stop the other one first (fuser {path} names it)")]
+    #[error(
+        "store {path}: in use by another process; expected one process per store: stop the other one first (fuser {path} names it)"
+    )]
     Locked {
         /// The file.
         path: PathBuf,
     },
     /// It belongs to somebody else.
-    #[error("store {path}: it belongs to {found}, expected {expected}; check `store` and `node` in the configuration: a store must never be copied or lent to another node")]
+    #[error(
+        "store {path}: it belongs to {found}, expected {expected}; check `store` and `node` in the configuration: a store must never be copied or lent to another node"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -92,7 +98,9 @@ pub enum StoreError {
         expected: String,
     },
     /// Written by another version.
-    #[error("store {path}: its format is version {found}, this program reads version {FORMAT_VERSION}; use the program that wrote it, or the migration that its release notes name")]
+    #[error(
+        "store {path}: its format is version {found}, this program reads version {FORMAT_VERSION}; use the program that wrote it, or the migration that its release notes name"
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -110,7 +118,9 @@ pub enum StoreError {
         node: NodeId,
     },
     /// The disk does not answer.
-    #[error("store {path}: {what}; expected a readable and writable file on a disk with free space: check the directory, its owner and the disk, then start again")]
+    #[error(
+        "store {path}: {what}; expected a readable and writable file on a disk with free space: check the directory, its owner and the disk, then start again"
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -152,13 +162,16 @@ impl OpenStore {
         let there = path.metadata().map(|m| m.len() > 0).unwrap_or(false);
         match (mode, there) {
             (OpenMode::Create, true) => return Err(StoreError::Exists { path: path.into() }),
-            (OpenMode::Existing, false) => return Err(StoreError::Missing { path: path.into(), node: identity.node }),
+            (OpenMode::Existing, false) => {
+                return Err(StoreError::Missing { path: path.into(), node: identity.node });
+            }
             _ => {}
         }
         let at = At { path, identity };
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(there);
-        let db = if there { builder.open(path) } else { builder.create(path) }.map_err(|e| at.open_error(e))?;
+        let db =
+            if there { builder.open(path) } else { builder.create(path) }.map_err(|e| at.open_error(e))?;
         let store = Self { db, path: path.into(), identity };
         if there {
             store.check_identity()?;
@@ -196,20 +209,31 @@ impl OpenStore {
     fn check_identity(&self) -> Result<(), StoreError> {
         let at = self.at();
         let read = self.db.begin_read().map_err(|e| at.io(e))?;
-        let table = read.open_table(IDENTITY).map_err(|_| at.damaged("it is no store of this program: the identity row is missing"))?;
+        let table = read
+            .open_table(IDENTITY)
+            .map_err(|_| at.damaged("it is no store of this program: the identity row is missing"))?;
         let row = |key: u64| -> Result<Vec<u8>, StoreError> {
             let value = table.get(key).map_err(|e| at.storage(e))?;
             value.map(|v| v.value().to_vec()).ok_or_else(|| at.damaged("the identity row is incomplete"))
         };
-        let number = |bytes: Vec<u8>| <[u8; 4]>::try_from(bytes).map(u32::from_be_bytes).map_err(|_| at.damaged("the identity row is malformed"));
+        let number = |bytes: Vec<u8>| {
+            <[u8; 4]>::try_from(bytes)
+                .map(u32::from_be_bytes)
+                .map_err(|_| at.damaged("the identity row is malformed"))
+        };
         let format = number(row(0)?)?;
         if format != FORMAT_VERSION {
             return Err(StoreError::Format { path: self.path.clone(), found: format });
         }
-        let consortium = <[u8; 16]>::try_from(row(1)?).map_err(|_| at.damaged("the identity row is malformed"))?;
+        let consortium =
+            <[u8; 16]>::try_from(row(1)?).map_err(|_| at.damaged("the identity row is malformed"))?;
         let found = Identity { consortium, node: NodeId(number(row(2)?)?) };
         if found != self.identity {
-            return Err(StoreError::Foreign { path: self.path.clone(), found: owner(found), expected: owner(self.identity) });
+            return Err(StoreError::Foreign {
+                path: self.path.clone(),
+                found: owner(found),
+                expected: owner(self.identity),
+            });
         }
         Ok(())
     }
@@ -227,14 +251,21 @@ impl OpenStore {
             })?;
             Ok(map)
         };
-        Ok(Stored { meta: table(Table::Meta)?, records: table(Table::Record)?, commands: table(Table::Command)? })
+        Ok(Stored {
+            meta: table(Table::Meta)?,
+            records: table(Table::Record)?,
+            commands: table(Table::Command)?,
+        })
     }
 
     /// Give each block to `take`, in order of height. Blocks must be there without a gap, from height 1.
     ///
     /// # Errors
     /// A damaged value, a gap, or a block that `take` refuses (its words go into the message).
-    pub fn blocks(&self, mut take: impl FnMut(Height, Bytes) -> Result<(), String>) -> Result<Height, StoreError> {
+    pub fn blocks(
+        &self,
+        mut take: impl FnMut(Height, Bytes) -> Result<(), String>,
+    ) -> Result<Height, StoreError> {
         let mut last = 0u64;
         self.each(Table::Block, |height, block| {
             if height != last + 1 {
@@ -246,7 +277,11 @@ impl OpenStore {
         Ok(Height(last))
     }
 
-    fn each(&self, table: Table, mut f: impl FnMut(u64, Bytes) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    fn each(
+        &self,
+        table: Table,
+        mut f: impl FnMut(u64, Bytes) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let at = self.at();
         let read = self.db.begin_read().map_err(|e| at.io(e))?;
         let rows = read
@@ -554,7 +589,14 @@ impl At<'_> {
     fn storage(&self, e: StorageError) -> StoreError {
         match e {
             // redb says `InvalidData` of a file that is none of its own
-            StorageError::Io(e) if !matches!(e.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) => self.io(e),
+            StorageError::Io(e)
+                if !matches!(
+                    e.kind(),
+                    std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                self.io(e)
+            }
             e => self.damaged(&e.to_string()),
         }
     }

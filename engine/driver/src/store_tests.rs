@@ -66,12 +66,21 @@ fn await_token(poll: &mut Poll, store: &mut Store, wanted: u64) {
 fn what_was_persisted_is_there_after_reopening_in_order_and_whole() {
     let bench = Bench::new();
     let (mut poll, mut store) = start(bench.create());
-    store.persist(1, vec![put(Table::Meta, 1, b"promise"), put(Table::Record, 5, b"five"), put(Table::Block, 1, b"one")]);
-    store.persist(2, vec![put(Table::Record, 6, b"six"), put(Table::Block, 2, b"two"), put(Table::Command, 1, b"grant")]);
-    store.persist(3, vec![
-        Write::DeleteRange { table: Table::Record, from: 0, to: 6 },
-        put(Table::Meta, 1, b"promise again"),
-    ]);
+    store.persist(
+        1,
+        vec![put(Table::Meta, 1, b"promise"), put(Table::Record, 5, b"five"), put(Table::Block, 1, b"one")],
+    );
+    store.persist(
+        2,
+        vec![put(Table::Record, 6, b"six"), put(Table::Block, 2, b"two"), put(Table::Command, 1, b"grant")],
+    );
+    store.persist(
+        3,
+        vec![
+            Write::DeleteRange { table: Table::Record, from: 0, to: 6 },
+            put(Table::Meta, 1, b"promise again"),
+        ],
+    );
     await_token(&mut poll, &mut store, 3);
     assert!(store.is_idle());
     drop(store);
@@ -95,11 +104,14 @@ fn many_batches_become_durable_in_the_order_of_their_tokens_with_fewer_completio
     let bench = Bench::new();
     let (mut poll, mut store) = start(bench.create());
     for token in 1..=300u64 {
-        store.persist(token, vec![Write::Put {
-            table: Table::Record,
-            key: 0,
-            value: Bytes::copy_from_slice(&token.to_be_bytes()),
-        }]);
+        store.persist(
+            token,
+            vec![Write::Put {
+                table: Table::Record,
+                key: 0,
+                value: Bytes::copy_from_slice(&token.to_be_bytes()),
+            }],
+        );
     }
     let mut completions = 0;
     let mut last = 0;
@@ -128,7 +140,9 @@ fn blocks_are_read_without_a_gap_and_within_the_bound_but_at_least_one() {
     let mut read = |from, max_bytes| {
         store.read(9, Height(from), max_bytes);
         match await_completion(&mut poll, &mut store) {
-            Completion::Blocks { token: 9, blocks } => blocks.into_iter().map(|(h, _)| h.0).collect::<Vec<_>>(),
+            Completion::Blocks { token: 9, blocks } => {
+                blocks.into_iter().map(|(h, _)| h.0).collect::<Vec<_>>()
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -156,7 +170,10 @@ fn a_store_of_somebody_else_is_refused() {
         )
     );
     let authority = Identity { node: NodeId::AUTHORITY, ..OURS };
-    assert!(matches!(OpenStore::open(&bench.path, authority, OpenMode::Existing), Err(StoreError::Foreign { .. })));
+    assert!(matches!(
+        OpenStore::open(&bench.path, authority, OpenMode::Existing),
+        Err(StoreError::Foreign { .. })
+    ));
 }
 
 #[test]
@@ -194,7 +211,10 @@ fn a_value_that_does_not_match_its_checksum_is_refused_by_name() {
     let error = store.load().expect_err("damaged");
     assert!(error.to_string().contains("damaged: record 17 does not match its checksum"), "{error}");
     // the same bytes under another key are damage too
-    assert_eq!(unwrap_value(Table::Record, 17, &wrap_value(Table::Record, 17, b"x")), Some(Bytes::from_static(b"x")));
+    assert_eq!(
+        unwrap_value(Table::Record, 17, &wrap_value(Table::Record, 17, b"x")),
+        Some(Bytes::from_static(b"x"))
+    );
     assert_eq!(unwrap_value(Table::Record, 18, &wrap_value(Table::Record, 17, b"x")), None);
     assert_eq!(unwrap_value(Table::Block, 17, &wrap_value(Table::Record, 17, b"x")), None);
     assert_eq!(unwrap_value(Table::Block, 17, b"abc"), None);
@@ -214,7 +234,10 @@ fn a_gap_in_the_blocks_is_refused() {
 #[test]
 fn a_torn_file_is_refused() {
     for (name, tear) in [
-        ("cut short", (|file: &mut std::fs::File| file.set_len(5000).expect("cut")) as fn(&mut std::fs::File)),
+        (
+            "cut short",
+            (|file: &mut std::fs::File| file.set_len(5000).expect("cut")) as fn(&mut std::fs::File),
+        ),
         ("overwritten", |file| {
             file.seek(SeekFrom::Start(0)).expect("seek");
             file.write_all(&[0x5a; 64]).expect("write");

@@ -55,14 +55,25 @@ impl Access {
         match (&args.config, &args.roster, &args.key) {
             (Some(config), _, _) => Self::from_config(config),
             (None, Some(roster), Some(key)) => Self::with(roster_file::read_unverified(roster)?, key),
-            _ => Err(problem(Path::new("command line"), "neither --config nor --roster and --key", "one of them", "see duohuo status --help")),
+            _ => Err(problem(
+                Path::new("command line"),
+                "neither --config nor --roster and --key",
+                "one of them",
+                "see duohuo status --help",
+            )),
         }
     }
 
     pub(crate) fn from_config(config: &Path) -> Result<Self, ConfigError> {
         let file: ClientFile = read_toml(config, "duohuo keygen network writes complete examples")?;
-        let operator = keys::parse_hex::<32>(&file.operator_public_key)
-            .ok_or_else(|| problem(config, "`operator_public_key` is no public key", "64 hex digits", "copy operator.pub into it"))?;
+        let operator = keys::parse_hex::<32>(&file.operator_public_key).ok_or_else(|| {
+            problem(
+                config,
+                "`operator_public_key` is no public key",
+                "64 hex digits",
+                "copy operator.pub into it",
+            )
+        })?;
         let (_, roster) = RosterSource::open(&beside(config, &file.roster), operator)?;
         Self::with(roster, &beside(config, &file.key))
     }
@@ -115,11 +126,18 @@ pub(crate) fn ask_status(client: &mut Client, timeout: Duration) -> Result<Statu
             return Err(ClientError::Io { address: client.address(), source });
         }
         if let Some(Packet::StatusAnswer(answer)) = client.recv(left)? {
-            return StatusReport::decode(&answer.report).map_err(|_| ClientError::Protocol { address: client.address() });
+            return StatusReport::decode(&answer.report)
+                .map_err(|_| ClientError::Protocol { address: client.address() });
         }
     }
 }
 
 fn problem(file: &Path, wrong: &str, expected: &str, advice: &str) -> ConfigError {
-    ConfigError { file: file.into(), key: "access".into(), wrong: wrong.into(), expected: expected.into(), advice: advice.into() }
+    ConfigError {
+        file: file.into(),
+        key: "access".into(),
+        wrong: wrong.into(),
+        expected: expected.into(),
+        advice: advice.into(),
+    }
 }

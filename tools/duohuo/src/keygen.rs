@@ -75,7 +75,10 @@ fn carry_out(args: &KeygenArgs) -> Result<(), ConfigError> {
             };
             let settings = Settings { keepalive_interval_ms: *keepalive_interval_ms, drill: false };
             let network = Network::create(dir, &layout, settings)?;
-            println!("made {}: operator.key (keep it off the nodes), roster.toml, genesis.toml, and one directory per process", dir.display());
+            println!(
+                "made {}: operator.key (keep it off the nodes), roster.toml, genesis.toml, and one directory per process",
+                dir.display()
+            );
             println!("first start:");
             println!("  duohuo authority --init --config {}", network.authority_config_path().display());
             for (_, node) in network.roster.all_nodes() {

@@ -64,7 +64,8 @@ impl Layout {
         let rooms = u16::from(nodes.max(4));
         let cluster = (1..=clusters)
             .map(|c| {
-                let rooms = (0..u16::from(nodes)).map(|n| (u16::from(c) - 1 + n) % rooms + 1).collect::<Vec<_>>();
+                let rooms =
+                    (0..u16::from(nodes)).map(|n| (u16::from(c) - 1 + n) % rooms + 1).collect::<Vec<_>>();
                 loopback_cluster(&format!("cluster {c}"), c, &rooms, port)
             })
             .collect();
@@ -72,13 +73,15 @@ impl Layout {
     }
 
     fn on_loopback(clusters: &[(&str, &[u16])], port: u16) -> Self {
-        let cluster = (1u8..).zip(clusters).map(|(c, (name, rooms))| loopback_cluster(name, c, rooms, port)).collect();
+        let cluster =
+            (1u8..).zip(clusters).map(|(c, (name, rooms))| loopback_cluster(name, c, rooms, port)).collect();
         Self { authority: authority(port), cluster }
     }
 
     /// All addresses.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        std::iter::once(self.authority).chain(self.cluster.iter().flat_map(|c| c.node.iter().map(|n| n.address)))
+        std::iter::once(self.authority)
+            .chain(self.cluster.iter().flat_map(|c| c.node.iter().map(|n| n.address)))
     }
 }
 

@@ -10,7 +10,9 @@ mod submit;
 
 use clap::{Args, Parser, Subcommand};
 use duohuo_driver::DriverError;
-use duohuo_driver::config::{AuthoritySettings, LogFormat, LogLevel, LogSettings, NodeSettings, log_settings};
+use duohuo_driver::config::{
+    AuthoritySettings, LogFormat, LogLevel, LogSettings, NodeSettings, log_settings,
+};
 use duohuo_driver::event_loop::Exit;
 use duohuo_driver::start::{run_authority, run_node};
 use duohuo_driver::store::OpenMode;
@@ -56,7 +58,9 @@ struct ProcessArgs {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Authority(args) => process(&args, |args| run_authority(AuthoritySettings::read(&args.config)?, mode(args))),
+        Command::Authority(args) => {
+            process(&args, |args| run_authority(AuthoritySettings::read(&args.config)?, mode(args)))
+        }
         Command::Node(args) => process(&args, |args| run_node(NodeSettings::read(&args.config)?, mode(args))),
         Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(&args),
@@ -69,7 +73,10 @@ fn main() -> ExitCode {
     })
 }
 
-fn process(args: &ProcessArgs, run: impl FnOnce(&ProcessArgs) -> Result<Exit, DriverError>) -> Result<ExitCode, String> {
+fn process(
+    args: &ProcessArgs,
+    run: impl FnOnce(&ProcessArgs) -> Result<Exit, DriverError>,
+) -> Result<ExitCode, String> {
     start_log(log_settings(&args.config));
     if args.exit_with_parent {
         std::thread::spawn(|| {
@@ -105,7 +112,8 @@ fn start_log(settings: LogSettings) {
     let log = tracing_subscriber::registry();
     match settings.format {
         LogFormat::Plain => {
-            log.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(ours)).init();
+            log.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(ours))
+                .init();
         }
         LogFormat::Json => log.with(lines.json().with_filter(ours)).init(),
     }

@@ -42,7 +42,10 @@ impl Network {
         let operator_secret = keys::random();
         keys::write_secret(&directory.join("operator.key"), &operator_secret)?;
         let operator = SigningKey::from_bytes(&operator_secret);
-        write_file(&directory.join("operator.pub"), &format!("{}\n", keys::hex(&operator.verifying_key().to_bytes())))?;
+        write_file(
+            &directory.join("operator.pub"),
+            &format!("{}\n", keys::hex(&operator.verifying_key().to_bytes())),
+        )?;
         write_file(&directory.join("genesis.toml"), &genesis())?;
         let authority = directory.join("authority");
         make_directory(&authority)?;
@@ -55,13 +58,22 @@ impl Network {
             for (position, node) in (1u32..).zip(&cluster.node) {
                 nodes.push(write_node(directory, NodeId(id * 100 + position), node, &secret)?);
             }
-            clusters.push(ClusterEntry { id: ClusterId(id), name: cluster.name.clone(), group: cluster.group, nodes });
+            clusters.push(ClusterEntry {
+                id: ClusterId(id),
+                name: cluster.name.clone(),
+                group: cluster.group,
+                nodes,
+            });
         }
         let mut clients = Vec::new();
         for (name, id) in CLIENTS {
             let secret = keys::random();
             keys::write_secret(&directory.join(format!("{name}.key")), &secret)?;
-            clients.push(ClientEntry { id: NodeId(id), name: name.into(), session_key: keys::session_public(&secret) });
+            clients.push(ClientEntry {
+                id: NodeId(id),
+                name: name.into(),
+                session_key: keys::session_public(&secret),
+            });
         }
         let roster = Roster {
             consortium: keys::random().first_chunk::<16>().copied().unwrap_or_default(),
@@ -168,7 +180,12 @@ fn node_directory(directory: &Path, id: NodeId) -> PathBuf {
     directory.join(format!("node-{}", id.0))
 }
 
-fn write_node(directory: &Path, id: NodeId, node: &LayoutNode, group: &[u8; 32]) -> Result<NodeEntry, ConfigError> {
+fn write_node(
+    directory: &Path,
+    id: NodeId,
+    node: &LayoutNode,
+    group: &[u8; 32],
+) -> Result<NodeEntry, ConfigError> {
     let directory = node_directory(directory, id);
     make_directory(&directory)?;
     let (session_key, signing_key) = write_identity(&directory)?;

@@ -45,7 +45,9 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, String> {
     let access = Access::open(&args.access).map_err(|e| e.to_string())?;
     let id = match &args.id {
         None => keys::random().first_chunk::<16>().copied().unwrap_or_default(),
-        Some(text) => keys::parse_hex::<16>(text).ok_or_else(|| format!("--id {text}: expected 32 hex digits"))?,
+        Some(text) => {
+            keys::parse_hex::<16>(text).ok_or_else(|| format!("--id {text}: expected 32 hex digits"))?
+        }
     };
     println!("transfer {}", keys::hex(&id));
     let until = Instant::now() + Duration::from_secs(args.timeout.max(1));
@@ -62,11 +64,22 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, String> {
                     return Ok(ExitCode::SUCCESS);
                 }
                 SubmitVerdict::Refused => {
-                    println!("committed at height {} without effect: account {} does not hold {}", answer.height.0, args.from, args.amount);
+                    println!(
+                        "committed at height {} without effect: account {} does not hold {}",
+                        answer.height.0, args.from, args.amount
+                    );
                     return Ok(ExitCode::from(1));
                 }
-                SubmitVerdict::Malformed => return Err("the node calls the transfer malformed: check --from, --to and --amount".into()),
-                SubmitVerdict::Expired => return Err("the transfer expired before it was committed: submit it under a new id".into()),
+                SubmitVerdict::Malformed => {
+                    return Err(
+                        "the node calls the transfer malformed: check --from, --to and --amount".into()
+                    );
+                }
+                SubmitVerdict::Expired => {
+                    return Err(
+                        "the transfer expired before it was committed: submit it under a new id".into()
+                    );
+                }
                 SubmitVerdict::TryLater => last = format!("{}: its pool is full", server.address),
                 SubmitVerdict::NotMaster => {
                     last = format!("{} is not master", server.address);
@@ -103,7 +116,13 @@ fn submit_to(
         None => {
             let report = ask_status(&mut client, CONNECT_TIMEOUT).map_err(|e| e.to_string())?;
             let valid_until = Height(report.height.0.saturating_add(args.valid_for));
-            *transfer.insert(Transfer { id: TransactionId(id), from: args.from, to: args.to, amount: args.amount, valid_until })
+            *transfer.insert(Transfer {
+                id: TransactionId(id),
+                from: args.from,
+                to: args.to,
+                amount: args.amount,
+                valid_until,
+            })
         }
     };
     let mut bytes = Vec::new();

@@ -8,25 +8,12 @@ const RESPONDER: [u8; 32] = [0x22; 32];
 const TIMESTAMP: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 fn prologue() -> Prologue {
-    Prologue {
-        consortium: [0x33; 16],
-        transport: Transport::Datagram,
-    }
+    Prologue { consortium: [0x33; 16], transport: Transport::Datagram }
 }
 
 fn start(cookie: Option<[u8; 16]>) -> (Initiator, HandshakeInit) {
     let remote = public_key(&RESPONDER);
-    Initiator::start(
-        &INITIATOR,
-        &remote,
-        &prologue(),
-        [0x44; 32],
-        TIMESTAMP,
-        77,
-        cookie,
-        NodeId(7),
-    )
-    .unwrap()
+    Initiator::start(&INITIATOR, &remote, &prologue(), [0x44; 32], TIMESTAMP, 77, cookie, NodeId(7)).unwrap()
 }
 
 fn answer(init: &HandshakeInit) -> Result<Accepted, HandshakeError> {
@@ -34,11 +21,7 @@ fn answer(init: &HandshakeInit) -> Result<Accepted, HandshakeError> {
 }
 
 fn query() -> Packet {
-    StatusQuery {
-        request: 5,
-        extensions: Extensions::default(),
-    }
-    .into()
+    StatusQuery { request: 5, extensions: Extensions::default() }.into()
 }
 
 #[test]
@@ -47,13 +30,7 @@ fn both_sides_end_with_the_same_keys_crosswise() {
     let accepted = answer(&init).unwrap();
     assert_eq!(accepted.remote_public, public_key(&INITIATOR));
     assert_eq!(accepted.timestamp, TIMESTAMP);
-    assert_eq!(
-        (
-            accepted.response.initiator_session,
-            accepted.response.responder_session
-        ),
-        (77, 88)
-    );
+    assert_eq!((accepted.response.initiator_session, accepted.response.responder_session), (77, 88));
     let keys = initiator.finish(&accepted.response).unwrap();
     for (from, to) in [(&keys, &accepted.keys), (&accepted.keys, &keys)] {
         let sealed = from.sealing.seal(&query(), NodeId(7), 88, 0);
@@ -68,10 +45,7 @@ fn both_sides_end_with_the_same_keys_crosswise() {
 fn the_same_inputs_give_the_same_bytes() {
     assert_eq!(start(None).1, start(None).1);
     let init = start(None).1;
-    assert_eq!(
-        answer(&init).unwrap().response,
-        answer(&init).unwrap().response
-    );
+    assert_eq!(answer(&init).unwrap().response, answer(&init).unwrap().response);
 }
 
 #[test]
@@ -85,14 +59,8 @@ fn a_responder_with_another_key_cannot_answer() {
 fn another_consortium_or_transport_does_not_shake_hands() {
     let (_, init) = start(None);
     for other in [
-        Prologue {
-            consortium: [0x34; 16],
-            ..prologue()
-        },
-        Prologue {
-            transport: Transport::Stream,
-            ..prologue()
-        },
+        Prologue { consortium: [0x34; 16], ..prologue() },
+        Prologue { transport: Transport::Stream, ..prologue() },
     ] {
         let refused = respond(&RESPONDER, &other, &init, [0x55; 32], 88, NodeId(0));
         assert_eq!(refused.err(), Some(HandshakeError::Forged));
@@ -105,21 +73,13 @@ fn any_changed_byte_of_either_message_is_refused() {
     for at in 0..init.noise.len() {
         let mut changed = init.clone();
         changed.noise[at] ^= 1;
-        assert_eq!(
-            answer(&changed).err(),
-            Some(HandshakeError::Forged),
-            "byte {at}"
-        );
+        assert_eq!(answer(&changed).err(), Some(HandshakeError::Forged), "byte {at}");
     }
     let response = answer(&init).unwrap().response;
     for at in 0..response.noise.len() {
         let mut changed = response.clone();
         changed.noise[at] ^= 1;
-        assert_eq!(
-            start(None).0.finish(&changed).err(),
-            Some(HandshakeError::Forged),
-            "byte {at}"
-        );
+        assert_eq!(start(None).0.finish(&changed).err(), Some(HandshakeError::Forged), "byte {at}");
     }
 }
 
@@ -127,43 +87,20 @@ fn any_changed_byte_of_either_message_is_refused() {
 fn a_forged_response_does_not_end_the_attempt() {
     let (mut initiator, init) = start(None);
     let response = answer(&init).unwrap().response;
-    let wrong_session = HandshakeResponse {
-        initiator_session: 78,
-        ..response.clone()
-    };
-    assert_eq!(
-        initiator.try_finish(&wrong_session).err(),
-        Some(HandshakeError::WrongSession)
-    );
-    let forged = HandshakeResponse {
-        noise: [9; 48],
-        ..response.clone()
-    };
-    assert_eq!(
-        initiator.try_finish(&forged).err(),
-        Some(HandshakeError::Forged)
-    );
+    let wrong_session = HandshakeResponse { initiator_session: 78, ..response.clone() };
+    assert_eq!(initiator.try_finish(&wrong_session).err(), Some(HandshakeError::WrongSession));
+    let forged = HandshakeResponse { noise: [9; 48], ..response.clone() };
+    assert_eq!(initiator.try_finish(&forged).err(), Some(HandshakeError::Forged));
     let keys = initiator.try_finish(&response).unwrap();
     let sealed = keys.sealing.seal(&query(), NodeId(7), 88, 0);
     let header = Header::decode(&sealed).unwrap();
-    assert_eq!(
-        answer(&init).unwrap().keys.opening.open(&header, &sealed),
-        Ok(query())
-    );
+    assert_eq!(answer(&init).unwrap().keys.opening.open(&header, &sealed), Ok(query()));
 }
 
 #[test]
 fn a_zero_shared_secret_is_refused_on_both_sides() {
-    let zero = Initiator::start(
-        &INITIATOR,
-        &[0; 32],
-        &prologue(),
-        [0x44; 32],
-        TIMESTAMP,
-        77,
-        None,
-        NodeId(7),
-    );
+    let zero =
+        Initiator::start(&INITIATOR, &[0; 32], &prologue(), [0x44; 32], TIMESTAMP, 77, None, NodeId(7));
     assert_eq!(zero.err(), Some(HandshakeError::BadKey));
     let (_, mut init) = start(None);
     init.noise[..32].fill(0);

@@ -109,9 +109,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x33, &literal(), &[]);
-        assert_eq!(
-            Ack::decode(&[]),
-            Err(DecodeError::Truncated { field: "ack.epoch" })
-        );
+        assert_eq!(Ack::decode(&[]), Err(DecodeError::Truncated { field: "ack.epoch" }));
     }
 }

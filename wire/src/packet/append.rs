@@ -104,8 +104,8 @@ mod tests {
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x3c],     // start
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x3d],     // released
             &[
-                0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x64, 0x00, 0x00,
-                0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x02, 0xe0, 0xe1,
+                0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x64, 0x00, 0x00, 0x00,
+                0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x02, 0xe0, 0xe1,
             ], // records
         ]
         .concat()
@@ -119,23 +119,13 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x32, &literal(), &[]);
-        assert_eq!(
-            Append::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "append.epoch"
-            })
-        );
+        assert_eq!(Append::decode(&[]), Err(DecodeError::Truncated { field: "append.epoch" }));
     }
 
     #[test]
     fn a_records_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[24..28].fill(0xFF);
-        assert!(
-            Append::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "append.records"
-                })
-        );
+        assert!(Append::decode(&bytes) == Err(DecodeError::Truncated { field: "append.records" }));
     }
 }

@@ -55,23 +55,11 @@ impl Source<'_> {
     }
 
     fn sealed_ids(&mut self) -> Vec<NodeSealedId> {
-        self.nodes()
-            .into_iter()
-            .map(|node| NodeSealedId {
-                node,
-                sealed_id: self.bytes(),
-            })
-            .collect()
+        self.nodes().into_iter().map(|node| NodeSealedId { node, sealed_id: self.bytes() }).collect()
     }
 
     fn heard(&mut self) -> Vec<Heard> {
-        self.nodes()
-            .into_iter()
-            .map(|node| Heard {
-                node,
-                sequence: self.take(),
-            })
-            .collect()
+        self.nodes().into_iter().map(|node| Heard { node, sequence: self.take() }).collect()
     }
 
     fn extensions(&mut self) -> Extensions {
@@ -169,20 +157,13 @@ impl Arbitrary for Row {
 
 impl Arbitrary for SignedRow {
     fn draw(source: &mut Source) -> Self {
-        Self {
-            row: source.take(),
-            signature: source.take(),
-        }
+        Self { row: source.take(), signature: source.take() }
     }
 }
 
 impl Arbitrary for WireRecord {
     fn draw(source: &mut Source) -> Self {
-        Self {
-            height: source.take(),
-            epoch: source.take(),
-            bytes: source.bytes(),
-        }
+        Self { height: source.take(), epoch: source.take(), bytes: source.bytes() }
     }
 }
 
@@ -226,12 +207,10 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
-        PacketType::Register => Register {
-            request: source.take(),
-            cluster: source.take(),
-            extensions: source.extensions(),
+        PacketType::Register => {
+            Register { request: source.take(), cluster: source.take(), extensions: source.extensions() }
+                .into()
         }
-        .into(),
         PacketType::Registered => Registered {
             request: source.take(),
             verdict: source.pick(RegisterVerdict::ALL),
@@ -301,17 +280,12 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
-        PacketType::ForcedSwitch => ForcedSwitch {
-            order: source.take(),
-            extensions: source.extensions(),
+        PacketType::ForcedSwitch => {
+            ForcedSwitch { order: source.take(), extensions: source.extensions() }.into()
         }
-        .into(),
-        PacketType::Probe => Probe {
-            nonce: source.take(),
-            epoch: source.take(),
-            extensions: source.extensions(),
+        PacketType::Probe => {
+            Probe { nonce: source.take(), epoch: source.take(), extensions: source.extensions() }.into()
         }
-        .into(),
         PacketType::ProbeAnswer => ProbeAnswer {
             nonce: source.take(),
             role: source.pick(Role::ALL),
@@ -319,11 +293,9 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
-        PacketType::RosterPush => RosterPush {
-            roster: source.bytes(),
-            extensions: source.extensions(),
+        PacketType::RosterPush => {
+            RosterPush { roster: source.bytes(), extensions: source.extensions() }.into()
         }
-        .into(),
         PacketType::History => History {
             cluster: source.take(),
             first_epoch: source.take(),
@@ -388,23 +360,14 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
-        PacketType::BlockPush => BlockPush {
-            height: source.take(),
-            block: source.bytes(),
-            extensions: source.extensions(),
+        PacketType::BlockPush => {
+            BlockPush { height: source.take(), block: source.bytes(), extensions: source.extensions() }.into()
         }
-        .into(),
-        PacketType::ChainQuery => ChainQuery {
-            from: source.take(),
-            max_bytes: source.take(),
-            extensions: source.extensions(),
+        PacketType::ChainQuery => {
+            ChainQuery { from: source.take(), max_bytes: source.take(), extensions: source.extensions() }
+                .into()
         }
-        .into(),
-        PacketType::ChainEnd => ChainEnd {
-            height: source.take(),
-            extensions: source.extensions(),
-        }
-        .into(),
+        PacketType::ChainEnd => ChainEnd { height: source.take(), extensions: source.extensions() }.into(),
         PacketType::Consensus => Consensus {
             cluster: source.take(),
             epoch: source.take(),
@@ -412,12 +375,10 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
-        PacketType::Submit => Submit {
-            request: source.take(),
-            transaction: source.bytes(),
-            extensions: source.extensions(),
+        PacketType::Submit => {
+            Submit { request: source.take(), transaction: source.bytes(), extensions: source.extensions() }
+                .into()
         }
-        .into(),
         PacketType::SubmitAnswer => SubmitAnswer {
             request: source.take(),
             verdict: source.pick(SubmitVerdict::ALL),
@@ -426,23 +387,16 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
-        PacketType::StatusQuery => StatusQuery {
-            request: source.take(),
-            extensions: source.extensions(),
+        PacketType::StatusQuery => {
+            StatusQuery { request: source.take(), extensions: source.extensions() }.into()
         }
-        .into(),
-        PacketType::StatusAnswer => StatusAnswer {
-            request: source.take(),
-            report: source.bytes(),
-            extensions: source.extensions(),
+        PacketType::StatusAnswer => {
+            StatusAnswer { request: source.take(), report: source.bytes(), extensions: source.extensions() }
+                .into()
         }
-        .into(),
-        PacketType::Watch => Watch {
-            request: source.take(),
-            kinds: source.take(),
-            extensions: source.extensions(),
+        PacketType::Watch => {
+            Watch { request: source.take(), kinds: source.take(), extensions: source.extensions() }.into()
         }
-        .into(),
         PacketType::Event => Event {
             at_unix_us: source.take(),
             kind: source.take(),

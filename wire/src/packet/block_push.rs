@@ -89,23 +89,13 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x34, &literal(), &[]);
-        assert_eq!(
-            BlockPush::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "block_push.height"
-            })
-        );
+        assert_eq!(BlockPush::decode(&[]), Err(DecodeError::Truncated { field: "block_push.height" }));
     }
 
     #[test]
     fn a_block_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[8..12].fill(0xFF);
-        assert!(
-            BlockPush::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "block_push.block"
-                })
-        );
+        assert!(BlockPush::decode(&bytes) == Err(DecodeError::Truncated { field: "block_push.block" }));
     }
 }

@@ -58,10 +58,7 @@ mod tests {
     use crate::packet::{Packet, testing};
 
     fn sample() -> ChainEnd {
-        ChainEnd {
-            height: Height(0x0102_0304_0506_073f),
-            extensions: Extensions::default(),
-        }
+        ChainEnd { height: Height(0x0102_0304_0506_073f), extensions: Extensions::default() }
     }
 
     fn literal() -> Vec<u8> {
@@ -79,11 +76,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x36, &literal(), &[]);
-        assert_eq!(
-            ChainEnd::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "chain_end.height"
-            })
-        );
+        assert_eq!(ChainEnd::decode(&[]), Err(DecodeError::Truncated { field: "chain_end.height" }));
     }
 }

@@ -87,11 +87,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x35, &literal(), &[]);
-        assert_eq!(
-            ChainQuery::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "chain_query.from"
-            })
-        );
+        assert_eq!(ChainQuery::decode(&[]), Err(DecodeError::Truncated { field: "chain_query.from" }));
     }
 }

@@ -135,24 +135,11 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x15, &literal(), &[]);
-        assert_eq!(
-            Change::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "change.request"
-            })
-        );
+        assert_eq!(Change::decode(&[]), Err(DecodeError::Truncated { field: "change.request" }));
     }
 
     #[test]
     fn a_value_out_of_range_names_its_field() {
-        testing::refused_with(
-            0x15,
-            &literal(),
-            28,
-            0xEE,
-            DecodeError::BadValue {
-                field: "change.kind",
-            },
-        );
+        testing::refused_with(0x15, &literal(), 28, 0xEE, DecodeError::BadValue { field: "change.kind" });
     }
 }

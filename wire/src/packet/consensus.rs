@@ -97,23 +97,13 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x40, &literal(), &[]);
-        assert_eq!(
-            Consensus::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "consensus.cluster"
-            })
-        );
+        assert_eq!(Consensus::decode(&[]), Err(DecodeError::Truncated { field: "consensus.cluster" }));
     }
 
     #[test]
     fn a_message_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[12..16].fill(0xFF);
-        assert!(
-            Consensus::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "consensus.message"
-                })
-        );
+        assert!(Consensus::decode(&bytes) == Err(DecodeError::Truncated { field: "consensus.message" }));
     }
 }

@@ -86,11 +86,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x03, &literal(), &[]);
-        assert_eq!(
-            Cookie::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "cookie.initiator_session"
-            })
-        );
+        assert_eq!(Cookie::decode(&[]), Err(DecodeError::Truncated { field: "cookie.initiator_session" }));
     }
 }

@@ -174,11 +174,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x55, &literal(), &[]);
-        assert_eq!(
-            Event::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "event.at_unix_us"
-            })
-        );
+        assert_eq!(Event::decode(&[]), Err(DecodeError::Truncated { field: "event.at_unix_us" }));
     }
 }

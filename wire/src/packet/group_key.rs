@@ -171,12 +171,7 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x21, &literal(), &[]);
-        assert!(
-            GroupKey::decode(&[])
-                == Err(DecodeError::Truncated {
-                    field: "group_key.cluster"
-                })
-        );
+        assert!(GroupKey::decode(&[]) == Err(DecodeError::Truncated { field: "group_key.cluster" }));
     }
 
     #[test]
@@ -185,45 +180,15 @@ mod tests {
         let good = GroupKey::sign(ClusterId(3), 5, [1; 32], NodeId(9), &key);
         assert!(good.verify(&key.verifying_key()));
         assert!(!good.verify(&SigningKey::from_bytes(&[8; 32]).verifying_key()));
-        assert!(
-            !GroupKey {
-                cluster: ClusterId(4),
-                ..good.clone()
-            }
-            .verify(&key.verifying_key())
-        );
-        assert!(
-            !GroupKey {
-                generation: 6,
-                ..good.clone()
-            }
-            .verify(&key.verifying_key())
-        );
-        assert!(
-            !GroupKey {
-                secret: [2; 32],
-                ..good.clone()
-            }
-            .verify(&key.verifying_key())
-        );
-        assert!(
-            !GroupKey {
-                master: NodeId(8),
-                ..good
-            }
-            .verify(&key.verifying_key())
-        );
+        assert!(!GroupKey { cluster: ClusterId(4), ..good.clone() }.verify(&key.verifying_key()));
+        assert!(!GroupKey { generation: 6, ..good.clone() }.verify(&key.verifying_key()));
+        assert!(!GroupKey { secret: [2; 32], ..good.clone() }.verify(&key.verifying_key()));
+        assert!(!GroupKey { master: NodeId(8), ..good }.verify(&key.verifying_key()));
     }
 
     #[test]
     fn the_secret_is_not_printed() {
-        let text = format!(
-            "{:?}",
-            GroupKey {
-                secret: [0xA5; 32],
-                ..sample()
-            }
-        );
+        let text = format!("{:?}", GroupKey { secret: [0xA5; 32], ..sample() });
         assert!(!text.contains("165") && !text.to_lowercase().contains("a5"));
     }
 }

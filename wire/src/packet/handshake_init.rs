@@ -117,9 +117,7 @@ mod tests {
         testing::every_cut_is_refused(0x01, &literal(), &[]);
         assert_eq!(
             HandshakeInit::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "handshake_init.initiator_session"
-            })
+            Err(DecodeError::Truncated { field: "handshake_init.initiator_session" })
         );
     }
 }

@@ -119,9 +119,7 @@ mod tests {
         testing::every_cut_is_refused(0x02, &literal(), &[]);
         assert_eq!(
             HandshakeResponse::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "handshake_response.initiator_session"
-            })
+            Err(DecodeError::Truncated { field: "handshake_response.initiator_session" })
         );
     }
 }

@@ -61,19 +61,9 @@ impl Default for History {
 impl History {
     /// States and signs.
     #[must_use]
-    pub fn sign(
-        cluster: ClusterId,
-        first_epoch: Epoch,
-        nodes: Vec<NodeId>,
-        key: &SigningKey,
-    ) -> Self {
-        let mut history = Self {
-            cluster,
-            first_epoch,
-            nodes,
-            signature: [0; 64],
-            extensions: Extensions::default(),
-        };
+    pub fn sign(cluster: ClusterId, first_epoch: Epoch, nodes: Vec<NodeId>, key: &SigningKey) -> Self {
+        let mut history =
+            Self { cluster, first_epoch, nodes, signature: [0; 64], extensions: Extensions::default() };
         history.signature = sign::sign(key, &history.canonical());
         history
     }
@@ -138,9 +128,7 @@ mod tests {
         [
             &[0x05, 0x06, 0x07, 0x28][..],                     // cluster
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x29], // first_epoch
-            &[
-                0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x01,
-            ], // nodes
+            &[0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00, 0x01], // nodes
             &[0xa3; 64],                                       // signature
         ]
         .concat()
@@ -154,24 +142,14 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x1f, &literal(), &[]);
-        assert_eq!(
-            History::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "history.cluster"
-            })
-        );
+        assert_eq!(History::decode(&[]), Err(DecodeError::Truncated { field: "history.cluster" }));
     }
 
     #[test]
     fn a_nodes_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[12..16].fill(0xFF);
-        assert!(
-            History::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "history.nodes"
-                })
-        );
+        assert!(History::decode(&bytes) == Err(DecodeError::Truncated { field: "history.nodes" }));
     }
 
     #[test]
@@ -180,26 +158,8 @@ mod tests {
         let good = History::sign(ClusterId(3), Epoch(1), vec![NodeId(7), NodeId(8)], &key);
         assert!(good.verify(&key.verifying_key()));
         assert!(!good.verify(&SigningKey::from_bytes(&[8; 32]).verifying_key()));
-        assert!(
-            !History {
-                cluster: ClusterId(4),
-                ..good.clone()
-            }
-            .verify(&key.verifying_key())
-        );
-        assert!(
-            !History {
-                first_epoch: Epoch(2),
-                ..good.clone()
-            }
-            .verify(&key.verifying_key())
-        );
-        assert!(
-            !History {
-                nodes: vec![NodeId(8), NodeId(7)],
-                ..good
-            }
-            .verify(&key.verifying_key())
-        );
+        assert!(!History { cluster: ClusterId(4), ..good.clone() }.verify(&key.verifying_key()));
+        assert!(!History { first_epoch: Epoch(2), ..good.clone() }.verify(&key.verifying_key()));
+        assert!(!History { nodes: vec![NodeId(8), NodeId(7)], ..good }.verify(&key.verifying_key()));
     }
 }

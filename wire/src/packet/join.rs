@@ -97,11 +97,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x10, &literal(), &[]);
-        assert_eq!(
-            Join::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "join.request"
-            })
-        );
+        assert_eq!(Join::decode(&[]), Err(DecodeError::Truncated { field: "join.request" }));
     }
 }

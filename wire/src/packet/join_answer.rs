@@ -119,12 +119,7 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x11, &literal(), &[]);
-        assert_eq!(
-            JoinAnswer::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "join_answer.request"
-            })
-        );
+        assert_eq!(JoinAnswer::decode(&[]), Err(DecodeError::Truncated { field: "join_answer.request" }));
     }
 
     #[test]
@@ -134,9 +129,7 @@ mod tests {
             &literal(),
             8,
             0xEE,
-            DecodeError::BadValue {
-                field: "join_answer.verdict",
-            },
+            DecodeError::BadValue { field: "join_answer.verdict" },
         );
     }
 
@@ -144,11 +137,6 @@ mod tests {
     fn a_sealed_id_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[17..19].fill(0xFF);
-        assert!(
-            JoinAnswer::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "join_answer.sealed_id"
-                })
-        );
+        assert!(JoinAnswer::decode(&bytes) == Err(DecodeError::Truncated { field: "join_answer.sealed_id" }));
     }
 }

@@ -119,9 +119,7 @@ mod tests {
         testing::every_cut_is_refused(0x17, &literal(), &[]);
         assert_eq!(
             MasterKeepalive::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "master_keepalive.cluster"
-            })
+            Err(DecodeError::Truncated { field: "master_keepalive.cluster" })
         );
     }
 }

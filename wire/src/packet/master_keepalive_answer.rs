@@ -101,9 +101,7 @@ mod tests {
         testing::every_cut_is_refused(0x18, &literal(), &[]);
         assert_eq!(
             MasterKeepaliveAnswer::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "master_keepalive_answer.challenge"
-            })
+            Err(DecodeError::Truncated { field: "master_keepalive_answer.challenge" })
         );
     }
 }

@@ -308,13 +308,10 @@ impl Packet {
     /// # Errors
     /// The type is not known; or the first field that is cut, out of range, or not canonical.
     pub fn decode(packet_type: u8, body: &[u8]) -> Result<Self, DecodeError> {
-        let packet_type =
-            PacketType::from_code(packet_type).ok_or(DecodeError::UnknownType(packet_type))?;
+        let packet_type = PacketType::from_code(packet_type).ok_or(DecodeError::UnknownType(packet_type))?;
         Ok(match packet_type {
             PacketType::HandshakeInit => Self::HandshakeInit(HandshakeInit::decode(body)?),
-            PacketType::HandshakeResponse => {
-                Self::HandshakeResponse(HandshakeResponse::decode(body)?)
-            }
+            PacketType::HandshakeResponse => Self::HandshakeResponse(HandshakeResponse::decode(body)?),
             PacketType::Cookie => Self::Cookie(Cookie::decode(body)?),
             PacketType::Join => Self::Join(Join::decode(body)?),
             PacketType::JoinAnswer => Self::JoinAnswer(JoinAnswer::decode(body)?),

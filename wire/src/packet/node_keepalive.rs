@@ -156,9 +156,7 @@ impl NodeKeepalive {
             extensions: Extensions::decode(input, &[])?,
         };
         if packet.priority > crate::roster::MAX_PRIORITY {
-            return Err(DecodeError::BadValue {
-                field: "node_keepalive.priority",
-            });
+            return Err(DecodeError::BadValue { field: "node_keepalive.priority" });
         }
         if let Some(value) = packet.extensions.remove(HEARD) {
             packet.heard = decode_heard(&value)?;
@@ -201,10 +199,7 @@ impl Field for Heard {
     const LEAST: usize = 8;
     fn parse<'a>(mut input: &'a [u8], field: &'static str) -> codec::Parsed<'a, Self> {
         let input = &mut input;
-        let heard = Self {
-            node: codec::get(input, field)?,
-            sequence: codec::get(input, field)?,
-        };
+        let heard = Self { node: codec::get(input, field)?, sequence: codec::get(input, field)? };
         Ok((input, heard))
     }
     fn put(&self, out: &mut BytesMut) {
@@ -233,14 +228,8 @@ mod tests {
             height: Height(0x0102_0304_0506_0732),
             address: SocketAddr::from(([10, 0, 0, 1], 7400)),
             heard: vec![
-                Heard {
-                    node: NodeId(7),
-                    sequence: 0x0102_0304,
-                },
-                Heard {
-                    node: NodeId(8),
-                    sequence: 1,
-                },
+                Heard { node: NodeId(7), sequence: 0x0102_0304 },
+                Heard { node: NodeId(8), sequence: 1 },
             ],
             extensions: Extensions::default(),
         }
@@ -260,8 +249,8 @@ mod tests {
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x32], // height
             &[0x04, 0x0a, 0x00, 0x00, 0x01, 0x1c, 0xe8],       // address
             &[
-                0x00, 0x01, 0x00, 0x10, 0x00, 0x00, 0x00, 0x07, 0x01, 0x02, 0x03, 0x04, 0x00, 0x00,
-                0x00, 0x08, 0x00, 0x00, 0x00, 0x01,
+                0x00, 0x01, 0x00, 0x10, 0x00, 0x00, 0x00, 0x07, 0x01, 0x02, 0x03, 0x04, 0x00, 0x00, 0x00,
+                0x08, 0x00, 0x00, 0x00, 0x01,
             ], // extensions
         ]
         .concat()
@@ -277,9 +266,7 @@ mod tests {
         testing::every_cut_is_refused(0x20, &literal(), &[58]);
         assert_eq!(
             NodeKeepalive::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "node_keepalive.cluster"
-            })
+            Err(DecodeError::Truncated { field: "node_keepalive.cluster" })
         );
     }
 
@@ -290,36 +277,28 @@ mod tests {
             &literal(),
             5,
             0xEE,
-            DecodeError::BadValue {
-                field: "node_keepalive.role",
-            },
+            DecodeError::BadValue { field: "node_keepalive.role" },
         );
         testing::refused_with(
             0x20,
             &literal(),
             6,
             0xEE,
-            DecodeError::BadValue {
-                field: "node_keepalive.in_sync",
-            },
+            DecodeError::BadValue { field: "node_keepalive.in_sync" },
         );
         testing::refused_with(
             0x20,
             &literal(),
             51,
             0xEE,
-            DecodeError::BadValue {
-                field: "node_keepalive.address",
-            },
+            DecodeError::BadValue { field: "node_keepalive.address" },
         );
         testing::refused_with(
             0x20,
             &literal(),
             4,
             255,
-            DecodeError::BadValue {
-                field: "node_keepalive.priority",
-            },
+            DecodeError::BadValue { field: "node_keepalive.priority" },
         );
     }
 
@@ -328,19 +307,10 @@ mod tests {
         const FIELD: &str = "node_keepalive.heard";
         let fixed = literal().len() - 20;
         let with = |tlv: &[u8]| NodeKeepalive::decode(&[&literal()[..fixed], tlv].concat());
-        assert_eq!(
-            with(&[0, 1, 0, 0]),
-            Err(DecodeError::NotCanonical { field: FIELD })
-        );
-        assert_eq!(
-            with(&[0, 1, 0, 7, 0, 0, 0, 1, 0, 0, 0]),
-            Err(DecodeError::Truncated { field: FIELD })
-        );
+        assert_eq!(with(&[0, 1, 0, 0]), Err(DecodeError::NotCanonical { field: FIELD }));
+        assert_eq!(with(&[0, 1, 0, 7, 0, 0, 0, 1, 0, 0, 0]), Err(DecodeError::Truncated { field: FIELD }));
         let twice = [0, 1, 0, 16, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1];
-        assert_eq!(
-            with(&twice),
-            Err(DecodeError::NotCanonical { field: FIELD })
-        );
+        assert_eq!(with(&twice), Err(DecodeError::NotCanonical { field: FIELD }));
         assert!(with(&[]).unwrap().heard.is_empty());
     }
 }

@@ -89,11 +89,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x1c, &literal(), &[]);
-        assert_eq!(
-            Probe::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "probe.nonce"
-            })
-        );
+        assert_eq!(Probe::decode(&[]), Err(DecodeError::Truncated { field: "probe.nonce" }));
     }
 }

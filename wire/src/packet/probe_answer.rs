@@ -98,12 +98,7 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x1d, &literal(), &[]);
-        assert_eq!(
-            ProbeAnswer::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "probe_answer.nonce"
-            })
-        );
+        assert_eq!(ProbeAnswer::decode(&[]), Err(DecodeError::Truncated { field: "probe_answer.nonce" }));
     }
 
     #[test]
@@ -113,9 +108,7 @@ mod tests {
             &literal(),
             8,
             0xEE,
-            DecodeError::BadValue {
-                field: "probe_answer.role",
-            },
+            DecodeError::BadValue { field: "probe_answer.role" },
         );
     }
 }

@@ -119,24 +119,11 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x19, &literal(), &[]);
-        assert_eq!(
-            Query::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "query.request"
-            })
-        );
+        assert_eq!(Query::decode(&[]), Err(DecodeError::Truncated { field: "query.request" }));
     }
 
     #[test]
     fn a_value_out_of_range_names_its_field() {
-        testing::refused_with(
-            0x19,
-            &literal(),
-            8,
-            0xEE,
-            DecodeError::BadValue {
-                field: "query.scope",
-            },
-        );
+        testing::refused_with(0x19, &literal(), 8, 0xEE, DecodeError::BadValue { field: "query.scope" });
     }
 }

@@ -87,11 +87,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x12, &literal(), &[]);
-        assert_eq!(
-            Register::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "register.request"
-            })
-        );
+        assert_eq!(Register::decode(&[]), Err(DecodeError::Truncated { field: "register.request" }));
     }
 }

@@ -69,11 +69,9 @@ impl Registered {
             request: codec::get(input, "registered.request")?,
             verdict: codec::get(input, "registered.verdict")?,
             registration_epoch: codec::get(input, "registered.registration_epoch")?,
-            sealed_ids: codec::get_ascending(
-                input,
-                "registered.sealed_ids",
-                |entry: &NodeSealedId| entry.node,
-            )?,
+            sealed_ids: codec::get_ascending(input, "registered.sealed_ids", |entry: &NodeSealedId| {
+                entry.node
+            })?,
             extensions: Extensions::decode(input, &[])?,
         })
     }
@@ -102,14 +100,8 @@ mod tests {
             verdict: RegisterVerdict::Refused,
             registration_epoch: 0x0506_071e,
             sealed_ids: vec![
-                NodeSealedId {
-                    node: NodeId(1),
-                    sealed_id: Bytes::from_static(&[0xD0]),
-                },
-                NodeSealedId {
-                    node: NodeId(7),
-                    sealed_id: Bytes::new(),
-                },
+                NodeSealedId { node: NodeId(1), sealed_id: Bytes::from_static(&[0xD0]) },
+                NodeSealedId { node: NodeId(7), sealed_id: Bytes::new() },
             ],
             extensions: Extensions::default(),
         }
@@ -120,10 +112,7 @@ mod tests {
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x1c][..], // request
             &[0x02],                                               // verdict
             &[0x05, 0x06, 0x07, 0x1e],                             // registration_epoch
-            &[
-                0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0xd0, 0x00, 0x00, 0x00, 0x07, 0x00,
-                0x00,
-            ], // sealed_ids
+            &[0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0xd0, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00], // sealed_ids
         ]
         .concat()
     }
@@ -136,12 +125,7 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x13, &literal(), &[]);
-        assert_eq!(
-            Registered::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "registered.request"
-            })
-        );
+        assert_eq!(Registered::decode(&[]), Err(DecodeError::Truncated { field: "registered.request" }));
     }
 
     #[test]
@@ -151,9 +135,7 @@ mod tests {
             &literal(),
             8,
             0xEE,
-            DecodeError::BadValue {
-                field: "registered.verdict",
-            },
+            DecodeError::BadValue { field: "registered.verdict" },
         );
     }
 
@@ -164,9 +146,7 @@ mod tests {
             &literal(),
             18,
             7,
-            DecodeError::NotCanonical {
-                field: "registered.sealed_ids",
-            },
+            DecodeError::NotCanonical { field: "registered.sealed_ids" },
         );
     }
 
@@ -174,11 +154,6 @@ mod tests {
     fn a_sealed_ids_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[13..15].fill(0xFF);
-        assert!(
-            Registered::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "registered.sealed_ids"
-                })
-        );
+        assert!(Registered::decode(&bytes) == Err(DecodeError::Truncated { field: "registered.sealed_ids" }));
     }
 }

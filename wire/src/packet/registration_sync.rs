@@ -81,14 +81,8 @@ mod tests {
             cluster: ClusterId(0x0506_0739),
             registration_epoch: 0x0506_073a,
             sealed_ids: vec![
-                NodeSealedId {
-                    node: NodeId(1),
-                    sealed_id: Bytes::from_static(&[0xD0]),
-                },
-                NodeSealedId {
-                    node: NodeId(7),
-                    sealed_id: Bytes::new(),
-                },
+                NodeSealedId { node: NodeId(1), sealed_id: Bytes::from_static(&[0xD0]) },
+                NodeSealedId { node: NodeId(7), sealed_id: Bytes::new() },
             ],
             extensions: Extensions::default(),
         }
@@ -98,10 +92,7 @@ mod tests {
         [
             &[0x05, 0x06, 0x07, 0x39][..], // cluster
             &[0x05, 0x06, 0x07, 0x3a],     // registration_epoch
-            &[
-                0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0xd0, 0x00, 0x00, 0x00, 0x07, 0x00,
-                0x00,
-            ], // sealed_ids
+            &[0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x00, 0x01, 0xd0, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00], // sealed_ids
         ]
         .concat()
     }
@@ -116,9 +107,7 @@ mod tests {
         testing::every_cut_is_refused(0x30, &literal(), &[]);
         assert_eq!(
             RegistrationSync::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "registration_sync.cluster"
-            })
+            Err(DecodeError::Truncated { field: "registration_sync.cluster" })
         );
     }
 
@@ -129,9 +118,7 @@ mod tests {
             &literal(),
             13,
             7,
-            DecodeError::NotCanonical {
-                field: "registration_sync.sealed_ids",
-            },
+            DecodeError::NotCanonical { field: "registration_sync.sealed_ids" },
         );
     }
 
@@ -141,9 +128,7 @@ mod tests {
         bytes[8..10].fill(0xFF);
         assert!(
             RegistrationSync::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "registration_sync.sealed_ids"
-                })
+                == Err(DecodeError::Truncated { field: "registration_sync.sealed_ids" })
         );
     }
 }

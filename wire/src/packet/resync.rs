@@ -103,8 +103,8 @@ mod tests {
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x3b],     // height
             &[0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x3c],     // start
             &[
-                0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x64, 0x00, 0x00,
-                0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x02, 0xe0, 0xe1,
+                0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x64, 0x00, 0x00, 0x00,
+                0x00, 0x00, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0x02, 0xe0, 0xe1,
             ], // records
         ]
         .concat()
@@ -118,23 +118,13 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x31, &literal(), &[]);
-        assert_eq!(
-            Resync::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "resync.epoch"
-            })
-        );
+        assert_eq!(Resync::decode(&[]), Err(DecodeError::Truncated { field: "resync.epoch" }));
     }
 
     #[test]
     fn a_records_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[24..28].fill(0xFF);
-        assert!(
-            Resync::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "resync.records"
-                })
-        );
+        assert!(Resync::decode(&bytes) == Err(DecodeError::Truncated { field: "resync.records" }));
     }
 }

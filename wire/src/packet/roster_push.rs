@@ -53,10 +53,7 @@ mod tests {
     use crate::packet::{Packet, testing};
 
     fn sample() -> RosterPush {
-        RosterPush {
-            roster: Bytes::from_static(&[0xC0, 0xC1, 0xC2]),
-            extensions: Extensions::default(),
-        }
+        RosterPush { roster: Bytes::from_static(&[0xC0, 0xC1, 0xC2]), extensions: Extensions::default() }
     }
 
     fn literal() -> Vec<u8> {
@@ -74,23 +71,13 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x1e, &literal(), &[]);
-        assert_eq!(
-            RosterPush::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "roster_push.roster"
-            })
-        );
+        assert_eq!(RosterPush::decode(&[]), Err(DecodeError::Truncated { field: "roster_push.roster" }));
     }
 
     #[test]
     fn a_roster_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[0..4].fill(0xFF);
-        assert!(
-            RosterPush::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "roster_push.roster"
-                })
-        );
+        assert!(RosterPush::decode(&bytes) == Err(DecodeError::Truncated { field: "roster_push.roster" }));
     }
 }

@@ -88,12 +88,7 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x53, &literal(), &[]);
-        assert_eq!(
-            StatusAnswer::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "status_answer.request"
-            })
-        );
+        assert_eq!(StatusAnswer::decode(&[]), Err(DecodeError::Truncated { field: "status_answer.request" }));
     }
 
     #[test]
@@ -101,10 +96,7 @@ mod tests {
         let mut bytes = literal();
         bytes[8..12].fill(0xFF);
         assert!(
-            StatusAnswer::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "status_answer.report"
-                })
+            StatusAnswer::decode(&bytes) == Err(DecodeError::Truncated { field: "status_answer.report" })
         );
     }
 }

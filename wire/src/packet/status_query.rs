@@ -57,10 +57,7 @@ mod tests {
     use crate::packet::{Packet, testing};
 
     fn sample() -> StatusQuery {
-        StatusQuery {
-            request: 0x0102_0304_0506_075b,
-            extensions: Extensions::default(),
-        }
+        StatusQuery { request: 0x0102_0304_0506_075b, extensions: Extensions::default() }
     }
 
     fn literal() -> Vec<u8> {
@@ -78,11 +75,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x52, &literal(), &[]);
-        assert_eq!(
-            StatusQuery::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "status_query.request"
-            })
-        );
+        assert_eq!(StatusQuery::decode(&[]), Err(DecodeError::Truncated { field: "status_query.request" }));
     }
 }

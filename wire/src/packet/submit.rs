@@ -88,23 +88,13 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x50, &literal(), &[]);
-        assert_eq!(
-            Submit::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "submit.request"
-            })
-        );
+        assert_eq!(Submit::decode(&[]), Err(DecodeError::Truncated { field: "submit.request" }));
     }
 
     #[test]
     fn a_transaction_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[8..12].fill(0xFF);
-        assert!(
-            Submit::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "submit.transaction"
-                })
-        );
+        assert!(Submit::decode(&bytes) == Err(DecodeError::Truncated { field: "submit.transaction" }));
     }
 }

@@ -125,12 +125,7 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x51, &literal(), &[]);
-        assert_eq!(
-            SubmitAnswer::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "submit_answer.request"
-            })
-        );
+        assert_eq!(SubmitAnswer::decode(&[]), Err(DecodeError::Truncated { field: "submit_answer.request" }));
     }
 
     #[test]
@@ -140,18 +135,14 @@ mod tests {
             &literal(),
             8,
             0xEE,
-            DecodeError::BadValue {
-                field: "submit_answer.verdict",
-            },
+            DecodeError::BadValue { field: "submit_answer.verdict" },
         );
         testing::refused_with(
             0x51,
             &literal(),
             17,
             0xEE,
-            DecodeError::BadValue {
-                field: "submit_answer.master",
-            },
+            DecodeError::BadValue { field: "submit_answer.master" },
         );
     }
 }

@@ -24,20 +24,11 @@ pub(crate) fn every_cut_is_refused(packet_type: u8, bytes: &[u8], whole: &[usize
         );
     }
     let longer = [bytes, &[0]].concat();
-    assert_eq!(
-        Packet::decode(packet_type, &longer),
-        Err(DecodeError::TlvTruncated)
-    );
+    assert_eq!(Packet::decode(packet_type, &longer), Err(DecodeError::TlvTruncated));
 }
 
 /// With one byte changed, the packet is refused for exactly this reason.
-pub(crate) fn refused_with(
-    packet_type: u8,
-    bytes: &[u8],
-    offset: usize,
-    value: u8,
-    error: DecodeError,
-) {
+pub(crate) fn refused_with(packet_type: u8, bytes: &[u8], offset: usize, value: u8, error: DecodeError) {
     let mut bytes = bytes.to_vec();
     bytes[offset] = value;
     assert_eq!(Packet::decode(packet_type, &bytes), Err(error));

@@ -54,10 +54,7 @@ proptest! {
 #[test]
 fn an_unknown_type_is_refused() {
     for code in [0x00, 0x04, 0x0F, 0x22, 0x37, 0x41, 0x56, 0x60, 0xFF] {
-        assert_eq!(
-            Packet::decode(code, &[]),
-            Err(DecodeError::UnknownType(code))
-        );
+        assert_eq!(Packet::decode(code, &[]), Err(DecodeError::UnknownType(code)));
     }
 }
 
@@ -65,23 +62,14 @@ fn an_unknown_type_is_refused() {
 fn an_unknown_critical_extension_is_refused_and_another_is_kept() {
     let body = [0, 0, 0, 0, 0, 0, 0, 9, 0x0A, 0x0A, 0, 1, 0x77];
     let packet = Packet::decode(0x52, &body).unwrap();
-    assert_eq!(
-        packet.extensions().get(0x0A0A),
-        Some(&Bytes::from_static(&[0x77]))
-    );
+    assert_eq!(packet.extensions().get(0x0A0A), Some(&Bytes::from_static(&[0x77])));
     let body = [0, 0, 0, 0, 0, 0, 0, 9, 0x8A, 0x0A, 0, 0];
-    assert_eq!(
-        Packet::decode(0x52, &body),
-        Err(DecodeError::UnknownCriticalTlv(0x8A0A))
-    );
+    assert_eq!(Packet::decode(0x52, &body), Err(DecodeError::UnknownCriticalTlv(0x8A0A)));
 }
 
 #[test]
 fn a_list_given_in_any_order_is_sent_in_ascending_order_once() {
-    let row = Row {
-        in_sync: vec![NodeId(9), NodeId(2), NodeId(9)],
-        ..Row::default()
-    };
+    let row = Row { in_sync: vec![NodeId(9), NodeId(2), NodeId(9)], ..Row::default() };
     let mut out = BytesMut::new();
     row.put(&mut out);
     assert_eq!(&out[24..34], &[0, 2, 0, 0, 0, 2, 0, 0, 0, 9]);

@@ -60,11 +60,7 @@ mod tests {
     use crate::packet::{Packet, testing};
 
     fn sample() -> Unsupported {
-        Unsupported {
-            packet_type: 104,
-            critical_tlv: 1897,
-            extensions: Extensions::default(),
-        }
+        Unsupported { packet_type: 104, critical_tlv: 1897, extensions: Extensions::default() }
     }
 
     fn literal() -> Vec<u8> {
@@ -85,9 +81,7 @@ mod tests {
         testing::every_cut_is_refused(0x5f, &literal(), &[]);
         assert_eq!(
             Unsupported::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "unsupported.packet_type"
-            })
+            Err(DecodeError::Truncated { field: "unsupported.packet_type" })
         );
     }
 }

@@ -160,61 +160,30 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x14, &literal(), &[]);
-        assert_eq!(
-            Update::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "update.request"
-            })
-        );
+        assert_eq!(Update::decode(&[]), Err(DecodeError::Truncated { field: "update.request" }));
     }
 
     #[test]
     fn a_value_out_of_range_names_its_field() {
-        testing::refused_with(
-            0x14,
-            &literal(),
-            28,
-            0xEE,
-            DecodeError::BadValue {
-                field: "update.reason",
-            },
-        );
+        testing::refused_with(0x14, &literal(), 28, 0xEE, DecodeError::BadValue { field: "update.reason" });
     }
 
     #[test]
     fn alive_must_ascend() {
-        testing::refused_with(
-            0x14,
-            &literal(),
-            34,
-            7,
-            DecodeError::NotCanonical {
-                field: "update.alive",
-            },
-        );
+        testing::refused_with(0x14, &literal(), 34, 7, DecodeError::NotCanonical { field: "update.alive" });
     }
 
     #[test]
     fn a_alive_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[29..31].fill(0xFF);
-        assert!(
-            Update::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "update.alive"
-                })
-        );
+        assert!(Update::decode(&bytes) == Err(DecodeError::Truncated { field: "update.alive" }));
     }
 
     #[test]
     fn a_sealed_id_length_beyond_the_bytes_is_refused_before_it_is_allocated() {
         let mut bytes = literal();
         bytes[47..49].fill(0xFF);
-        assert!(
-            Update::decode(&bytes)
-                == Err(DecodeError::Truncated {
-                    field: "update.sealed_id"
-                })
-        );
+        assert!(Update::decode(&bytes) == Err(DecodeError::Truncated { field: "update.sealed_id" }));
     }
 }

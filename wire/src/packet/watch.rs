@@ -63,11 +63,7 @@ mod tests {
     use crate::packet::{Packet, testing};
 
     fn sample() -> Watch {
-        Watch {
-            request: 0x0102_0304_0506_075d,
-            kinds: 0x0506_075e,
-            extensions: Extensions::default(),
-        }
+        Watch { request: 0x0102_0304_0506_075d, kinds: 0x0506_075e, extensions: Extensions::default() }
     }
 
     fn literal() -> Vec<u8> {
@@ -86,11 +82,6 @@ mod tests {
     #[test]
     fn every_cut_is_refused() {
         testing::every_cut_is_refused(0x54, &literal(), &[]);
-        assert_eq!(
-            Watch::decode(&[]),
-            Err(DecodeError::Truncated {
-                field: "watch.request"
-            })
-        );
+        assert_eq!(Watch::decode(&[]), Err(DecodeError::Truncated { field: "watch.request" }));
     }
 }

@@ -70,11 +70,7 @@ pub fn roster(clusters: u32) -> Roster {
     Roster {
         consortium: [3; 16],
         version: 1,
-        authority: Party {
-            address,
-            session_key: key(0),
-            signing_key: key(0),
-        },
+        authority: Party { address, session_key: key(0), signing_key: key(0) },
         clusters: (1..=clusters)
             .map(|c| ClusterEntry {
                 id: ClusterId(c),
@@ -89,9 +85,7 @@ pub fn roster(clusters: u32) -> Roster {
 }
 
 pub fn genesis() -> Genesis {
-    Genesis {
-        accounts: (0..10).map(|a| (a, 1_000_000)).collect(),
-    }
+    Genesis { accounts: (0..10).map(|a| (a, 1_000_000)).collect() }
 }
 
 pub fn new_chain(clusters: u32, cluster: ClusterId, index: u32, timing: Timing) -> Embedded {
@@ -137,32 +131,11 @@ pub struct Cluster {
 }
 
 enum Event {
-    Deliver {
-        to: ClusterId,
-        from: ClusterId,
-        epoch: Epoch,
-        bytes: Bytes,
-    },
-    Copy {
-        cluster: ClusterId,
-        node: usize,
-        epoch: Epoch,
-        from: usize,
-        end: usize,
-        what: Copied,
-    },
-    Ack {
-        cluster: ClusterId,
-        node: usize,
-        end: usize,
-    },
-    Promote {
-        cluster: ClusterId,
-    },
-    Fetch {
-        cluster: ClusterId,
-        peer: ClusterId,
-    },
+    Deliver { to: ClusterId, from: ClusterId, epoch: Epoch, bytes: Bytes },
+    Copy { cluster: ClusterId, node: usize, epoch: Epoch, from: usize, end: usize, what: Copied },
+    Ack { cluster: ClusterId, node: usize, end: usize },
+    Promote { cluster: ClusterId },
+    Fetch { cluster: ClusterId, peer: ClusterId },
     Submit,
 }
 
@@ -285,11 +258,7 @@ impl Net {
     }
 
     pub fn max_height(&self) -> u64 {
-        self.ids()
-            .into_iter()
-            .map(|id| self.height(id))
-            .max()
-            .unwrap()
+        self.ids().into_iter().map(|id| self.height(id)).max().unwrap()
     }
 
     pub fn kill(&mut self, id: ClusterId) {
@@ -302,7 +271,9 @@ impl Net {
         let in_flight: Vec<_> = self
             .events
             .iter()
-            .filter(|(_, e)| matches!(e, Event::Copy { cluster, from, .. } if *cluster == id && *from == master))
+            .filter(
+                |(_, e)| matches!(e, Event::Copy { cluster, from, .. } if *cluster == id && *from == master),
+            )
             .map(|(key, _)| *key)
             .collect();
         let arrives = self.random.below(in_flight.len() as u64 + 1) as usize;
@@ -343,10 +314,7 @@ impl Net {
         let cluster = self.clusters.get_mut(&id).unwrap();
         let third = next + 1;
         if third < NODES as usize {
-            let (blocks, log) = (
-                cluster.nodes[next].blocks.clone(),
-                cluster.nodes[next].log.clone(),
-            );
+            let (blocks, log) = (cluster.nodes[next].blocks.clone(), cluster.nodes[next].log.clone());
             let node = &mut cluster.nodes[third];
             for block in blocks.iter().skip(node.blocks.len()) {
                 node.chain.restore(block).unwrap();
@@ -377,12 +345,7 @@ impl Net {
         self.call_node(id, index, act)
     }
 
-    pub fn call_node<T>(
-        &mut self,
-        id: ClusterId,
-        index: usize,
-        act: impl FnOnce(&mut Embedded) -> T,
-    ) -> T {
+    pub fn call_node<T>(&mut self, id: ClusterId, index: usize, act: impl FnOnce(&mut Embedded) -> T) -> T {
         let result = act(&mut self.clusters.get_mut(&id).unwrap().nodes[index].chain);
         self.drain(id, index);
         result
@@ -415,16 +378,8 @@ impl Net {
         let node = &mut cluster.nodes[index];
         match output {
             ChainOutput::Log { height, bytes } => {
-                assert_eq!(
-                    height,
-                    node.chain.status().height.next(),
-                    "entries belong to the height in work"
-                );
-                let record = Record {
-                    height,
-                    epoch: node.promised,
-                    bytes,
-                };
+                assert_eq!(height, node.chain.status().height.next(), "entries belong to the height in work");
+                let record = Record { height, epoch: node.promised, bytes };
                 node.log.push(record.clone());
                 node.written += 1;
                 let (epoch, end) = (node.promised, node.written);
@@ -447,14 +402,7 @@ impl Net {
         let is_current = epoch == cluster.epoch;
         match cluster.standby {
             Some(node) if is_current => {
-                let event = Event::Copy {
-                    cluster: id,
-                    node,
-                    epoch,
-                    from: index,
-                    end,
-                    what,
-                };
+                let event = Event::Copy { cluster: id, node, epoch, from: index, end, what };
                 self.after(self.replication, event);
             }
             None if is_current => cluster.nodes[index].durable = end,
@@ -466,12 +414,7 @@ impl Net {
     fn release(&mut self, id: ClusterId, index: usize) {
         loop {
             let node = &mut self.clusters.get_mut(&id).unwrap().nodes[index];
-            if node.is_dead
-                || node
-                    .gate
-                    .front()
-                    .is_none_or(|(needs, _)| *needs > node.durable)
-            {
+            if node.is_dead || node.gate.front().is_none_or(|(needs, _)| *needs > node.durable) {
                 return;
             }
             let (_, output) = node.gate.pop_front().unwrap();
@@ -479,11 +422,7 @@ impl Net {
             match output {
                 ChainOutput::Send { to, bytes } => self.send(id, epoch, to, &bytes),
                 ChainOutput::Commit { height, block } => self.commit(id, index, height, block),
-                ChainOutput::Receipt {
-                    transaction,
-                    height,
-                    applied,
-                } => {
+                ChainOutput::Receipt { transaction, height, applied } => {
                     self.receipts.push((transaction, height, applied));
                 }
                 _ => unreachable!("only these are gated"),
@@ -498,21 +437,11 @@ impl Net {
                 continue;
             }
             let jitter = Duration::from_micros(self.random.below(100));
-            let free_at = self
-                .link_free_at
-                .get(&(from, id))
-                .copied()
-                .unwrap_or_default();
-            let arrives_at =
-                (self.now + self.latency + jitter).max(free_at + Duration::from_nanos(1));
+            let free_at = self.link_free_at.get(&(from, id)).copied().unwrap_or_default();
+            let arrives_at = (self.now + self.latency + jitter).max(free_at + Duration::from_nanos(1));
             self.link_free_at.insert((from, id), arrives_at);
             self.seq += 1;
-            let event = Event::Deliver {
-                to: id,
-                from,
-                epoch,
-                bytes: bytes.clone(),
-            };
+            let event = Event::Deliver { to: id, from, epoch, bytes: bytes.clone() };
             self.events.insert((arrives_at, self.seq), event);
         }
     }
@@ -520,15 +449,11 @@ impl Net {
     fn watch(&mut self, from: ClusterId, bytes: &Bytes) {
         for seen in self.clusters[&from].nodes[0].chain.votes_in(bytes) {
             let key = (seen.cluster, seen.height, seen.round, seen.kind);
-            let (value, signature) = *self
-                .words
-                .entry(key)
-                .or_insert((seen.value, seen.signature));
+            let (value, signature) = *self.words.entry(key).or_insert((seen.value, seen.signature));
             if value != seen.value {
                 self.conflicts.push(format!("{key:?} at {}", self.now));
             } else if signature != seen.signature {
-                self.resent_differently
-                    .push(format!("{key:?} at {}", self.now));
+                self.resent_differently.push(format!("{key:?} at {}", self.now));
             }
         }
     }
@@ -557,13 +482,8 @@ impl Net {
         let until = self.now + span;
         while !done(self) {
             let event_at = self.events.keys().next().map(|(at, _)| *at);
-            let timers = self
-                .ids()
-                .into_iter()
-                .filter(|id| !self.master(*id).is_dead);
-            let timer = timers
-                .filter_map(|id| self.master(id).chain.poll_timeout().map(|at| (at, id)))
-                .min();
+            let timers = self.ids().into_iter().filter(|id| !self.master(*id).is_dead);
+            let timer = timers.filter_map(|id| self.master(id).chain.poll_timeout().map(|at| (at, id))).min();
             let timer_at = timer.map(|(at, _)| at.max(self.now));
             let Some(next) = [event_at, timer_at].into_iter().flatten().min() else {
                 return done(self);
@@ -587,26 +507,14 @@ impl Net {
     fn handle(&mut self, event: Event) {
         let now = self.now;
         match event {
-            Event::Deliver {
-                to,
-                from,
-                epoch,
-                bytes,
-            } => {
+            Event::Deliver { to, from, epoch, bytes } => {
                 // Peers count nothing from a deposed master.
                 if !self.master(to).is_dead && epoch == self.clusters[&from].epoch {
                     let good = self.call(to, |chain| chain.receive(now, from, &bytes));
                     self.refused += u64::from(!good);
                 }
             }
-            Event::Copy {
-                cluster,
-                node,
-                epoch,
-                from,
-                end,
-                what,
-            } => {
+            Event::Copy { cluster, node, epoch, from, end, what } => {
                 let replica = &mut self.clusters.get_mut(&cluster).unwrap().nodes[node];
                 if replica.promised != epoch || replica.is_dead {
                     return;
@@ -618,22 +526,11 @@ impl Net {
                             replica.blocks.push(block);
                             replica.log.retain(|r| r.height > height);
                             replica.chain.committed(now, height);
-                            assert_eq!(
-                                replica.chain.poll_output(),
-                                None,
-                                "a follower says nothing"
-                            );
+                            assert_eq!(replica.chain.poll_output(), None, "a follower says nothing");
                         }
                     }
                 }
-                self.after(
-                    self.replication,
-                    Event::Ack {
-                        cluster,
-                        node: from,
-                        end,
-                    },
-                );
+                self.after(self.replication, Event::Ack { cluster, node: from, end });
             }
             Event::Ack { cluster, node, end } => {
                 let master = &mut self.clusters.get_mut(&cluster).unwrap().nodes[node];
@@ -672,11 +569,7 @@ impl Net {
 
     /// A client's transaction at a random living master; whether it was taken.
     pub fn submit(&mut self) -> Option<TransactionId> {
-        let ids: Vec<_> = self
-            .ids()
-            .into_iter()
-            .filter(|id| !self.master(*id).is_dead)
-            .collect();
+        let ids: Vec<_> = self.ids().into_iter().filter(|id| !self.master(*id).is_dead).collect();
         if ids.is_empty() {
             return None;
         }
@@ -703,26 +596,14 @@ impl Net {
     }
 
     pub fn assert_safe(&self, what: &str) {
-        assert!(
-            self.conflicts.is_empty(),
-            "{what}: conflicting words: {:?}",
-            self.conflicts
-        );
-        assert!(
-            self.resent_differently.is_empty(),
-            "{what}: signed again: {:?}",
-            self.resent_differently
-        );
+        assert!(self.conflicts.is_empty(), "{what}: conflicting words: {:?}", self.conflicts);
+        assert!(self.resent_differently.is_empty(), "{what}: signed again: {:?}", self.resent_differently);
         assert!(self.halts.is_empty(), "{what}: halted: {:?}", self.halts);
     }
 
     /// The spans between commits that are longer than `limit`.
     pub fn pauses(&self, limit: Duration) -> Vec<Duration> {
         let times: Vec<Instant> = self.commits.values().map(|(at, _)| *at).collect();
-        times
-            .windows(2)
-            .map(|w| w[1].saturating_since(w[0]))
-            .filter(|span| *span > limit)
-            .collect()
+        times.windows(2).map(|w| w[1].saturating_since(w[0])).filter(|span| *span > limit).collect()
     }
 }

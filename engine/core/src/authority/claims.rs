@@ -8,8 +8,8 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{
-    Change, ChangeKind, MasterKeepalive, MasterKeepaliveAnswer, Outcome, Packet, Probe,
-    ProbeAnswer, Role, Update,
+    Change, ChangeKind, MasterKeepalive, MasterKeepaliveAnswer, Outcome, Packet, Probe, ProbeAnswer, Role,
+    Update,
 };
 
 /// Probes sent to an incumbent before it counts as silent.
@@ -34,13 +34,8 @@ impl Authority {
     /// A claim: (epoch, version) from the newest row the claimant knows, its sealed cluster ID, and whom it hears.
     pub(super) fn on_update(&mut self, node: NodeId, update: Update) -> Result<(), Discard> {
         let cluster = self.cluster_of(node, update.cluster)?;
-        let answer = |outcome| Effect::Answer {
-            to: node,
-            request: update.request,
-            outcome,
-            cluster,
-            stream: false,
-        };
+        let answer =
+            |outcome| Effect::Answer { to: node, request: update.request, outcome, cluster, stream: false };
         if !self.sealed_id_holds(cluster, node, &update.sealed_id) {
             self.when_durable(answer(Outcome::BadSealedId));
             return Ok(());
@@ -49,10 +44,7 @@ impl Authority {
             return Err(Discard::Unexpected);
         };
         let row = entry.row.clone();
-        let at = At {
-            epoch: update.epoch,
-            version: update.version,
-        };
+        let at = At { epoch: update.epoch, version: update.version };
         let refusal = if at != At::of(&row) {
             Some(Outcome::Stale)
         } else if !row.in_sync.contains(&node) {
@@ -122,24 +114,12 @@ impl Authority {
             return;
         }
         // A closed stream and an unanswered probe say the same: one probe is enough then.
-        let probes = if self.links.stream_of(Party::Node(master)).is_some() {
-            PROBES
-        } else {
-            1
-        };
+        let probes = if self.links.stream_of(Party::Node(master)).is_some() { PROBES } else { 1 };
         if inquiry.probes_sent < probes {
             inquiry.probes_sent += 1;
-            let probe = Packet::from(Probe {
-                nonce: inquiry.nonce,
-                epoch,
-                ..Default::default()
-            });
-            self.links
-                .send_datagram(Party::Node(master), &probe, &mut self.out);
-            self.deadlines.set(
-                Deadline::Inquiry(cluster),
-                self.now + self.config.timers.probe_interval,
-            );
+            let probe = Packet::from(Probe { nonce: inquiry.nonce, epoch, ..Default::default() });
+            self.links.send_datagram(Party::Node(master), &probe, &mut self.out);
+            self.deadlines.set(Deadline::Inquiry(cluster), self.now + self.config.timers.probe_interval);
             return;
         }
         if let Some(i) = soft.inquiry.take() {
@@ -148,21 +128,13 @@ impl Authority {
     }
 
     /// The incumbent answered: it is heard, unless it says itself that it has given up the epoch.
-    pub(super) fn on_probe_answer(
-        &mut self,
-        node: NodeId,
-        answer: &ProbeAnswer,
-    ) -> Result<(), Discard> {
+    pub(super) fn on_probe_answer(&mut self, node: NodeId, answer: &ProbeAnswer) -> Result<(), Discard> {
         let (cluster, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
         let cluster = cluster.id;
         let row = &self.table.entry(cluster).ok_or(Discard::Unexpected)?.row;
         let (epoch, master) = (row.epoch, row.master);
         let soft = self.soft.get_mut(&cluster).ok_or(Discard::Unexpected)?;
-        let awaited = soft
-            .inquiry
-            .as_ref()
-            .is_some_and(|i| i.nonce == answer.nonce)
-            && master == node;
+        let awaited = soft.inquiry.as_ref().is_some_and(|i| i.nonce == answer.nonce) && master == node;
         if !awaited {
             return Err(Discard::Unexpected);
         }
@@ -187,13 +159,7 @@ impl Authority {
         if answer.epoch < epoch {
             // It does not know of its own grant: tell it again.
             let outcome = Outcome::Notice;
-            self.when_durable(Effect::Answer {
-                to: master,
-                request: 0,
-                outcome,
-                cluster,
-                stream: false,
-            });
+            self.when_durable(Effect::Answer { to: master, request: 0, outcome, cluster, stream: false });
         }
         Ok(())
     }
@@ -211,38 +177,17 @@ impl Authority {
             .copied()
             .filter(|n| *n == node || (alive.contains(n) && !row.barred.contains(n)))
             .collect();
-        let command = Command::Grant {
-            cluster,
-            at,
-            node,
-            in_sync,
-        };
+        let command = Command::Grant { cluster, at, node, in_sync };
         let outcome = Outcome::Done;
         let effects = vec![
-            Effect::Answer {
-                to: node,
-                request,
-                outcome,
-                cluster,
-                stream: false,
-            },
-            Effect::Event(Event::Granted {
-                cluster,
-                epoch,
-                node,
-            }),
+            Effect::Answer { to: node, request, outcome, cluster, stream: false },
+            Effect::Event(Event::Granted { cluster, epoch, node }),
             Effect::Notify(cluster),
         ];
         if self.decide(&command, effects).is_err() {
             // Raced with another decision: the row tells.
             let outcome = Outcome::Stale;
-            self.when_durable(Effect::Answer {
-                to: node,
-                request,
-                outcome,
-                cluster,
-                stream: false,
-            });
+            self.when_durable(Effect::Answer { to: node, request, outcome, cluster, stream: false });
             return;
         }
         let soft = self.soft.entry(cluster).or_default();
@@ -253,20 +198,15 @@ impl Authority {
         soft.switched_at.retain(|t| self.now - *t < SWITCH_WINDOW);
         soft.switched_at.push(self.now);
         self.deadlines.clear(Deadline::Inquiry(cluster));
-        self.deadlines
-            .set(Deadline::Age(cluster), self.now + self.age());
+        self.deadlines.set(Deadline::Age(cluster), self.now + self.age());
     }
 
     fn is_held_down(&self, cluster: ClusterId) -> bool {
         let Some(soft) = self.soft.get(&cluster) else {
             return false;
         };
-        let recent: Vec<Instant> = soft
-            .switched_at
-            .iter()
-            .copied()
-            .filter(|t| self.now - *t < SWITCH_WINDOW)
-            .collect();
+        let recent: Vec<Instant> =
+            soft.switched_at.iter().copied().filter(|t| self.now - *t < SWITCH_WINDOW).collect();
         let surplus = recent.len().saturating_sub(FREE_SWITCHES);
         let Some(last) = recent.last().filter(|_| recent.len() >= FREE_SWITCHES) else {
             return false;
@@ -280,17 +220,9 @@ impl Authority {
         let cluster = self.cluster_of(node, change.cluster)?;
         let entry = self.table.entry(cluster).ok_or(Discard::Unexpected)?;
         let (row_master, row_at, epoch) = (entry.row.master, At::of(&entry.row), entry.row.epoch);
-        let at = At {
-            epoch: change.epoch,
-            version: change.version,
-        };
-        let answer = |outcome| Effect::Answer {
-            to: node,
-            request: change.request,
-            outcome,
-            cluster,
-            stream: false,
-        };
+        let at = At { epoch: change.epoch, version: change.version };
+        let answer =
+            |outcome| Effect::Answer { to: node, request: change.request, outcome, cluster, stream: false };
         if row_master != node {
             self.when_durable(answer(Outcome::NotMaster));
             return Ok(());
@@ -304,25 +236,13 @@ impl Authority {
                 return Ok(());
             }
             ChangeKind::Add => {
-                let enrolled = self
-                    .config
-                    .roster
-                    .node(change.node)
-                    .is_some_and(|(c, _)| c.id == cluster);
+                let enrolled = self.config.roster.node(change.node).is_some_and(|(c, _)| c.id == cluster);
                 if !enrolled {
                     return Err(Discard::Forbidden);
                 }
-                Command::Add {
-                    cluster,
-                    at,
-                    node: change.node,
-                }
+                Command::Add { cluster, at, node: change.node }
             }
-            ChangeKind::Remove => Command::Remove {
-                cluster,
-                at,
-                node: change.node,
-            },
+            ChangeKind::Remove => Command::Remove { cluster, at, node: change.node },
         };
         let members = match change.kind {
             ChangeKind::Add => entry.row.in_sync.len() + 1,
@@ -331,12 +251,7 @@ impl Authority {
         let members = u32::try_from(members).unwrap_or(u32::MAX);
         let effects = vec![
             answer(Outcome::Done),
-            Effect::Event(Event::InSyncChanged {
-                cluster,
-                epoch,
-                node: change.node,
-                members,
-            }),
+            Effect::Event(Event::InSyncChanged { cluster, epoch, node: change.node, members }),
             Effect::Notify(cluster),
         ];
         if let Err(conflict) = self.decide(&command, effects) {
@@ -384,14 +299,9 @@ impl Authority {
         };
         if self.persisted == self.out.last_token() {
             // While a decision is not durable, its epoch and version are not shown; the next keepalive is near.
-            self.links
-                .send_datagram(Party::Node(node), &Packet::from(answer), &mut self.out);
+            self.links.send_datagram(Party::Node(node), &Packet::from(answer), &mut self.out);
         }
-        if is_master {
-            Ok(())
-        } else {
-            Err(Discard::OldEpoch)
-        }
+        if is_master { Ok(()) } else { Err(Discard::OldEpoch) }
     }
 
     /// AUTH-2: the entry is removed from the table of present masters; the row (who may be granted) stays.
@@ -414,15 +324,9 @@ impl Authority {
             return;
         };
         let cluster = cluster.id;
-        let is_master = self
-            .table
-            .entry(cluster)
-            .is_some_and(|e| e.row.master == node);
+        let is_master = self.table.entry(cluster).is_some_and(|e| e.row.master == node);
         if is_master && self.soft.get(&cluster).is_some_and(|s| s.inquiry.is_some()) {
-            self.deadlines.set(
-                Deadline::Inquiry(cluster),
-                self.now + self.config.timers.probe_interval,
-            );
+            self.deadlines.set(Deadline::Inquiry(cluster), self.now + self.config.timers.probe_interval);
         }
     }
 
@@ -434,10 +338,6 @@ impl Authority {
     /// The cluster of an authenticated node, which must be the one that its packet names.
     pub(super) fn cluster_of(&self, node: NodeId, named: ClusterId) -> Result<ClusterId, Discard> {
         let (cluster, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
-        if cluster.id == named {
-            Ok(named)
-        } else {
-            Err(Discard::Forbidden)
-        }
+        if cluster.id == named { Ok(named) } else { Err(Discard::Forbidden) }
     }
 }

@@ -80,21 +80,11 @@ enum Deadline {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Effect {
     /// Answer a request with the row.
-    Answer {
-        to: NodeId,
-        request: u64,
-        outcome: Outcome,
-        cluster: ClusterId,
-        stream: bool,
-    },
+    Answer { to: NodeId, request: u64, outcome: Outcome, cluster: ClusterId, stream: bool },
     /// Tell the cluster, and the masters of all others (AUTH-8).
     Notify(ClusterId),
     /// The answer to the first registration.
-    Registered {
-        to: NodeId,
-        request: u64,
-        cluster: ClusterId,
-    },
+    Registered { to: NodeId, request: u64, cluster: ClusterId },
     /// The forced switch (AUTH-6).
     Switch(Box<SignedSwitch>),
     /// Tell the operator.
@@ -110,16 +100,14 @@ impl Authority {
         let mut table = Table::default();
         for (position, (sequence, bytes)) in stored.commands.iter().enumerate() {
             let in_order = u64::try_from(position).is_ok_and(|p| p + 1 == *sequence);
-            let command = Command::decode(bytes)
-                .filter(|_| in_order)
-                .ok_or(StartError::Damaged("command"))?;
+            let command =
+                Command::decode(bytes).filter(|_| in_order).ok_or(StartError::Damaged("command"))?;
             table
                 .apply(&command)
                 .map_err(|_| StartError::Damaged("command that does not follow the one before"))?;
         }
         let party = &config.roster.authority;
-        let keys_fit = party.session_key
-            == duohuo_wire::handshake::public_key(&config.session_secret)
+        let keys_fit = party.session_key == duohuo_wire::handshake::public_key(&config.session_secret)
             && party.signing_key == config.signing_key.verifying_key().to_bytes();
         if !keys_fit {
             return Err(StartError::WrongKey);
@@ -135,15 +123,7 @@ impl Authority {
         );
         let soft = table
             .entries()
-            .map(|(cluster, _)| {
-                (
-                    *cluster,
-                    Soft {
-                        present: true,
-                        ..Soft::default()
-                    },
-                )
-            })
+            .map(|(cluster, _)| (*cluster, Soft { present: true, ..Soft::default() }))
             .collect();
         Ok(Self {
             config,
@@ -193,18 +173,14 @@ impl Authority {
 
     /// Still listening for masters that were there before it started.
     fn is_starting(&self) -> bool {
-        self.started_at
-            .is_none_or(|at| self.now < at + self.config.timers.startup_interval)
+        self.started_at.is_none_or(|at| self.now < at + self.config.timers.startup_interval)
     }
 
     /// Make a decision durable; `effects` are said when it is.
     fn decide(&mut self, command: &Command, effects: Vec<Effect>) -> Result<(), Conflict> {
         self.table.apply(command)?;
-        let put = Write::Put {
-            table: StoreTable::Command,
-            key: self.table.version(),
-            value: command.encode(),
-        };
+        let put =
+            Write::Put { table: StoreTable::Command, key: self.table.version(), value: command.encode() };
         let token = self.out.persist(vec![put]);
         self.deferred.entry(token).or_default().extend(effects);
         Ok(())
@@ -215,40 +191,25 @@ impl Authority {
         if self.persisted == self.out.last_token() {
             self.carry_out(effect);
         } else {
-            self.deferred
-                .entry(self.out.last_token())
-                .or_default()
-                .push(effect);
+            self.deferred.entry(self.out.last_token()).or_default().push(effect);
         }
     }
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Answer {
-                to,
-                request,
-                outcome,
-                cluster,
-                stream,
-            } => {
+            Effect::Answer { to, request, outcome, cluster, stream } => {
                 let Some(notice) = self.notice(cluster, request, outcome) else {
                     return;
                 };
                 let packet = Packet::from(notice);
                 if stream {
-                    self.links
-                        .send_stream(Party::Node(to), &packet, &mut self.out);
+                    self.links.send_stream(Party::Node(to), &packet, &mut self.out);
                 } else {
-                    self.links
-                        .send_datagram(Party::Node(to), &packet, &mut self.out);
+                    self.links.send_datagram(Party::Node(to), &packet, &mut self.out);
                 }
             }
             Effect::Notify(cluster) => self.notify(cluster),
-            Effect::Registered {
-                to,
-                request,
-                cluster,
-            } => self.send_registered(to, request, cluster),
+            Effect::Registered { to, request, cluster } => self.send_registered(to, request, cluster),
             Effect::Switch(order) => self.send_switch(&order),
             Effect::Event(event) => self.event(event),
         }
@@ -258,13 +219,7 @@ impl Authority {
     fn notice(&self, cluster: ClusterId, request: u64, outcome: Outcome) -> Option<Notice> {
         let row = self.table.entry(cluster)?.row.clone();
         let row = SignedRow::sign(row, &self.config.signing_key);
-        Some(Notice {
-            request,
-            outcome,
-            table_version: self.table.version(),
-            row,
-            ..Default::default()
-        })
+        Some(Notice { request, outcome, table_version: self.table.version(), row, ..Default::default() })
     }
 
     /// All nodes of the cluster and the masters of all others (AUTH-8).
@@ -273,27 +228,18 @@ impl Authority {
             return;
         };
         let packet = Packet::from(notice);
-        let own = self
-            .config
-            .roster
-            .cluster(cluster)
-            .map(|c| c.nodes.iter().map(|n| n.id).collect::<Vec<_>>());
-        let others = self
-            .table
-            .entries()
-            .filter(|(id, _)| **id != cluster)
-            .map(|(_, e)| e.row.master);
+        let own =
+            self.config.roster.cluster(cluster).map(|c| c.nodes.iter().map(|n| n.id).collect::<Vec<_>>());
+        let others = self.table.entries().filter(|(id, _)| **id != cluster).map(|(_, e)| e.row.master);
         let to: BTreeSet<NodeId> = own.into_iter().flatten().chain(others).collect();
         for node in to {
-            self.links
-                .send_datagram(Party::Node(node), &packet, &mut self.out);
+            self.links.send_datagram(Party::Node(node), &packet, &mut self.out);
         }
     }
 
     fn event(&mut self, event: Event) {
         let unix = self.config.unix_at_zero + core::time::Duration::from_nanos(self.now.as_nanos());
-        self.watchers
-            .tell(&event, unix, ClusterId(0), &mut self.links, &mut self.out);
+        self.watchers.tell(&event, unix, ClusterId(0), &mut self.links, &mut self.out);
     }
 
     fn on_datagram_event(&mut self, event: DatagramEvent) -> Result<(), Discard> {
@@ -330,13 +276,8 @@ impl Authority {
             Packet::StatusQuery(query) => {
                 let report = self.status();
                 let report = crate::watch::encode_report(&report);
-                let answer = StatusAnswer {
-                    request: query.request,
-                    report,
-                    ..Default::default()
-                };
-                self.links
-                    .send_on(stream, &Packet::from(answer), &mut self.out);
+                let answer = StatusAnswer { request: query.request, report, ..Default::default() };
+                self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
             }
             Packet::Watch(watch) => {
@@ -355,11 +296,7 @@ impl Authority {
             authority_up: true,
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             rows: self.table.entries().map(|(_, e)| e.row.clone()).collect(),
-            discards: self
-                .discards
-                .iter()
-                .map(|(label, n)| (label.to_owned(), n))
-                .collect(),
+            discards: self.discards.iter().map(|(label, n)| (label.to_owned(), n)).collect(),
             ..Default::default()
         }
     }
@@ -376,10 +313,7 @@ impl Authority {
         }
         self.config.roster = roster;
         let version = self.config.roster.version;
-        let push = Packet::from(RosterPush {
-            roster: self.roster_bytes(),
-            ..Default::default()
-        });
+        let push = Packet::from(RosterPush { roster: self.roster_bytes(), ..Default::default() });
         for party in self.links.parties_with_stream() {
             if matches!(party, Party::Node(_)) {
                 self.links.send_stream(party, &push, &mut self.out);
@@ -405,8 +339,7 @@ impl Authority {
             }
             Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
             Input::StreamOpened { stream } => {
-                self.links
-                    .stream_opened(self.now, stream, &mut self.random, &mut self.out);
+                self.links.stream_opened(self.now, stream, &mut self.random, &mut self.out);
             }
             Input::StreamBytes { stream, bytes } => {
                 let events = self.links.stream_bytes(
@@ -430,10 +363,7 @@ impl Authority {
             Input::Persisted { token } => {
                 self.persisted = self.persisted.max(token);
                 let later = self.deferred.split_off(&(token + 1));
-                for effect in core::mem::replace(&mut self.deferred, later)
-                    .into_values()
-                    .flatten()
-                {
+                for effect in core::mem::replace(&mut self.deferred, later).into_values().flatten() {
                     self.carry_out(effect);
                 }
             }
@@ -450,12 +380,8 @@ impl Authority {
     }
 
     fn run_deadlines(&mut self) {
-        for (stream, party) in self.links.tick(
-            self.now,
-            &self.config.roster,
-            &mut self.random,
-            &mut self.out,
-        ) {
+        for (stream, party) in self.links.tick(self.now, &self.config.roster, &mut self.random, &mut self.out)
+        {
             self.discards.count(Discard::TooSlow);
             self.stream_lost(stream, party);
         }
@@ -493,9 +419,6 @@ impl Machine for Authority {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.links.poll_timeout(), self.deadlines.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.links.poll_timeout(), self.deadlines.next()].into_iter().flatten().min()
     }
 }

@@ -30,24 +30,18 @@ fn faults(clusters: usize) -> usize {
 }
 
 /// Look at a report's evidence. `None`: it is no evidence against anybody's current master.
-pub(super) fn examine(
-    evidence: &[SignedResult],
-    table: &Table,
-    roster: &Roster,
-) -> Option<Finding> {
+pub(super) fn examine(evidence: &[SignedResult], table: &Table, roster: &Roster) -> Option<Finding> {
     let (accused, others) = evidence.split_first()?;
     let row = &table.entry(accused.cluster)?.row;
-    let current = row.epoch == accused.epoch
-        && row.master == accused.node
-        && !row.barred.contains(&row.master);
+    let current =
+        row.epoch == accused.epoch && row.master == accused.node && !row.barred.contains(&row.master);
     if !current || !holds(accused, table, roster) {
         return None;
     }
     let mut clusters = BTreeSet::new();
     let common = others.first()?.hash;
     for result in others {
-        let contradicts =
-            result.height == accused.height && result.hash == common && common != accused.hash;
+        let contradicts = result.height == accused.height && result.hash == common && common != accused.hash;
         if !contradicts || result.cluster == accused.cluster || !holds(result, table, roster) {
             return None;
         }
@@ -69,9 +63,7 @@ fn holds(result: &SignedResult, table: &Table, roster: &Roster) -> bool {
 }
 
 pub(super) fn key_of(roster: &Roster, node: NodeId) -> Option<VerifyingKey> {
-    roster
-        .node(node)
-        .and_then(|(_, n)| VerifyingKey::from_bytes(&n.signing_key).ok())
+    roster.node(node).and_then(|(_, n)| VerifyingKey::from_bytes(&n.signing_key).ok())
 }
 
 /// Counts reports per accused master, each reporting cluster once, over a window.
@@ -101,8 +93,7 @@ impl Reports {
         reporter: ClusterId,
         clusters: usize,
     ) -> bool {
-        self.counted
-            .retain(|(cluster, e), _| *cluster != accused || *e == epoch);
+        self.counted.retain(|(cluster, e), _| *cluster != accused || *e == epoch);
         let of_accused = self.counted.entry((accused, epoch)).or_default();
         of_accused.retain(|_, at| now - *at < WINDOW);
         of_accused.insert(reporter, now);

@@ -10,9 +10,8 @@ use crate::time::Duration;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{
-    ConsensusError, ForcedSwitch, History, Join, JoinAnswer, JoinVerdict, NodeSealedId, Outcome,
-    Packet, ProbeAnswer, Query, QueryScope, Register, RegisterVerdict, Registered, Role,
-    RosterPush,
+    ConsensusError, ForcedSwitch, History, Join, JoinAnswer, JoinVerdict, NodeSealedId, Outcome, Packet,
+    ProbeAnswer, Query, QueryScope, Register, RegisterVerdict, Registered, Role, RosterPush,
 };
 use duohuo_wire::sealed_id::{self, SealedClaims};
 use duohuo_wire::statement::SignedSwitch;
@@ -37,8 +36,7 @@ impl Authority {
                     epoch: Epoch(0),
                     ..Default::default()
                 };
-                self.links
-                    .send_datagram(Party::Node(node), &Packet::from(answer), &mut self.out);
+                self.links.send_datagram(Party::Node(node), &Packet::from(answer), &mut self.out);
                 Ok(())
             }
             _ => Err(Discard::Forbidden),
@@ -66,27 +64,14 @@ impl Authority {
             Err(_) => (JoinVerdict::WrongCluster, Bytes::new()),
         };
         let roster_version = self.config.roster.version;
-        let answer = JoinAnswer {
-            request: join.request,
-            verdict,
-            roster_version,
-            sealed_id,
-            ..Default::default()
-        };
-        self.links
-            .send_stream(Party::Node(node), &Packet::from(answer), &mut self.out);
+        let answer =
+            JoinAnswer { request: join.request, verdict, roster_version, sealed_id, ..Default::default() };
+        self.links.send_stream(Party::Node(node), &Packet::from(answer), &mut self.out);
         if verdict == JoinVerdict::Accepted && join.roster_version < roster_version {
-            let push = RosterPush {
-                roster: self.roster_bytes(),
-                ..Default::default()
-            };
-            self.links
-                .send_stream(Party::Node(node), &Packet::from(push), &mut self.out);
+            let push = RosterPush { roster: self.roster_bytes(), ..Default::default() };
+            self.links.send_stream(Party::Node(node), &Packet::from(push), &mut self.out);
         }
-        self.event(Event::Joined {
-            node,
-            accepted: verdict == JoinVerdict::Accepted,
-        });
+        self.event(Event::Joined { node, accepted: verdict == JoinVerdict::Accepted });
         Ok(())
     }
 
@@ -99,16 +84,8 @@ impl Authority {
             return Ok(());
         }
         let effects = vec![
-            Effect::Registered {
-                to: node,
-                request,
-                cluster,
-            },
-            Effect::Event(Event::Granted {
-                cluster,
-                epoch: Epoch(1),
-                node,
-            }),
+            Effect::Registered { to: node, request, cluster },
+            Effect::Event(Event::Granted { cluster, epoch: Epoch(1), node }),
             Effect::Notify(cluster),
         ];
         match self.decide(&Command::Register { cluster, node }, effects) {
@@ -117,24 +94,12 @@ impl Authority {
                 soft.present = true;
                 soft.heard_at = Some(self.now);
                 let age = self.config.timers.dead_interval;
-                self.deadlines
-                    .set(super::Deadline::Age(cluster), self.now + age);
+                self.deadlines.set(super::Deadline::Age(cluster), self.now + age);
             }
             Err(_) => {
-                self.answer_register(
-                    node,
-                    request,
-                    RegisterVerdict::AlreadyRegistered,
-                    Vec::new(),
-                );
+                self.answer_register(node, request, RegisterVerdict::AlreadyRegistered, Vec::new());
                 let outcome = Outcome::Notice;
-                self.when_durable(Effect::Answer {
-                    to: node,
-                    request: 0,
-                    outcome,
-                    cluster,
-                    stream: true,
-                });
+                self.when_durable(Effect::Answer { to: node, request: 0, outcome, cluster, stream: true });
             }
         }
         Ok(())
@@ -149,10 +114,7 @@ impl Authority {
             .unwrap_or_default();
         let sealed_ids = nodes
             .into_iter()
-            .map(|n| NodeSealedId {
-                node: n,
-                sealed_id: self.seal_id(cluster, n),
-            })
+            .map(|n| NodeSealedId { node: n, sealed_id: self.seal_id(cluster, n) })
             .collect();
         self.answer_register(node, request, RegisterVerdict::Accepted, sealed_ids);
     }
@@ -171,8 +133,7 @@ impl Authority {
             sealed_ids,
             ..Default::default()
         };
-        self.links
-            .send_stream(Party::Node(node), &Packet::from(answer), &mut self.out);
+        self.links.send_stream(Party::Node(node), &Packet::from(answer), &mut self.out);
     }
 
     /// AUTH-7: one notice per row; the history of masters on demand.
@@ -182,8 +143,7 @@ impl Authority {
             .table
             .entries()
             .filter(|(id, e)| {
-                wanted(**id)
-                    && (query.scope != QueryScope::Changed || e.row.table_version > query.since)
+                wanted(**id) && (query.scope != QueryScope::Changed || e.row.table_version > query.since)
             })
             .map(|(id, _)| *id)
             .collect();
@@ -197,26 +157,15 @@ impl Authority {
             for cluster in clusters {
                 if let Some(entry) = self.table.entry(cluster) {
                     let masters = entry.masters.clone();
-                    let history =
-                        History::sign(cluster, Epoch(1), masters, &self.config.signing_key);
-                    self.links.send_stream(
-                        Party::Node(node),
-                        &Packet::from(history),
-                        &mut self.out,
-                    );
+                    let history = History::sign(cluster, Epoch(1), masters, &self.config.signing_key);
+                    self.links.send_stream(Party::Node(node), &Packet::from(history), &mut self.out);
                 }
             }
             return Ok(());
         }
         for cluster in clusters {
             let (request, outcome) = (query.request, Outcome::Notice);
-            self.when_durable(Effect::Answer {
-                to: node,
-                request,
-                outcome,
-                cluster,
-                stream,
-            });
+            self.when_durable(Effect::Answer { to: node, request, outcome, cluster, stream });
         }
         Ok(())
     }
@@ -225,15 +174,12 @@ impl Authority {
     fn on_consensus_error(&mut self, node: NodeId, report: &ConsensusError) -> Result<(), Discard> {
         let (reporter, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
         let reporter = reporter.id;
-        let is_master = self
-            .table
-            .entry(reporter)
-            .is_some_and(|e| e.row.master == node);
+        let is_master = self.table.entry(reporter).is_some_and(|e| e.row.master == node);
         if !is_master || !self.reports.within_budget(self.now, reporter) {
             return Err(Discard::Forbidden);
         }
-        let finding = examine(&report.evidence, &self.table, &self.config.roster)
-            .ok_or(Discard::BadStatement)?;
+        let finding =
+            examine(&report.evidence, &self.table, &self.config.roster).ok_or(Discard::BadStatement)?;
         if finding.accused == reporter {
             return Err(Discard::Forbidden);
         }
@@ -242,23 +188,14 @@ impl Authority {
         };
         let clusters = self.config.roster.clusters.len();
         let epoch = entry.row.epoch;
-        if finding.proven
-            || self
-                .reports
-                .count(self.now, finding.accused, epoch, reporter, clusters)
-        {
+        if finding.proven || self.reports.count(self.now, finding.accused, epoch, reporter, clusters) {
             self.force_switch(finding);
         }
         Ok(())
     }
 
     fn force_switch(&mut self, finding: Finding) {
-        let Finding {
-            accused: cluster,
-            height,
-            hash,
-            proven,
-        } = finding;
+        let Finding { accused: cluster, height, hash, proven } = finding;
         let Some(entry) = self.table.entry(cluster) else {
             return;
         };
@@ -268,32 +205,13 @@ impl Authority {
             self.event(Event::Alarm { cluster, height });
             return;
         }
-        let order = SignedSwitch::sign(
-            cluster,
-            epoch,
-            old_master,
-            height,
-            proven,
-            &self.config.signing_key,
-        );
+        let order = SignedSwitch::sign(cluster, epoch, old_master, height, proven, &self.config.signing_key);
         let effects = vec![
-            Effect::Event(Event::ForcedSwitch {
-                cluster,
-                node: old_master,
-                height,
-            }),
+            Effect::Event(Event::ForcedSwitch { cluster, node: old_master, height }),
             Effect::Switch(Box::new(order)),
             Effect::Notify(cluster),
         ];
-        match self.decide(
-            &Command::Bar {
-                cluster,
-                at,
-                height,
-                hash,
-            },
-            effects,
-        ) {
+        match self.decide(&Command::Bar { cluster, at, height, hash }, effects) {
             Ok(()) | Err(Conflict::Barred) => {}
             Err(_) => self.event(Event::Alarm { cluster, height }),
         }
@@ -304,16 +222,11 @@ impl Authority {
         let Some(cluster) = self.config.roster.cluster(order.cluster) else {
             return;
         };
-        let packet = Packet::from(ForcedSwitch {
-            order: order.clone(),
-            ..Default::default()
-        });
+        let packet = Packet::from(ForcedSwitch { order: order.clone(), ..Default::default() });
         let nodes: Vec<NodeId> = cluster.nodes.iter().map(|n| n.id).collect();
         for node in nodes {
-            self.links
-                .send_datagram(Party::Node(node), &packet, &mut self.out);
-            self.links
-                .send_stream(Party::Node(node), &packet, &mut self.out);
+            self.links.send_datagram(Party::Node(node), &packet, &mut self.out);
+            self.links.send_stream(Party::Node(node), &packet, &mut self.out);
         }
     }
 
@@ -340,13 +253,7 @@ impl Authority {
             expires: issued + SEALED_ID_LIFETIME.as_secs(),
         };
         let consortium = self.config.roster.consortium;
-        sealed_id::seal(
-            &self.config.sealing_secret,
-            self.random.key(),
-            &claims,
-            &consortium,
-            &binding,
-        )
+        sealed_id::seal(&self.config.sealing_secret, self.random.key(), &claims, &consortium, &binding)
     }
 
     /// AUTH-5: opens with our own private key to the cluster it claims, for this very node, and is not expired.
@@ -355,18 +262,13 @@ impl Authority {
             return false;
         };
         let consortium = self.config.roster.consortium;
-        sealed_id::open(
-            &self.config.sealing_secret,
-            sealed,
-            cluster,
-            &consortium,
-            &binding,
+        sealed_id::open(&self.config.sealing_secret, sealed, cluster, &consortium, &binding).is_ok_and(
+            |claims| {
+                claims.cluster == cluster
+                    && claims.node == node
+                    && claims.registration_epoch == REGISTRATION_EPOCH
+                    && self.unix_seconds() < claims.expires
+            },
         )
-        .is_ok_and(|claims| {
-            claims.cluster == cluster
-                && claims.node == node
-                && claims.registration_epoch == REGISTRATION_EPOCH
-                && self.unix_seconds() < claims.expires
-        })
     }
 }

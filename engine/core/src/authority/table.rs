@@ -74,10 +74,7 @@ impl At {
     /// Of a row.
     #[must_use]
     pub const fn of(row: &Row) -> Self {
-        Self {
-            epoch: row.epoch,
-            version: row.version,
-        }
+        Self { epoch: row.epoch, version: row.version }
     }
 }
 
@@ -153,17 +150,9 @@ impl Table {
     /// The rule it would break.
     pub fn check(&self, command: &Command) -> Result<(), Conflict> {
         let row = |cluster: &ClusterId, at: &At| {
-            let row = &self
-                .clusters
-                .get(cluster)
-                .ok_or(Conflict::Unregistered)?
-                .row;
+            let row = &self.clusters.get(cluster).ok_or(Conflict::Unregistered)?.row;
             // The one place where epoch and version are compared (I9).
-            if At::of(row) == *at {
-                Ok(row)
-            } else {
-                Err(Conflict::Stale)
-            }
+            if At::of(row) == *at { Ok(row) } else { Err(Conflict::Stale) }
         };
         match command {
             Command::Register { cluster, .. } => {
@@ -171,12 +160,7 @@ impl Table {
                     return Err(Conflict::AlreadyRegistered);
                 }
             }
-            Command::Grant {
-                cluster,
-                at,
-                node,
-                in_sync,
-            } => {
+            Command::Grant { cluster, at, node, in_sync } => {
                 let row = row(cluster, at)?;
                 if row.barred.contains(node) {
                     return Err(Conflict::Barred);
@@ -184,9 +168,7 @@ impl Table {
                 if !row.in_sync.contains(node) {
                     return Err(Conflict::NotInSync);
                 }
-                let within = in_sync
-                    .iter()
-                    .all(|n| row.in_sync.contains(n) && !row.barred.contains(n));
+                let within = in_sync.iter().all(|n| row.in_sync.contains(n) && !row.barred.contains(n));
                 let ascending = in_sync.is_sorted_by(|a, b| a < b);
                 if !within || !ascending || !in_sync.contains(node) {
                     return Err(Conflict::BadSet);
@@ -218,11 +200,7 @@ impl Table {
                 if row.barred.contains(&row.master) {
                     return Err(Conflict::Barred);
                 }
-                if !row
-                    .in_sync
-                    .iter()
-                    .any(|n| *n != row.master && !row.barred.contains(n))
-                {
+                if !row.in_sync.iter().any(|n| *n != row.master && !row.barred.contains(n)) {
                     return Err(Conflict::LastMember);
                 }
             }
@@ -249,14 +227,7 @@ impl Table {
                 unfenced: false,
                 table_version: version,
             };
-            self.clusters.insert(
-                *cluster,
-                Entry {
-                    row,
-                    masters: vec![*node],
-                    last_bar: None,
-                },
-            );
+            self.clusters.insert(*cluster, Entry { row, masters: vec![*node], last_bar: None });
             return Ok(());
         }
         let Some(entry) = self.clusters.get_mut(&command.cluster()) else {
@@ -288,10 +259,7 @@ impl Table {
                 entry.last_bar = Some((*height, *hash));
             }
         }
-        assert!(
-            entry.row.in_sync.contains(&entry.row.master),
-            "the master is a member of its own set"
-        );
+        assert!(entry.row.in_sync.contains(&entry.row.master), "the master is a member of its own set");
         assert!(
             u64::try_from(entry.masters.len()) == Ok(entry.row.epoch.0),
             "every epoch has exactly one master (P2)"
@@ -336,12 +304,7 @@ impl Command {
                 head(&mut out, 1, *cluster, None);
                 out.put_u32(node.0);
             }
-            Self::Grant {
-                cluster,
-                at,
-                node,
-                in_sync,
-            } => {
+            Self::Grant { cluster, at, node, in_sync } => {
                 head(&mut out, 2, *cluster, Some(at));
                 out.put_u32(node.0);
                 for member in in_sync {
@@ -356,12 +319,7 @@ impl Command {
                 head(&mut out, 4, *cluster, Some(at));
                 out.put_u32(node.0);
             }
-            Self::Bar {
-                cluster,
-                at,
-                height,
-                hash,
-            } => {
+            Self::Bar { cluster, at, height, hash } => {
                 head(&mut out, 5, *cluster, Some(at));
                 out.put_u64(height.0);
                 out.put_slice(hash);
@@ -377,16 +335,10 @@ impl Command {
         let tag = b.try_get_u8().ok()?;
         let cluster = ClusterId(b.try_get_u32().ok()?);
         let mut at = || -> Option<At> {
-            Some(At {
-                epoch: Epoch(b.try_get_u64().ok()?),
-                version: Version(b.try_get_u64().ok()?),
-            })
+            Some(At { epoch: Epoch(b.try_get_u64().ok()?), version: Version(b.try_get_u64().ok()?) })
         };
         let command = match tag {
-            1 => Self::Register {
-                cluster,
-                node: NodeId(b.try_get_u32().ok()?),
-            },
+            1 => Self::Register { cluster, node: NodeId(b.try_get_u32().ok()?) },
             2 => {
                 let at = at()?;
                 let node = NodeId(b.try_get_u32().ok()?);
@@ -394,34 +346,16 @@ impl Command {
                 while b.has_remaining() {
                     in_sync.push(NodeId(b.try_get_u32().ok()?));
                 }
-                Self::Grant {
-                    cluster,
-                    at,
-                    node,
-                    in_sync,
-                }
+                Self::Grant { cluster, at, node, in_sync }
             }
-            3 => Self::Add {
-                cluster,
-                at: at()?,
-                node: NodeId(b.try_get_u32().ok()?),
-            },
-            4 => Self::Remove {
-                cluster,
-                at: at()?,
-                node: NodeId(b.try_get_u32().ok()?),
-            },
+            3 => Self::Add { cluster, at: at()?, node: NodeId(b.try_get_u32().ok()?) },
+            4 => Self::Remove { cluster, at: at()?, node: NodeId(b.try_get_u32().ok()?) },
             5 => {
                 let at = at()?;
                 let height = Height(b.try_get_u64().ok()?);
                 let mut hash = [0; 32];
                 b.try_copy_to_slice(&mut hash).ok()?;
-                Self::Bar {
-                    cluster,
-                    at,
-                    height,
-                    hash,
-                }
+                Self::Bar { cluster, at, height, hash }
             }
             _ => return None,
         };
@@ -436,46 +370,25 @@ mod tests {
 
     const C: ClusterId = ClusterId(1);
     const fn at(epoch: u64, version: u64) -> At {
-        At {
-            epoch: Epoch(epoch),
-            version: Version(version),
-        }
+        At { epoch: Epoch(epoch), version: Version(version) }
     }
     fn ids(ids: &[u32]) -> Vec<NodeId> {
         ids.iter().map(|id| NodeId(*id)).collect()
     }
     fn add(at: At, node: u32) -> Command {
-        Command::Add {
-            cluster: C,
-            at,
-            node: NodeId(node),
-        }
+        Command::Add { cluster: C, at, node: NodeId(node) }
     }
     fn grant(at: At, node: u32, set: &[u32]) -> Command {
-        Command::Grant {
-            cluster: C,
-            at,
-            node: NodeId(node),
-            in_sync: ids(set),
-        }
+        Command::Grant { cluster: C, at, node: NodeId(node), in_sync: ids(set) }
     }
     fn bar(at: At) -> Command {
-        Command::Bar {
-            cluster: C,
-            at,
-            height: Height(9),
-            hash: [7; 32],
-        }
+        Command::Bar { cluster: C, at, height: Height(9), hash: [7; 32] }
     }
 
     /// A table with nodes 1, 2, 3 in sync, 1 master of epoch 1, version 2.
     fn table() -> Table {
         let mut t = Table::default();
-        t.apply(&Command::Register {
-            cluster: C,
-            node: NodeId(1),
-        })
-        .unwrap();
+        t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
         t.apply(&add(at(1, 0), 2)).unwrap();
         t.apply(&add(at(1, 1), 3)).unwrap();
         t
@@ -484,26 +397,16 @@ mod tests {
     #[test]
     fn a_registered_cluster_is_in_epoch_one_with_its_master_alone_in_sync() {
         let mut t = Table::default();
-        t.apply(&Command::Register {
-            cluster: C,
-            node: NodeId(1),
-        })
-        .unwrap();
+        t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
         let row = &t.entry(C).unwrap().row;
-        assert_eq!(
-            (row.epoch, row.version, row.master),
-            (Epoch(1), Version(0), NodeId(1))
-        );
+        assert_eq!((row.epoch, row.version, row.master), (Epoch(1), Version(0), NodeId(1)));
         assert_eq!(row.in_sync, ids(&[1]));
     }
 
     #[test]
     fn a_cluster_registers_once() {
         assert_eq!(
-            table().apply(&Command::Register {
-                cluster: C,
-                node: NodeId(2)
-            }),
+            table().apply(&Command::Register { cluster: C, node: NodeId(2) }),
             Err(Conflict::AlreadyRegistered)
         );
     }
@@ -513,10 +416,7 @@ mod tests {
         let mut t = table();
         t.apply(&grant(at(1, 2), 2, &[2, 3])).unwrap();
         let row = &t.entry(C).unwrap().row;
-        assert_eq!(
-            (row.epoch, row.version, row.master),
-            (Epoch(2), Version(0), NodeId(2))
-        );
+        assert_eq!((row.epoch, row.version, row.master), (Epoch(2), Version(0), NodeId(2)));
         assert_eq!(t.master_of(C, Epoch(1)), Some(NodeId(1)));
         assert_eq!(t.master_of(C, Epoch(2)), Some(NodeId(2)));
         assert_eq!(t.master_of(C, Epoch(3)), None);
@@ -533,35 +433,19 @@ mod tests {
 
     #[test]
     fn only_a_member_of_the_set_is_granted() {
-        assert_eq!(
-            table().apply(&grant(at(1, 2), 4, &[2])),
-            Err(Conflict::NotInSync)
-        );
+        assert_eq!(table().apply(&grant(at(1, 2), 4, &[2])), Err(Conflict::NotInSync));
     }
 
     #[test]
     fn the_new_set_lies_within_the_old_one_and_holds_the_new_master() {
-        assert_eq!(
-            table().apply(&grant(at(1, 2), 2, &[2, 4])),
-            Err(Conflict::BadSet)
-        );
-        assert_eq!(
-            table().apply(&grant(at(1, 2), 2, &[3])),
-            Err(Conflict::BadSet)
-        );
-        assert_eq!(
-            table().apply(&grant(at(1, 2), 2, &[3, 2])),
-            Err(Conflict::BadSet)
-        );
+        assert_eq!(table().apply(&grant(at(1, 2), 2, &[2, 4])), Err(Conflict::BadSet));
+        assert_eq!(table().apply(&grant(at(1, 2), 2, &[3])), Err(Conflict::BadSet));
+        assert_eq!(table().apply(&grant(at(1, 2), 2, &[3, 2])), Err(Conflict::BadSet));
     }
 
     #[test]
     fn the_master_is_never_removed_from_its_set() {
-        let remove = Command::Remove {
-            cluster: C,
-            at: at(1, 2),
-            node: NodeId(1),
-        };
+        let remove = Command::Remove { cluster: C, at: at(1, 2), node: NodeId(1) };
         assert_eq!(table().apply(&remove), Err(Conflict::IsMaster));
     }
 
@@ -573,11 +457,7 @@ mod tests {
         assert_eq!(t.apply(&grant(at(1, 3), 1, &[1])), Err(Conflict::Barred));
         assert_eq!(t.apply(&add(at(1, 3), 4)), Err(Conflict::Barred));
         assert_eq!(
-            t.apply(&Command::Remove {
-                cluster: C,
-                at: at(1, 3),
-                node: NodeId(2)
-            }),
+            t.apply(&Command::Remove { cluster: C, at: at(1, 3), node: NodeId(2) }),
             Err(Conflict::Barred)
         );
         assert_eq!(t.apply(&grant(at(1, 3), 2, &[1, 2])), Err(Conflict::BadSet));
@@ -588,28 +468,17 @@ mod tests {
     #[test]
     fn the_last_electable_member_is_not_barred() {
         let mut t = Table::default();
-        t.apply(&Command::Register {
-            cluster: C,
-            node: NodeId(1),
-        })
-        .unwrap();
+        t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
         assert_eq!(t.apply(&bar(at(1, 0))), Err(Conflict::LastMember));
     }
 
     #[test]
     fn every_command_survives_the_log() {
         let all = [
-            Command::Register {
-                cluster: C,
-                node: NodeId(1),
-            },
+            Command::Register { cluster: C, node: NodeId(1) },
             grant(at(1, 2), 2, &[2, 3]),
             add(at(1, 0), 2),
-            Command::Remove {
-                cluster: C,
-                at: at(1, 2),
-                node: NodeId(3),
-            },
+            Command::Remove { cluster: C, at: at(1, 2), node: NodeId(3) },
             bar(at(1, 2)),
         ];
         for command in all {

@@ -105,28 +105,13 @@ impl DatagramSessions {
         }
     }
 
-    pub(super) fn send(
-        &mut self,
-        me: NodeId,
-        party: Party,
-        packet: &Packet,
-        out: &mut Outbox,
-    ) -> bool {
-        let Some(session) = self
-            .current
-            .get(&party)
-            .and_then(|id| self.sessions.get_mut(id))
-        else {
+    pub(super) fn send(&mut self, me: NodeId, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
+        let Some(session) = self.current.get(&party).and_then(|id| self.sessions.get_mut(id)) else {
             return false;
         };
-        let bytes = session
-            .sealing
-            .seal(packet, me, session.remote_session, session.next_sequence);
+        let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sequence);
         session.next_sequence += 1;
-        out.push(Output::Datagram {
-            to: session.address,
-            bytes,
-        });
+        out.push(Output::Datagram { to: session.address, bytes });
         true
     }
 
@@ -164,23 +149,17 @@ impl DatagramSessions {
         bytes: &Bytes,
         roster: &Roster,
     ) -> Result<DatagramEvent, Discard> {
-        let session = self
-            .sessions
-            .get_mut(&header.session)
-            .ok_or(Discard::UnknownSession)?;
+        let session = self.sessions.get_mut(&header.session).ok_or(Discard::UnknownSession)?;
         if session.party.id() != header.sender || now - session.established_at > REJECT_INTERVAL {
             return Err(Discard::UnknownSession);
         }
         if !session.window.check(header.sequence) {
             return Err(Discard::Replayed);
         }
-        let packet = session
-            .opening
-            .open(header, bytes)
-            .map_err(|error| match error {
-                OpenError::Forged => Discard::Forged,
-                OpenError::Decode(error) => Discard::Decode(error),
-            })?;
+        let packet = session.opening.open(header, bytes).map_err(|error| match error {
+            OpenError::Forged => Discard::Forged,
+            OpenError::Decode(error) => Discard::Decode(error),
+        })?;
         if session.address != from {
             return Err(Discard::WrongAddress);
         }
@@ -235,17 +214,10 @@ impl DatagramSessions {
         self.require_cookie_under_load(now, identity, from, bytes, init, random, out)?;
         let session = fresh_session(&self.sessions, random);
         let prologue = identity.prologue(Transport::Datagram);
-        let accepted = handshake::respond(
-            &identity.secret,
-            &prologue,
-            init,
-            random.key(),
-            session,
-            identity.me,
-        )
-        .map_err(|_| Discard::BadHandshake)?;
-        let (party, address) =
-            party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+        let accepted =
+            handshake::respond(&identity.secret, &prologue, init, random.key(), session, identity.me)
+                .map_err(|_| Discard::BadHandshake)?;
+        let (party, address) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
@@ -271,13 +243,8 @@ impl DatagramSessions {
                 proven: false,
             },
         );
-        let answer = Packet::from(accepted.response)
-            .encode_unsealed(identity.me)
-            .freeze();
-        out.push(Output::Datagram {
-            to: from,
-            bytes: answer,
-        });
+        let answer = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
+        out.push(Output::Datagram { to: from, bytes: answer });
         Ok(DatagramEvent::Nothing)
     }
 
@@ -338,15 +305,10 @@ impl DatagramSessions {
         if !handshake::check_mac1(&identity.public, bytes) {
             return Err(Discard::BadMac);
         }
-        let attempt = self
-            .attempts
-            .get_mut(&party)
-            .ok_or(Discard::UnknownSession)?;
+        let attempt = self.attempts.get_mut(&party).ok_or(Discard::UnknownSession)?;
         // A response that does not open does not end the attempt.
         let initiator = attempt.initiator.as_mut().ok_or(Discard::BadHandshake)?;
-        let keys = initiator
-            .try_finish(response)
-            .map_err(|_| Discard::BadHandshake)?;
+        let keys = initiator.try_finish(response).map_err(|_| Discard::BadHandshake)?;
         let session = Session {
             party,
             address: from,
@@ -363,10 +325,7 @@ impl DatagramSessions {
         self.attempts.remove(&party);
         self.sessions.insert(id, session);
         self.make_current(party, id);
-        let proof = Packet::from(Probe {
-            nonce: PROOF,
-            ..Default::default()
-        });
+        let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
         self.send(identity.me, party, &proof, out);
         Ok(DatagramEvent::Established)
     }
@@ -382,9 +341,7 @@ impl DatagramSessions {
         let attempt = self
             .attempts
             .values_mut()
-            .find(|a| {
-                a.session == cookie.initiator_session && a.address == from && a.cookie.is_none()
-            })
+            .find(|a| a.session == cookie.initiator_session && a.address == from && a.cookie.is_none())
             .ok_or(Discard::UnknownSession)?;
         attempt.cookie = Some(cookie.cookie);
         attempt.retry_at = now + attempt.retry_interval;
@@ -399,25 +356,17 @@ impl DatagramSessions {
         random: &mut Random,
         out: &mut Outbox,
     ) {
-        let due: Vec<Party> = self
-            .attempts
-            .values()
-            .filter(|a| now >= a.retry_at)
-            .map(|a| a.party)
-            .collect();
+        let due: Vec<Party> = self.attempts.values().filter(|a| now >= a.retry_at).map(|a| a.party).collect();
         for party in due {
             if let Some(a) = self.attempts.get(&party) {
                 let interval = (a.retry_interval * 2).min(RETRY_MAX);
                 let (address, key) = (a.address, a.key);
-                if let Some(again) =
-                    begin(now, identity, party, address, key, interval, random, out)
-                {
+                if let Some(again) = begin(now, identity, party, address, key, interval, random, out) {
                     self.attempts.insert(party, again);
                 }
             }
         }
-        self.sessions
-            .retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
+        self.sessions.retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
         self.current.retain(|_, id| self.sessions.contains_key(id));
     }
 
@@ -427,9 +376,10 @@ impl DatagramSessions {
             .iter()
             .filter(|(party, id)| {
                 !self.attempts.contains_key(party)
-                    && self.sessions.get(id).is_some_and(|s| {
-                        s.initiated_here && now - s.established_at >= REKEY_INTERVAL
-                    })
+                    && self
+                        .sessions
+                        .get(id)
+                        .is_some_and(|s| s.initiated_here && now - s.established_at >= REKEY_INTERVAL)
             })
             .map(|(party, _)| *party)
             .collect()
@@ -443,11 +393,7 @@ impl DatagramSessions {
             .filter_map(|(_, id)| self.sessions.get(id))
             .filter(|s| s.initiated_here)
             .map(|s| s.established_at + REKEY_INTERVAL);
-        self.attempts
-            .values()
-            .map(|a| a.retry_at)
-            .chain(rekey)
-            .min()
+        self.attempts.values().map(|a| a.retry_at).chain(rekey).min()
     }
 }
 
@@ -515,10 +461,7 @@ impl Attempt {
         .ok()?;
         self.initiator = Some(initiator);
         let bytes = Packet::from(init).encode_unsealed(identity.me).freeze();
-        out.push(Output::Datagram {
-            to: self.address,
-            bytes,
-        });
+        out.push(Output::Datagram { to: self.address, bytes });
         Some(())
     }
 }

@@ -56,10 +56,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     fn prologue(&self, transport: Transport) -> Prologue {
-        Prologue {
-            consortium: self.consortium,
-            transport,
-        }
+        Prologue { consortium: self.consortium, transport }
     }
 
     /// 12 bytes that grow with every call: Unix seconds and nanoseconds.
@@ -126,8 +123,7 @@ impl Links {
         out: &mut Outbox,
     ) {
         if let Some((address, key)) = address_and_key(roster, party) {
-            self.datagrams
-                .open(now, &mut self.identity, party, address, key, random, out);
+            self.datagrams.open(now, &mut self.identity, party, address, key, random, out);
         }
     }
 
@@ -141,17 +137,11 @@ impl Links {
         random: &mut Random,
         out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
-        self.datagrams
-            .receive(now, &mut self.identity, from, bytes, roster, random, out)
+        self.datagrams.receive(now, &mut self.identity, from, bytes, roster, random, out)
     }
 
     /// Seal and queue a datagram; `false` if there is no session with that party.
-    pub(crate) fn send_datagram(
-        &mut self,
-        party: Party,
-        packet: &Packet,
-        out: &mut Outbox,
-    ) -> bool {
+    pub(crate) fn send_datagram(&mut self, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
         self.datagrams.send(self.identity.me, party, packet, out)
     }
 
@@ -185,8 +175,7 @@ impl Links {
         random: &mut Random,
         out: &mut Outbox,
     ) {
-        self.streams
-            .opened(now, &mut self.identity, stream, random, out);
+        self.streams.opened(now, &mut self.identity, stream, random, out);
     }
 
     /// Bytes of a stream; what they meant, in order. On an error the stream is closed; what was whole before it counts.
@@ -199,8 +188,7 @@ impl Links {
         random: &mut Random,
         out: &mut Outbox,
     ) -> Vec<StreamEvent> {
-        self.streams
-            .bytes(now, &mut self.identity, stream, bytes, roster, random, out)
+        self.streams.bytes(now, &mut self.identity, stream, bytes, roster, random, out)
     }
 
     /// The stream ended. The party, if its handshake was done.
@@ -257,10 +245,7 @@ impl Links {
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.datagrams.poll_timeout(), self.streams.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
     }
 }
 

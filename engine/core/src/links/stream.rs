@@ -77,12 +77,7 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(deadline: Duration) -> Self {
-        Self {
-            streams: BTreeMap::new(),
-            current: BTreeMap::new(),
-            next_id: 1,
-            deadline,
-        }
+        Self { streams: BTreeMap::new(), current: BTreeMap::new(), next_id: 1, deadline }
     }
 
     pub(super) fn dial(
@@ -107,15 +102,7 @@ impl Streams {
     fn insert(&mut self, now: Instant, stream: StreamId, party: Option<Party>, state: State) {
         let reader = FrameReader::new(MAX_HANDSHAKE_FRAME);
         let deadline_at = Some(now + self.deadline);
-        self.streams.insert(
-            stream,
-            Stream {
-                party,
-                state,
-                reader,
-                deadline_at,
-            },
-        );
+        self.streams.insert(stream, Stream { party, state, reader, deadline_at });
     }
 
     pub(super) fn opened(
@@ -147,10 +134,7 @@ impl Streams {
         ) else {
             return; // the roster's key is no key: the deadline closes the stream
         };
-        entry.state = State::Initiated {
-            initiator: Box::new(initiator),
-            session,
-        };
+        entry.state = State::Initiated { initiator: Box::new(initiator), session };
         out.push(Output::StreamBytes {
             stream,
             bytes: Packet::from(init).encode_unsealed(identity.me).freeze(),
@@ -203,23 +187,11 @@ impl Streams {
         }
     }
 
-    pub(super) fn send(
-        &mut self,
-        me: NodeId,
-        stream: StreamId,
-        packet: &Packet,
-        out: &mut Outbox,
-    ) -> bool {
-        let Some(Stream {
-            state: State::Established(session),
-            ..
-        }) = self.streams.get_mut(&stream)
-        else {
+    pub(super) fn send(&mut self, me: NodeId, stream: StreamId, packet: &Packet, out: &mut Outbox) -> bool {
+        let Some(Stream { state: State::Established(session), .. }) = self.streams.get_mut(&stream) else {
             return false;
         };
-        let bytes = session
-            .sealing
-            .seal(packet, me, session.remote_session, session.next_sent);
+        let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sent);
         session.next_sent += 1;
         out.push(Output::StreamBytes { stream, bytes });
         true
@@ -254,11 +226,7 @@ impl Streams {
         self.closed(stream)
     }
 
-    pub(super) fn tick(
-        &mut self,
-        now: Instant,
-        out: &mut Outbox,
-    ) -> Vec<(StreamId, Option<Party>)> {
+    pub(super) fn tick(&mut self, now: Instant, out: &mut Outbox) -> Vec<(StreamId, Option<Party>)> {
         let late: Vec<StreamId> = self
             .streams
             .iter()
@@ -320,49 +288,21 @@ fn step(
             )
             .map_err(|_| Discard::BadHandshake)?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
-            let (party, _) =
-                party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
-            let bytes = Packet::from(accepted.response)
-                .encode_unsealed(identity.me)
-                .freeze();
+            let (party, _) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+            let bytes = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
             out.push(Output::StreamBytes { stream, bytes });
-            session(
-                party,
-                accepted.keys,
-                init.initiator_session,
-                local_session,
-                false,
-            )
+            session(party, accepted.keys, init.initiator_session, local_session, false)
         }
-        (
-            State::Initiated {
-                initiator,
-                session: local_session,
-            },
-            Packet::HandshakeResponse(response),
-        ) => {
+        (State::Initiated { initiator, session: local_session }, Packet::HandshakeResponse(response)) => {
             let party = entry.party.ok_or(Discard::Unexpected)?;
             if response.initiator_session != *local_session {
                 return Err(Discard::UnknownSession);
             }
-            let keys = initiator
-                .try_finish(&response)
-                .map_err(|_| Discard::BadHandshake)?;
-            let mut session = session(
-                party,
-                keys,
-                response.responder_session,
-                *local_session,
-                true,
-            );
+            let keys = initiator.try_finish(&response).map_err(|_| Discard::BadHandshake)?;
+            let mut session = session(party, keys, response.responder_session, *local_session, true);
             // Prove the keys at once: the responder believes nobody before.
-            let proof = Packet::from(Probe {
-                nonce: PROOF,
-                ..Default::default()
-            });
-            let bytes = session
-                .sealing
-                .seal(&proof, identity.me, session.remote_session, 0);
+            let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
+            let bytes = session.sealing.seal(&proof, identity.me, session.remote_session, 0);
             session.next_sent = 1;
             out.push(Output::StreamBytes { stream, bytes });
             session
@@ -404,10 +344,7 @@ fn receive_sealed(
     header: &Header,
     frame: &Bytes,
 ) -> Result<[Option<StreamEvent>; 2], Discard> {
-    if !header.is_sealed()
-        || header.session != session.local_session
-        || header.sender != session.party.id()
-    {
+    if !header.is_sealed() || header.session != session.local_session || header.sender != session.party.id() {
         return Err(Discard::UnknownSession);
     }
     if header.sequence != session.next_received {

@@ -9,9 +9,8 @@ use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
 use duohuo_wire::packet::{
-    ClaimReason, ForcedSwitch, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId,
-    Notice, Outcome, Packet, Query, QueryScope, Register, RegisterVerdict, Registered,
-    RegistrationSync, Role, Update,
+    ClaimReason, ForcedSwitch, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId, Notice, Outcome,
+    Packet, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Role, Update,
 };
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
@@ -58,11 +57,7 @@ impl Node {
         let row = self.own_row();
         let in_sync = |node: NodeId| row.is_none_or(|r| r.in_sync.contains(&node));
         let barred = |node: NodeId| row.is_some_and(|r| r.barred.contains(&node));
-        let own_priority = self
-            .config
-            .roster
-            .node(self.me)
-            .map_or(0, |(_, n)| n.priority);
+        let own_priority = self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority);
         let me = Candidate {
             node: self.me,
             priority: own_priority,
@@ -104,10 +99,7 @@ impl Node {
         }
         let acting = neighbour.role == Role::Master && neighbour.promised >= row.epoch;
         let on_its_way = neighbour.promised < row.epoch
-            && self
-                .claims
-                .row_learnt_at
-                .is_some_and(|at| self.now - at < self.config.timers.dead_interval);
+            && self.claims.row_learnt_at.is_some_and(|at| self.now - at < self.config.timers.dead_interval);
         acting || on_its_way
     }
 
@@ -148,12 +140,9 @@ impl Node {
             return;
         }
         // The first of the order claims at once, the next ones if nothing came of it.
-        let patience =
-            self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
+        let patience = self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
         let started = self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval;
-        let due = (since + patience)
-            .max(started)
-            .max(self.claims.not_before.unwrap_or(Instant::ZERO));
+        let due = (since + patience).max(started).max(self.claims.not_before.unwrap_or(Instant::ZERO));
         if self.now < due {
             self.claims.wake_at = Some(due);
             return;
@@ -173,12 +162,8 @@ impl Node {
             self.claims.wake_at = Some(self.now + self.config.timers.retry_interval);
             return;
         }
-        let mut alive: Vec<NodeId> = self
-            .neighbours
-            .iter()
-            .filter(|(_, n)| n.is_alive())
-            .map(|(node, _)| *node)
-            .collect();
+        let mut alive: Vec<NodeId> =
+            self.neighbours.iter().filter(|(_, n)| n.is_alive()).map(|(node, _)| *node).collect();
         alive.push(self.me);
         alive.sort_unstable();
         let request = self.random.u64();
@@ -210,11 +195,7 @@ impl Node {
         }
         if elected.order.first() == Some(&self.me) {
             let request = self.random.u64();
-            let packet = Packet::from(Register {
-                request,
-                cluster: self.cluster,
-                ..Default::default()
-            });
+            let packet = Packet::from(Register { request, cluster: self.cluster, ..Default::default() });
             self.ask(request, packet, true);
         }
     }
@@ -223,22 +204,14 @@ impl Node {
         let retry_interval = self.config.timers.retry_interval;
         self.send_to_authority(&packet, by_stream);
         let retry_at = self.now + retry_interval;
-        self.claims.asked = Some(Asked {
-            request,
-            packet,
-            by_stream,
-            retry_at,
-            retry_interval,
-        });
+        self.claims.asked = Some(Asked { request, packet, by_stream, retry_at, retry_interval });
     }
 
     pub(super) fn send_to_authority(&mut self, packet: &Packet, by_stream: bool) -> bool {
         if by_stream {
-            self.links
-                .send_stream(Party::Authority, packet, &mut self.out)
+            self.links.send_stream(Party::Authority, packet, &mut self.out)
         } else {
-            self.links
-                .send_datagram(Party::Authority, packet, &mut self.out)
+            self.links.send_datagram(Party::Authority, packet, &mut self.out)
         }
     }
 
@@ -248,14 +221,11 @@ impl Node {
             if self.now < asked.retry_at {
                 return;
             }
-            asked.retry_interval =
-                (asked.retry_interval * 2).min(self.config.timers.retry_interval * 64);
+            asked.retry_interval = (asked.retry_interval * 2).min(self.config.timers.retry_interval * 64);
             asked.retry_at = self.now + asked.retry_interval;
             let (packet, by_stream) = (asked.packet.clone(), asked.by_stream);
             // An incumbent that came back meanwhile ends the claim.
-            if matches!(packet, Packet::Update(_))
-                && self.own_row().is_some_and(|r| self.acts(r.master))
-            {
+            if matches!(packet, Packet::Update(_)) && self.own_row().is_some_and(|r| self.acts(r.master)) {
                 self.claims.asked = None;
                 return;
             }
@@ -313,10 +283,7 @@ impl Node {
     fn on_join_answer(&mut self, answer: JoinAnswer) {
         let accepted = answer.verdict == JoinVerdict::Accepted;
         self.claims.joined = accepted;
-        self.event(Event::Joined {
-            node: self.me,
-            accepted,
-        });
+        self.event(Event::Joined { node: self.me, accepted });
         if !accepted {
             return;
         }
@@ -333,37 +300,23 @@ impl Node {
     /// Ask for the table's changes, or its history, over the stream: in order, and nothing is lost.
     pub(super) fn query(&mut self, scope: QueryScope) {
         let request = self.random.u64();
-        let since = if scope == QueryScope::Changed {
-            self.table_version
-        } else {
-            0
-        };
-        let query = Query {
-            request,
-            scope,
-            cluster: ClusterId(0),
-            since,
-            ..Default::default()
-        };
+        let since = if scope == QueryScope::Changed { self.table_version } else { 0 };
+        let query = Query { request, scope, cluster: ClusterId(0), since, ..Default::default() };
         self.claims.queried_at = Some(self.now);
         self.send_to_authority(&Packet::from(query), true);
     }
 
     /// A keepalive of a neighbour or an answer shows that we lack a change: ask, at most once a retry interval.
     fn query_soon(&mut self, scope: QueryScope) {
-        let lately = self
-            .claims
-            .queried_at
-            .is_some_and(|at| self.now - at < self.config.timers.retry_interval);
+        let lately =
+            self.claims.queried_at.is_some_and(|at| self.now - at < self.config.timers.retry_interval);
         if !lately {
             self.query(scope);
         }
     }
 
     pub(super) fn look_for_newer_row(&mut self, epoch: Epoch, version: Version) {
-        let known = self
-            .own_row()
-            .map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
+        let known = self.own_row().map_or((Epoch(0), Version(0)), |r| (r.epoch, r.version));
         if (epoch, version) > known {
             self.query_soon(QueryScope::Cluster);
         }
@@ -380,12 +333,7 @@ impl Node {
 
     /// A row, as the answer to something we asked or as a notice (AUTH-8).
     fn on_notice(&mut self, notice: Notice) -> Result<(), Discard> {
-        let Notice {
-            request,
-            outcome,
-            row,
-            ..
-        } = notice.clone();
+        let Notice { request, outcome, row, .. } = notice.clone();
         let own = row.row.cluster == self.cluster;
         self.learn_row(row)?;
         if request != 0 && request == self.claims.query {
@@ -395,12 +343,7 @@ impl Node {
         if !own || request == 0 {
             return Ok(());
         }
-        if self
-            .claims
-            .asked
-            .as_ref()
-            .is_some_and(|a| a.request == request)
-        {
+        if self.claims.asked.as_ref().is_some_and(|a| a.request == request) {
             self.claims.asked = None;
             if !matches!(outcome, Outcome::Done | Outcome::Notice) {
                 self.event(Event::Refused { outcome });
@@ -425,19 +368,12 @@ impl Node {
     pub(super) fn learn_row(&mut self, signed: SignedRow) -> Result<(), Discard> {
         let row = &signed.row;
         let cluster = row.cluster;
-        let newest = self
-            .rows
-            .get(&cluster)
-            .map(|s| (s.row.epoch, s.row.version));
+        let newest = self.rows.get(&cluster).map(|s| (s.row.epoch, s.row.version));
         if newest.is_some_and(|newest| (row.epoch, row.version) <= newest) {
             return Ok(()); // old news is no error: notices are repeated on purpose
         }
         let key = self.authority_key().ok_or(Discard::UnknownKey)?;
-        let known = self
-            .config
-            .roster
-            .node(row.master)
-            .is_some_and(|(c, _)| c.id == cluster);
+        let known = self.config.roster.node(row.master).is_some_and(|(c, _)| c.id == cluster);
         if !known || !signed.verify(&key) {
             return Err(Discard::BadStatement);
         }
@@ -497,12 +433,7 @@ impl Node {
 
     fn on_registered(&mut self, registered: Registered) -> Result<(), Discard> {
         // The notice of our own registration may have come before this answer and ended the request.
-        if self
-            .claims
-            .asked
-            .as_ref()
-            .is_some_and(|a| a.request == registered.request)
-        {
+        if self.claims.asked.as_ref().is_some_and(|a| a.request == registered.request) {
             self.claims.asked = None;
         }
         match registered.verdict {
@@ -519,11 +450,7 @@ impl Node {
     }
 
     /// OUT-5, IN-4: what registration returned, on every node of the cluster.
-    pub(super) fn learn_registration(
-        &mut self,
-        registration_epoch: u32,
-        sealed_ids: Vec<NodeSealedId>,
-    ) {
+    pub(super) fn learn_registration(&mut self, registration_epoch: u32, sealed_ids: Vec<NodeSealedId>) {
         if let Some(own) = sealed_ids.iter().find(|s| s.node == self.me) {
             self.sealed_id = own.sealed_id.clone();
         }
@@ -544,12 +471,7 @@ impl Node {
     pub(super) fn registration_sync(&self) -> Option<Packet> {
         let (registration_epoch, sealed_ids) = self.registration.clone()?;
         let cluster = self.cluster;
-        Some(Packet::from(RegistrationSync {
-            cluster,
-            registration_epoch,
-            sealed_ids,
-            ..Default::default()
-        }))
+        Some(Packet::from(RegistrationSync { cluster, registration_epoch, sealed_ids, ..Default::default() }))
     }
 
     /// OUT-9: the old master is barred by the row that follows; until it comes, the order itself is enough to stop
@@ -566,9 +488,7 @@ impl Node {
         if self.own_row().is_some_and(|r| r.epoch > order.epoch) {
             return Err(Discard::OldEpoch);
         }
-        let already = self
-            .own_row()
-            .is_some_and(|r| r.barred.contains(&order.old_master));
+        let already = self.own_row().is_some_and(|r| r.barred.contains(&order.old_master));
         if !already {
             self.event(Event::ForcedSwitch {
                 cluster: order.cluster,
@@ -600,11 +520,5 @@ impl Node {
 /// A row to pass on.
 pub(super) fn notice(row: SignedRow) -> Notice {
     let table_version = row.row.table_version;
-    Notice {
-        request: 0,
-        outcome: Outcome::Notice,
-        table_version,
-        row,
-        ..Default::default()
-    }
+    Notice { request: 0, outcome: Outcome::Notice, table_version, row, ..Default::default() }
 }

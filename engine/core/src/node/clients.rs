@@ -23,13 +23,8 @@ impl Node {
             }
             Packet::StatusQuery(query) => {
                 let report = crate::watch::encode_report(&self.status());
-                let answer = StatusAnswer {
-                    request: query.request,
-                    report,
-                    ..Default::default()
-                };
-                self.links
-                    .send_on(stream, &Packet::from(answer), &mut self.out);
+                let answer = StatusAnswer { request: query.request, report, ..Default::default() };
+                self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
             }
             Packet::Watch(watch) => {
@@ -67,23 +62,10 @@ impl Node {
         self.run_chain();
     }
 
-    fn answer_submit(
-        &mut self,
-        stream: StreamId,
-        request: u64,
-        verdict: SubmitVerdict,
-        height: Height,
-    ) {
+    fn answer_submit(&mut self, stream: StreamId, request: u64, verdict: SubmitVerdict, height: Height) {
         let master = self.master_address();
-        let answer = SubmitAnswer {
-            request,
-            verdict,
-            height,
-            master,
-            ..Default::default()
-        };
-        self.links
-            .send_on(stream, &Packet::from(answer), &mut self.out);
+        let answer = SubmitAnswer { request, verdict, height, master, ..Default::default() };
+        self.links.send_on(stream, &Packet::from(answer), &mut self.out);
     }
 
     fn master_address(&self) -> Option<SocketAddr> {
@@ -147,11 +129,7 @@ impl Node {
             state_hash: chain.state_hash,
             pool: u32::try_from(chain.pool).unwrap_or(u32::MAX),
             neighbours,
-            discards: self
-                .discards
-                .iter()
-                .map(|(label, n)| (label.to_owned(), n))
-                .collect(),
+            discards: self.discards.iter().map(|(label, n)| (label.to_owned(), n)).collect(),
             authority_up: self.links.stream_of(Party::Authority).is_some(),
             standby: self.claims.standby.unwrap_or(NodeId(0)),
             halted: matches!(self.duty, Duty::Halted),

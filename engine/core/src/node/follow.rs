@@ -61,10 +61,7 @@ impl Node {
 
     /// Durable now: tell the master of that epoch.
     pub(super) fn acknowledge(&mut self, state: Acknowledgement) {
-        assert!(
-            state.promised >= self.follower.told.promised,
-            "a promise never falls"
-        );
+        assert!(state.promised >= self.follower.told.promised, "a promise never falls");
         self.follower.told = state;
         self.send_ack();
     }
@@ -84,15 +81,10 @@ impl Node {
             end: LogIndex(state.end),
             height: state.height,
             // Not in step: it asks for a resync.
-            synced: if self.follower.in_step {
-                state.synced
-            } else {
-                Epoch(0)
-            },
+            synced: if self.follower.in_step { state.synced } else { Epoch(0) },
             ..Default::default()
         };
-        self.links
-            .send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
+        self.links.send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
     }
 
     /// R3, rule 8: listen to the master of the newest row only, and to no epoch below the promised one.
@@ -121,10 +113,7 @@ impl Node {
             return Ok(());
         }
         let records = into_records(resync.records);
-        match self
-            .log
-            .resync(resync.epoch, resync.height, resync.start.0, records)
-        {
+        match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
             Ok(writes) => {
                 self.follower.in_step = true;
                 let state = self.acknowledgement();
@@ -162,11 +151,7 @@ impl Node {
                 let state_hash = self.chain.status().state_hash;
                 self.persist(writes, After::Committed(height, Some(state_hash)));
                 if matches!(self.duty, Duty::Lead(_)) {
-                    let push = Packet::from(BlockPush {
-                        height,
-                        block: block.clone(),
-                        ..Default::default()
-                    });
+                    let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
                     self.tell_members(&push);
                 } else {
                     let state = self.acknowledgement();
@@ -200,25 +185,15 @@ impl Node {
 
     /// Pull blocks from a party, one query at a time.
     pub(super) fn catch_up(&mut self, from: Party) {
-        if self
-            .follower
-            .catching_up
-            .is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE)
-        {
+        if self.follower.catching_up.is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE) {
             return;
         }
         self.ask_blocks(from);
     }
 
     fn ask_blocks(&mut self, from: Party) {
-        let query = ChainQuery {
-            from: self.height.next(),
-            max_bytes: CATCH_UP_BYTES,
-            ..Default::default()
-        };
-        let asked = self
-            .links
-            .send_stream(from, &Packet::from(query), &mut self.out);
+        let query = ChainQuery { from: self.height.next(), max_bytes: CATCH_UP_BYTES, ..Default::default() };
+        let asked = self.links.send_stream(from, &Packet::from(query), &mut self.out);
         self.follower.catching_up = asked.then_some((from, self.now));
     }
 
@@ -236,11 +211,7 @@ impl Node {
 
     /// The end of an answer: ask for more, or go on with the log.
     pub(super) fn on_chain_end(&mut self, from: Party, height: Height) {
-        if self
-            .follower
-            .catching_up
-            .is_none_or(|(party, _)| party != from)
-        {
+        if self.follower.catching_up.is_none_or(|(party, _)| party != from) {
             return;
         }
         self.follower.catching_up = None;
@@ -273,11 +244,7 @@ impl Node {
         let token = self.follower.last_read;
         self.follower.reads.insert(token, asker);
         let max_bytes = query.max_bytes.min(CATCH_UP_BYTES);
-        self.out.push(Output::ReadBlocks {
-            token,
-            from: query.from,
-            max_bytes,
-        });
+        self.out.push(Output::ReadBlocks { token, from: query.from, max_bytes });
     }
 
     pub(super) fn send_blocks(&mut self, token: u64, blocks: Vec<(Height, Bytes)>) {
@@ -285,28 +252,14 @@ impl Node {
             return;
         };
         for (height, block) in blocks {
-            let push = Packet::from(BlockPush {
-                height,
-                block,
-                ..Default::default()
-            });
+            let push = Packet::from(BlockPush { height, block, ..Default::default() });
             self.links.send_stream(asker, &push, &mut self.out);
         }
-        let end = Packet::from(ChainEnd {
-            height: self.height,
-            ..Default::default()
-        });
+        let end = Packet::from(ChainEnd { height: self.height, ..Default::default() });
         self.links.send_stream(asker, &end, &mut self.out);
     }
 }
 
 fn into_records(records: Vec<WireRecord>) -> Vec<Record> {
-    records
-        .into_iter()
-        .map(|r| Record {
-            height: r.height,
-            epoch: r.epoch,
-            bytes: r.bytes,
-        })
-        .collect()
+    records.into_iter().map(|r| Record { height: r.height, epoch: r.epoch, bytes: r.bytes }).collect()
 }

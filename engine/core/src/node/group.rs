@@ -60,16 +60,8 @@ impl Group {
         signing: SigningKey,
         random: &mut Random,
     ) -> Self {
-        let secret = GroupSecret {
-            cluster,
-            generation: 0,
-            secret: enrolment_secret,
-        };
-        let first = Generation {
-            secret,
-            handed: None,
-            usable_at: Instant::ZERO,
-        };
+        let secret = GroupSecret { cluster, generation: 0, secret: enrolment_secret };
+        let first = Generation { secret, handed: None, usable_at: Instant::ZERO };
         Self {
             cluster,
             me,
@@ -94,13 +86,7 @@ impl Group {
         grace: Duration,
         random: &mut Random,
     ) -> GroupKey {
-        let key = GroupKey::sign(
-            self.cluster,
-            generation,
-            random.key(),
-            self.me,
-            &self.signing,
-        );
+        let key = GroupKey::sign(self.cluster, generation, random.key(), self.me, &self.signing);
         self.learn(now, &key, grace);
         key
     }
@@ -110,37 +96,22 @@ impl Group {
         if self.newest() >= key.generation && self.newest() != 0 {
             return false;
         }
-        let secret = GroupSecret {
-            cluster: self.cluster,
-            generation: key.generation,
-            secret: key.secret,
-        };
+        let secret = GroupSecret { cluster: self.cluster, generation: key.generation, secret: key.secret };
         // Who only had the enrolment secret is not heard under it any more: no reason to wait.
         let usable_at = if self.newest() == 0 { now } else { now + grace };
-        self.generations.insert(
-            key.generation,
-            Generation {
-                secret,
-                handed: Some(key.clone()),
-                usable_at,
-            },
-        );
+        self.generations.insert(key.generation, Generation { secret, handed: Some(key.clone()), usable_at });
         while self.generations.len() > GENERATIONS {
             self.generations.pop_first();
         }
         let oldest = self.generations.keys().next().copied().unwrap_or(0);
         self.outgoing.retain(|generation, _| *generation >= oldest);
-        self.incoming
-            .retain(|(_, _, generation), _| *generation >= oldest);
+        self.incoming.retain(|(_, _, generation), _| *generation >= oldest);
         true
     }
 
     /// The newest generation, to pass on.
     pub(super) fn newest_key(&self) -> Option<&GroupKey> {
-        self.generations
-            .values()
-            .next_back()
-            .and_then(|g| g.handed.as_ref())
+        self.generations.values().next_back().and_then(|g| g.handed.as_ref())
     }
 
     fn newest(&self) -> u32 {
@@ -148,28 +119,16 @@ impl Group {
     }
 
     /// Seal and queue a packet for the group or, as a unicast copy, for one member.
-    pub(super) fn send(
-        &mut self,
-        now: Instant,
-        to: Option<SocketAddr>,
-        packet: &Packet,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn send(&mut self, now: Instant, to: Option<SocketAddr>, packet: &Packet, out: &mut Outbox) {
         let usable = |g: &&Generation| now >= g.usable_at;
-        let Some(generation) = self
-            .generations
-            .values()
-            .rev()
-            .find(usable)
-            .or_else(|| self.generations.values().next())
+        let Some(generation) =
+            self.generations.values().rev().find(usable).or_else(|| self.generations.values().next())
         else {
             return;
         };
         let secret = &generation.secret;
-        let key = self
-            .outgoing
-            .entry(secret.generation)
-            .or_insert_with(|| sender_key(secret, self.me, self.boot));
+        let key =
+            self.outgoing.entry(secret.generation).or_insert_with(|| sender_key(secret, self.me, self.boot));
         self.sequence += 1;
         let bytes = key.seal(packet, &self.signing, self.me, self.boot, self.sequence);
         if to.is_none() {
@@ -178,19 +137,12 @@ impl Group {
                 self.sent.pop_front();
             }
         }
-        out.push(Output::Datagram {
-            to: to.unwrap_or(self.address),
-            bytes,
-        });
+        out.push(Output::Datagram { to: to.unwrap_or(self.address), bytes });
     }
 
     /// Whether a heard list's echo names a sequence that we sent to the group within `within`.
     pub(super) fn sent_lately(&self, now: Instant, sequence: u32, within: Duration) -> bool {
-        self.sent
-            .iter()
-            .rev()
-            .take_while(|(_, at)| now - *at <= within)
-            .any(|(s, _)| *s == sequence)
+        self.sent.iter().rev().take_while(|(_, at)| now - *at <= within).any(|(s, _)| *s == sequence)
     }
 
     /// Open a group packet of a member whose signing key is `verify`.
@@ -220,14 +172,11 @@ impl Group {
         if !incoming.window.check(header.sequence) {
             return Err(Discard::Replayed);
         }
-        let packet = incoming
-            .key
-            .open(header, bytes, verify)
-            .map_err(|error| match error {
-                GroupOpenError::Forged => Discard::Forged,
-                GroupOpenError::BadSignature => Discard::BadSignature,
-                GroupOpenError::Decode(error) => Discard::Decode(error),
-            })?;
+        let packet = incoming.key.open(header, bytes, verify).map_err(|error| match error {
+            GroupOpenError::Forged => Discard::Forged,
+            GroupOpenError::BadSignature => Discard::BadSignature,
+            GroupOpenError::Decode(error) => Discard::Decode(error),
+        })?;
         incoming.window.commit(header.sequence);
         if let Some(incoming) = fresh {
             self.incoming.insert(index, incoming);
@@ -245,8 +194,7 @@ impl Group {
         if boots.len() > BOOTS
             && let Some(old) = boots.pop_front()
         {
-            self.incoming
-                .retain(|(node, b, _), _| *node != sender || *b != old);
+            self.incoming.retain(|(node, b, _), _| *node != sender || *b != old);
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::time::Instant;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::{
-    Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope,
-    Resync, SubmitVerdict, WireRecord,
+    Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync,
+    SubmitVerdict, WireRecord,
 };
 use duohuo_wire::statement::SignedResult;
 
@@ -23,10 +23,7 @@ impl Node {
             return;
         }
         self.follower.told.promised = epoch;
-        let Some(row) = self
-            .own_row()
-            .filter(|r| r.epoch == epoch && !r.barred.contains(&self.me))
-            .cloned()
+        let Some(row) = self.own_row().filter(|r| r.epoch == epoch && !r.barred.contains(&self.me)).cloned()
         else {
             self.duty = Duty::Follow;
             self.consider();
@@ -35,9 +32,7 @@ impl Node {
         self.duty = Duty::Lead(Box::new(Master::new(self.me, &row, self.log.end())));
         let grace = self.group_grace();
         let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
-        let key = self
-            .group
-            .make(self.now, generation, grace, &mut self.random);
+        let key = self.group.make(self.now, generation, grace, &mut self.random);
         self.tell_members(&Packet::from(key));
         self.push_registration();
         self.greet_members();
@@ -69,9 +64,7 @@ impl Node {
             return;
         };
         let epoch = master.epoch();
-        let version = self
-            .own_row()
-            .map_or(duohuo_wire::ids::Version(0), |r| r.version);
+        let version = self.own_row().map_or(duohuo_wire::ids::Version(0), |r| r.version);
         let change = Change {
             request: self.random.u64(),
             cluster: self.cluster,
@@ -113,24 +106,11 @@ impl Node {
         self.release();
     }
 
-    fn chain_output(
-        &mut self,
-        output: ChainOutput,
-        records: &mut Vec<WireRecord>,
-        writes: &mut Vec<Write>,
-    ) {
+    fn chain_output(&mut self, output: ChainOutput, records: &mut Vec<WireRecord>, writes: &mut Vec<Write>) {
         match output {
             ChainOutput::Behind { peer } => self.fetch_from_cluster(peer),
-            ChainOutput::Receipt {
-                transaction,
-                height,
-                applied,
-            } => {
-                let verdict = if applied {
-                    SubmitVerdict::Committed
-                } else {
-                    SubmitVerdict::Refused
-                };
+            ChainOutput::Receipt { transaction, height, applied } => {
+                let verdict = if applied { SubmitVerdict::Committed } else { SubmitVerdict::Refused };
                 self.answer_clients(transaction, verdict, height);
             }
             ChainOutput::ConsensusError { evidence } => self.report(evidence),
@@ -140,16 +120,8 @@ impl Node {
                     return;
                 };
                 let epoch = master.epoch();
-                records.push(WireRecord {
-                    height,
-                    epoch,
-                    bytes: bytes.clone(),
-                });
-                writes.extend(self.log.append(Record {
-                    height,
-                    epoch,
-                    bytes,
-                }));
+                records.push(WireRecord { height, epoch, bytes: bytes.clone() });
+                writes.extend(self.log.append(Record { height, epoch, bytes }));
             }
             ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
             ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
@@ -187,16 +159,10 @@ impl Node {
         for vote in self.chain.votes_in(&message) {
             self.event(Event::Released(vote));
         }
-        let packet = Packet::from(Consensus {
-            cluster: self.cluster,
-            epoch,
-            message,
-            ..Default::default()
-        });
+        let packet = Packet::from(Consensus { cluster: self.cluster, epoch, message, ..Default::default() });
         for (cluster, master) in self.other_masters() {
             if to.is_none_or(|to| to == cluster) {
-                self.links
-                    .send_stream(Party::Node(master), &packet, &mut self.out);
+                self.links.send_stream(Party::Node(master), &packet, &mut self.out);
             }
         }
     }
@@ -217,15 +183,8 @@ impl Node {
         if height <= self.height {
             return; // the same block came from a peer while ours waited at the gate
         }
-        assert!(
-            height == self.height.next(),
-            "blocks are committed in order"
-        );
-        let push = Packet::from(BlockPush {
-            height,
-            block: block.clone(),
-            ..Default::default()
-        });
+        assert!(height == self.height.next(), "blocks are committed in order");
+        let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
         self.tell_members(&push);
         let writes = self.keep_block(height, block);
         self.persist(writes, After::Committed(height, None));
@@ -234,11 +193,7 @@ impl Node {
     /// The block, and the records that it makes history.
     pub(super) fn keep_block(&mut self, height: Height, block: Bytes) -> Vec<Write> {
         self.height = height;
-        let mut writes = vec![Write::Put {
-            table: Table::Block,
-            key: height.0,
-            value: block,
-        }];
+        let mut writes = vec![Write::Put { table: Table::Block, key: height.0, value: block }];
         writes.extend(self.log.commit(height));
         writes
     }
@@ -246,8 +201,7 @@ impl Node {
     /// Send a packet to every other node of the cluster that has a stream.
     pub(super) fn tell_members(&mut self, packet: &Packet) {
         for node in self.members() {
-            self.links
-                .send_stream(Party::Node(node), packet, &mut self.out);
+            self.links.send_stream(Party::Node(node), packet, &mut self.out);
         }
     }
 
@@ -270,18 +224,13 @@ impl Node {
 
     /// Rows, group key, registration data, then our whole log of the current height.
     fn greet_member(&mut self, node: NodeId) {
-        let rows: Vec<Packet> = self
-            .rows
-            .values()
-            .map(|signed| Packet::from(super::claims::notice(signed.clone())))
-            .collect();
+        let rows: Vec<Packet> =
+            self.rows.values().map(|signed| Packet::from(super::claims::notice(signed.clone()))).collect();
         for row in &rows {
-            self.links
-                .send_stream(Party::Node(node), row, &mut self.out);
+            self.links.send_stream(Party::Node(node), row, &mut self.out);
         }
         if let Some(packet) = self.registration_sync() {
-            self.links
-                .send_stream(Party::Node(node), &packet, &mut self.out);
+            self.links.send_stream(Party::Node(node), &packet, &mut self.out);
         }
         self.send_resync(node);
     }
@@ -295,24 +244,12 @@ impl Node {
         let records = self
             .log
             .records_from(start)
-            .map(|r| WireRecord {
-                height: r.height,
-                epoch: r.epoch,
-                bytes: r.bytes.clone(),
-            })
+            .map(|r| WireRecord { height: r.height, epoch: r.epoch, bytes: r.bytes.clone() })
             .collect();
         let start = duohuo_wire::ids::LogIndex(start);
-        let packet = Packet::from(Resync {
-            epoch,
-            height: self.height,
-            start,
-            records,
-            ..Default::default()
-        });
-        if self
-            .links
-            .send_stream(Party::Node(node), &packet, &mut self.out)
-        {
+        let packet =
+            Packet::from(Resync { epoch, height: self.height, start, records, ..Default::default() });
+        if self.links.send_stream(Party::Node(node), &packet, &mut self.out) {
             master.sent(self.now, node, end);
         }
     }
@@ -332,9 +269,7 @@ impl Node {
         let end = self.log.end();
         for (node, _) in self.neighbours.iter() {
             if master.sent_to(*node).is_some()
-                && self
-                    .links
-                    .send_stream(Party::Node(*node), &packet, &mut self.out)
+                && self.links.send_stream(Party::Node(*node), &packet, &mut self.out)
             {
                 master.sent(self.now, *node, end);
             }
@@ -373,16 +308,11 @@ impl Node {
             return;
         };
         // Dead is who answers no probe *and* has no stream: a busy member may miss probes.
-        let is_dead =
-            |node| !neighbours.is_alive(node) && links.stream_of(Party::Node(node)).is_none();
+        let is_dead = |node| !neighbours.is_alive(node) && links.stream_of(Party::Node(node)).is_none();
         let timers = &self.config.timers;
-        let change = master.next_change(
-            self.now,
-            timers.dead_interval,
-            timers.retry_interval,
-            is_dead,
-            || random.u64(),
-        );
+        let change =
+            master
+                .next_change(self.now, timers.dead_interval, timers.retry_interval, is_dead, || random.u64());
         if let Some(change) = change {
             self.send_to_authority(&Packet::from(change), false);
         }
@@ -403,12 +333,7 @@ impl Node {
         let (cluster, height) = (accused.cluster, accused.height);
         self.event(Event::ConsensusErrorReported { cluster, height });
         let request = self.random.u64();
-        let packet = Packet::from(ConsensusError {
-            request,
-            height,
-            evidence,
-            ..Default::default()
-        });
+        let packet = Packet::from(ConsensusError { request, height, evidence, ..Default::default() });
         self.send_to_authority(&packet, true);
     }
 
@@ -424,11 +349,7 @@ impl Node {
             self.run_mesh();
             return Ok(());
         }
-        let row = self
-            .rows
-            .get(&cluster)
-            .map(|s| &s.row)
-            .ok_or(Discard::UnknownEpoch)?;
+        let row = self.rows.get(&cluster).map(|s| &s.row).ok_or(Discard::UnknownEpoch)?;
         if row.master != node || row.barred.contains(&node) {
             return Err(Discard::OldEpoch);
         }
@@ -452,11 +373,7 @@ impl Node {
                     }
                 }
                 self.run_chain();
-                if good {
-                    Ok(())
-                } else {
-                    Err(Discard::BadConsensus)
-                }
+                if good { Ok(()) } else { Err(Discard::BadConsensus) }
             }
             Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
             Packet::ChainQuery(query) => {

@@ -8,8 +8,8 @@
 use crate::chain::Record;
 use crate::io::{Stored, Table, Write};
 use crate::store::{
-    META_LOG_END, META_PROMISE, StartError, decode_promise, decode_record, decode_u64,
-    encode_promise, encode_record, encode_u64,
+    META_LOG_END, META_PROMISE, StartError, decode_promise, decode_record, decode_u64, encode_promise,
+    encode_record, encode_u64,
 };
 use duohuo_wire::ids::{Epoch, Height};
 use std::collections::BTreeMap;
@@ -55,14 +55,7 @@ impl Log {
         if !whole || synced > promised {
             return Err(StartError::Damaged("log with a gap"));
         }
-        Ok(Self {
-            records,
-            end,
-            promised,
-            synced,
-            height,
-            released: 0,
-        })
+        Ok(Self { records, end, promised, synced, height, released: 0 })
     }
 
     pub(super) const fn end(&self) -> u64 {
@@ -88,11 +81,8 @@ impl Log {
 
     /// How far this log may be acknowledged: a record of height h only by a node that holds the chain up to h - 1.
     pub(super) fn acknowledged(&self) -> u64 {
-        let beyond = self
-            .records
-            .iter()
-            .find(|(_, r)| r.height > self.height.next())
-            .map(|(index, _)| *index);
+        let beyond =
+            self.records.iter().find(|(_, r)| r.height > self.height.next()).map(|(index, _)| *index);
         beyond.unwrap_or(self.end)
     }
 
@@ -110,11 +100,7 @@ impl Log {
     pub(super) fn append(&mut self, record: Record) -> Vec<Write> {
         assert!(record.height > self.height, "a committed height is history");
         let index = self.end;
-        let put = Write::Put {
-            table: Table::Record,
-            key: index,
-            value: encode_record(&record),
-        };
+        let put = Write::Put { table: Table::Record, key: index, value: encode_record(&record) };
         self.records.insert(index, record);
         self.end += 1;
         vec![put, self.put_end()]
@@ -133,11 +119,7 @@ impl Log {
             }
             self.end = index + 1;
             if record.height > self.height {
-                writes.push(Write::Put {
-                    table: Table::Record,
-                    key: index,
-                    value: encode_record(&record),
-                });
+                writes.push(Write::Put { table: Table::Record, key: index, value: encode_record(&record) });
                 self.records.insert(index, record);
             }
         }
@@ -156,29 +138,20 @@ impl Log {
         start: u64,
         records: Vec<Record>,
     ) -> Result<Vec<Write>, Divergence> {
-        assert!(
-            epoch >= self.promised,
-            "an older epoch is not listened to (R3)"
-        );
+        assert!(epoch >= self.promised, "an older epoch is not listened to (R3)");
         assert!(self.height >= master_height, "blocks come before records");
         if epoch == self.synced {
             // Same epoch: a prefix of that log is here already; a repetition, however late, cuts nothing (rule 11).
             // Where it begins beyond our end, what lies between belongs to heights that are committed here.
             if start > self.end {
-                assert!(
-                    self.records.is_empty(),
-                    "records before the master's log are history"
-                );
+                assert!(self.records.is_empty(), "records before the master's log are history");
                 self.end = start;
             }
             return self.extend(start, records).ok_or(Divergence);
         }
         let end = start + records.len() as u64;
-        let theirs = |index: u64| {
-            index
-                .checked_sub(start)
-                .and_then(|i| records.get(usize::try_from(i).ok()?))
-        };
+        let theirs =
+            |index: u64| index.checked_sub(start).and_then(|i| records.get(usize::try_from(i).ok()?));
         // Rule I3: what was released and is not history must stand in the new master's log, byte for byte.
         let lost = self
             .records
@@ -188,21 +161,14 @@ impl Log {
             return Err(Divergence);
         }
         let mut writes = Vec::new();
-        let differing = self
-            .records
-            .iter()
-            .find(|(index, mine)| theirs(**index) != Some(mine))
-            .map(|(i, _)| *i);
+        let differing =
+            self.records.iter().find(|(index, mine)| theirs(**index) != Some(mine)).map(|(i, _)| *i);
         if let Some(from) = differing {
             writes.extend(self.cut(from));
         }
         for (index, record) in (start..).zip(records) {
             if record.height > self.height && !self.records.contains_key(&index) {
-                writes.push(Write::Put {
-                    table: Table::Record,
-                    key: index,
-                    value: encode_record(&record),
-                });
+                writes.push(Write::Put { table: Table::Record, key: index, value: encode_record(&record) });
                 self.records.insert(index, record);
             }
         }
@@ -216,19 +182,12 @@ impl Log {
     /// The chain is committed up to `height` here: older records go.
     pub(super) fn commit(&mut self, height: Height) -> Vec<Write> {
         self.height = self.height.max(height);
-        let keep = self
-            .records
-            .iter()
-            .find(|(_, r)| r.height > self.height)
-            .map_or(self.end, |(index, _)| *index);
+        let keep =
+            self.records.iter().find(|(_, r)| r.height > self.height).map_or(self.end, |(index, _)| *index);
         let first = self.start();
         self.records = self.records.split_off(&keep);
         if first < keep {
-            vec![Write::DeleteRange {
-                table: Table::Record,
-                from: first,
-                to: keep,
-            }]
+            vec![Write::DeleteRange { table: Table::Record, from: first, to: keep }]
         } else {
             Vec::new()
         }
@@ -240,8 +199,7 @@ impl Log {
     }
 
     fn cut(&mut self, from: u64) -> Vec<Write> {
-        let released =
-            from < self.released && self.records.range(from..self.released).next().is_some();
+        let released = from < self.released && self.records.range(from..self.released).next().is_some();
         assert!(!released, "a released record is never cut (I3)");
         drop(self.records.split_off(&from));
         if from >= self.end {
@@ -249,22 +207,11 @@ impl Log {
         }
         let to = self.end;
         self.end = from;
-        vec![
-            Write::DeleteRange {
-                table: Table::Record,
-                from,
-                to,
-            },
-            self.put_end(),
-        ]
+        vec![Write::DeleteRange { table: Table::Record, from, to }, self.put_end()]
     }
 
     fn put_end(&self) -> Write {
-        Write::Put {
-            table: Table::Meta,
-            key: META_LOG_END,
-            value: encode_u64(self.end),
-        }
+        Write::Put { table: Table::Meta, key: META_LOG_END, value: encode_u64(self.end) }
     }
 
     fn put_promise(&self) -> Write {

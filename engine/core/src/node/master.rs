@@ -62,14 +62,8 @@ pub(super) struct Master {
 impl Master {
     /// Rule 15: after the promise is durable. `end` is the length of the inherited log, all of it exposed.
     pub(super) fn new(me: NodeId, row: &Row, end: u64) -> Self {
-        assert!(
-            row.master == me && row.in_sync.contains(&me),
-            "only the granted node leads"
-        );
-        assert!(
-            !row.unfenced,
-            "an unfenced grant needs the fence of rule 17 first (I8)"
-        );
+        assert!(row.master == me && row.in_sync.contains(&me), "only the granted node leads");
+        assert!(!row.unfenced, "an unfenced grant needs the fence of rule 17 first (I8)");
         Self {
             epoch: row.epoch,
             version: row.version,
@@ -96,12 +90,7 @@ impl Master {
             return;
         }
         self.version = row.version;
-        self.waiting_for = row
-            .in_sync
-            .iter()
-            .copied()
-            .filter(|n| *n != self.me)
-            .collect();
+        self.waiting_for = row.in_sync.iter().copied().filter(|n| *n != self.me).collect();
         self.barred.clone_from(&row.barred);
         self.adding = None;
         self.asked = None;
@@ -119,26 +108,14 @@ impl Master {
 
     /// Log length that is safe: durable here and acknowledged by all who must (rule 19).
     fn safe(&self) -> u64 {
-        let acknowledged = |node: &NodeId| {
-            self.followers
-                .get(node)
-                .and_then(|f| f.acknowledged)
-                .unwrap_or(0)
-        };
-        self.waiting_for
-            .iter()
-            .chain(self.adding.iter())
-            .map(acknowledged)
-            .fold(self.durable, u64::min)
+        let acknowledged = |node: &NodeId| self.followers.get(node).and_then(|f| f.acknowledged).unwrap_or(0);
+        self.waiting_for.iter().chain(self.adding.iter()).map(acknowledged).fold(self.durable, u64::min)
     }
 
     /// What may go now, in order.
     pub(super) fn release(&mut self, promised: Epoch) -> Vec<Gated> {
         // I1: the epoch of the role is the one promised, or there is no role.
-        assert!(
-            promised == self.epoch,
-            "a master of an older epoch releases nothing"
-        );
+        assert!(promised == self.epoch, "a master of an older epoch releases nothing");
         let safe = self.safe();
         let mut free = Vec::new();
         while self.gate.front().is_some_and(|(after, _)| *after <= safe) {
@@ -148,10 +125,7 @@ impl Master {
             self.exposed = self.exposed.max(after);
             free.push(item);
         }
-        assert!(
-            self.exposed <= safe.max(self.exposed),
-            "nothing is exposed that is not safe"
-        );
+        assert!(self.exposed <= safe.max(self.exposed), "nothing is exposed that is not safe");
         free
     }
 
@@ -233,13 +207,9 @@ impl Master {
         let caught_up = || {
             self.followers
                 .iter()
-                .filter(|(node, _)| {
-                    !self.waiting_for.contains(*node) && !self.barred.contains(*node)
-                })
+                .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
                 .filter(|(node, _)| !is_dead(**node))
-                .find(|(_, f)| {
-                    f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed)
-                })
+                .find(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
                 .map(|(node, _)| *node)
         };
         let (kind, node) = match lost {
@@ -250,10 +220,7 @@ impl Master {
             self.adding = Some(node);
             // I5: waited for before it is asked for, and it holds all that was exposed.
             assert!(
-                self.followers
-                    .get(&node)
-                    .and_then(|f| f.acknowledged)
-                    .is_some_and(|a| a >= self.exposed),
+                self.followers.get(&node).and_then(|f| f.acknowledged).is_some_and(|a| a >= self.exposed),
                 "only who holds all that was exposed is added"
             );
         }
@@ -266,22 +233,14 @@ impl Master {
             node,
             ..Default::default()
         };
-        self.asked = Some(Asked {
-            change: change.clone(),
-            retry_at: now + retry_interval,
-            retry_interval,
-        });
+        self.asked = Some(Asked { change: change.clone(), retry_at: now + retry_interval, retry_interval });
         Some(change)
     }
 
     /// The authority answered our change with something else than a newer row. If nothing was changed at this very
     /// version the request is void: it may be asked anew, but one who is being added is waited for until a newer row.
     pub(super) fn change_refused(&mut self, request: u64) {
-        if self
-            .asked
-            .as_ref()
-            .is_some_and(|a| a.change.request == request)
-        {
+        if self.asked.as_ref().is_some_and(|a| a.change.request == request) {
             self.asked = None;
         }
     }
@@ -327,10 +286,7 @@ mod tests {
     }
 
     fn vote(n: u8) -> Gated {
-        Gated::Send {
-            to: None,
-            bytes: Bytes::copy_from_slice(&[n]),
-        }
+        Gated::Send { to: None, bytes: Bytes::copy_from_slice(&[n]) }
     }
 
     fn with_members(members: &[NodeId]) -> Master {
@@ -367,9 +323,7 @@ mod tests {
         let mut m = with_members(&[A]);
         m.hold(1, vote(1));
         m.persisted(1);
-        let change = m
-            .next_change(ms(0), DEAD, RETRY, |n| n == A, || 7)
-            .expect("a removal");
+        let change = m.next_change(ms(0), DEAD, RETRY, |n| n == A, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
         assert_eq!(m.release(E), []);
         m.learn(&row(1, &[ME]));
@@ -382,9 +336,7 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 0);
         m.acknowledged(ms(0), A, 0, Height(0));
-        let change = m
-            .next_change(ms(0), DEAD, RETRY, |_| false, || 7)
-            .expect("an addition");
+        let change = m.next_change(ms(0), DEAD, RETRY, |_| false, || 7).expect("an addition");
         assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
         m.hold(1, vote(1));
         m.persisted(1);
@@ -424,9 +376,7 @@ mod tests {
         m.sent(ms(100), A, 1);
         assert_eq!(m.poll_timeout(DEAD), Some(ms(150)));
         assert_eq!(m.next_change(ms(149), DEAD, RETRY, |_| false, || 7), None);
-        let change = m
-            .next_change(ms(150), DEAD, RETRY, |_| false, || 7)
-            .expect("a removal");
+        let change = m.next_change(ms(150), DEAD, RETRY, |_| false, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
     }
 

@@ -35,12 +35,7 @@ impl Node {
     /// Whom we should have a stream with, and dial ourselves.
     fn to_dial(&self) -> Vec<Party> {
         let mut parties = vec![Party::Authority];
-        parties.extend(
-            self.members()
-                .into_iter()
-                .filter(|n| self.me < *n)
-                .map(Party::Node),
-        );
+        parties.extend(self.members().into_iter().filter(|n| self.me < *n).map(Party::Node));
         if matches!(self.duty, Duty::Lead(_)) {
             let masters = self.other_masters().into_iter().map(|(_, node)| node);
             parties.extend(masters.filter(|n| self.me < *n).map(Party::Node));
@@ -55,21 +50,13 @@ impl Node {
             if self.links.stream_of(party).is_some() || self.links.is_dialling(party) {
                 continue;
             }
-            let due = self
-                .mesh
-                .redial_at
-                .get(&party)
-                .copied()
-                .unwrap_or(Instant::ZERO);
+            let due = self.mesh.redial_at.get(&party).copied().unwrap_or(Instant::ZERO);
             if self.now < due {
                 self.mesh.wake_at = Some(self.mesh.wake_at.map_or(due, |at| at.min(due)));
                 continue;
             }
-            self.mesh
-                .redial_at
-                .insert(party, self.now + self.config.timers.redial_interval);
-            self.links
-                .dial(self.now, party, &self.config.roster, &mut self.out);
+            self.mesh.redial_at.insert(party, self.now + self.config.timers.redial_interval);
+            self.links.dial(self.now, party, &self.config.roster, &mut self.out);
         }
         self.leave_former_peers();
         self.greet_peers();
@@ -81,11 +68,7 @@ impl Node {
         let masters = self.other_masters();
         for party in self.links.parties_with_stream() {
             let Party::Node(node) = party else { continue };
-            let foreign = self
-                .config
-                .roster
-                .node(node)
-                .is_none_or(|(cluster, _)| cluster.id != self.cluster);
+            let foreign = self.config.roster.node(node).is_none_or(|(cluster, _)| cluster.id != self.cluster);
             let wanted = leads && masters.iter().any(|(_, master)| *master == node);
             // The one who dialled leaves; an accepted stream may be a new master's, of whom we have not heard.
             if foreign
@@ -119,11 +102,7 @@ impl Node {
         }
         for (cluster, node) in fresh {
             if let Some(own) = self.rows.get(&self.cluster).cloned() {
-                self.links.send_stream(
-                    Party::Node(node),
-                    &Packet::from(notice(own)),
-                    &mut self.out,
-                );
+                self.links.send_stream(Party::Node(node), &Packet::from(notice(own)), &mut self.out);
             }
             self.chain.peer_up(self.now, cluster);
             self.run_chain();
@@ -136,28 +115,15 @@ impl Node {
                 self.event(Event::AuthorityReachable { up: true });
                 let request = self.random.u64();
                 let (cluster, roster_version) = (self.cluster, self.config.roster.version);
-                let join = Join {
-                    request,
-                    cluster,
-                    roster_version,
-                    ..Default::default()
-                };
+                let join = Join { request, cluster, roster_version, ..Default::default() };
                 self.send_to_authority(&Packet::from(join), true);
                 // A restarted authority has no session with us: make one anew in any case.
                 let roster = &self.config.roster;
-                self.links.open_datagram(
-                    self.now,
-                    Party::Authority,
-                    roster,
-                    &mut self.random,
-                    &mut self.out,
-                );
+                self.links.open_datagram(self.now, Party::Authority, roster, &mut self.random, &mut self.out);
             }
             Party::Node(node) if self.neighbours.of(node).is_some() => self.member_up(node),
             Party::Node(_) => {
-                self.mesh
-                    .greeted
-                    .retain(|_, (stream, _, _)| *stream != _stream);
+                self.mesh.greeted.retain(|_, (stream, _, _)| *stream != _stream);
                 self.run_mesh();
             }
             Party::Client(_) => {}
@@ -166,8 +132,7 @@ impl Node {
 
     fn member_up(&mut self, node: NodeId) {
         if let Some(key) = self.group.newest_key().cloned() {
-            self.links
-                .send_stream(Party::Node(node), &Packet::from(key), &mut self.out);
+            self.links.send_stream(Party::Node(node), &Packet::from(key), &mut self.out);
         }
         if let Duty::Lead(master) = &mut self.duty {
             master.stream_up(node);

@@ -126,15 +126,10 @@ impl Node {
     ///
     /// # Errors
     /// The store is damaged, or the keys are not those of the roster.
-    pub fn new(
-        config: NodeConfig,
-        stored: Stored,
-        chain: Box<dyn Chain>,
-    ) -> Result<Self, StartError> {
+    pub fn new(config: NodeConfig, stored: Stored, chain: Box<dyn Chain>) -> Result<Self, StartError> {
         let me = config.node;
         let (cluster, entry) = config.roster.node(me).ok_or(StartError::NotInRoster)?;
-        let keys_fit = entry.session_key
-            == duohuo_wire::handshake::public_key(&config.session_secret)
+        let keys_fit = entry.session_key == duohuo_wire::handshake::public_key(&config.session_secret)
             && entry.signing_key == config.signing_key.verifying_key().to_bytes();
         if !keys_fit {
             return Err(StartError::WrongKey);
@@ -217,13 +212,7 @@ impl Node {
             .config
             .roster
             .cluster(self.cluster)
-            .map(|c| {
-                c.nodes
-                    .iter()
-                    .filter(|n| n.id != self.me)
-                    .map(|n| (n.id, n.priority))
-                    .collect()
-            })
+            .map(|c| c.nodes.iter().filter(|n| n.id != self.me).map(|n| (n.id, n.priority)).collect())
             .unwrap_or_default();
         self.neighbours.enrol(&members);
     }
@@ -234,17 +223,12 @@ impl Node {
 
     fn event(&mut self, event: Event) {
         let unix = self.config.unix_at_zero + Duration::from_nanos(self.now.as_nanos());
-        self.watchers
-            .tell(&event, unix, self.cluster, &mut self.links, &mut self.out);
+        self.watchers.tell(&event, unix, self.cluster, &mut self.links, &mut self.out);
     }
 
     /// Queue a batch; `after` follows when it is durable. Nothing to write: when all before it is.
     fn persist(&mut self, writes: Vec<Write>, after: After) {
-        let token = if writes.is_empty() {
-            self.out.last_token()
-        } else {
-            self.out.persist(writes)
-        };
+        let token = if writes.is_empty() { self.out.last_token() } else { self.out.persist(writes) };
         if token == self.persisted {
             self.follow_up(after);
         } else {
@@ -255,10 +239,7 @@ impl Node {
     fn on_persisted(&mut self, token: u64) {
         self.persisted = self.persisted.max(token);
         let later = self.after.split_off(&(token + 1));
-        for after in core::mem::replace(&mut self.after, later)
-            .into_values()
-            .flatten()
-        {
+        for after in core::mem::replace(&mut self.after, later).into_values().flatten() {
             self.follow_up(after);
         }
     }
@@ -323,17 +304,8 @@ impl Node {
         self.config.roster.node(header.sender).is_some()
     }
 
-    fn on_group(
-        &mut self,
-        from: SocketAddr,
-        header: &Header,
-        bytes: &Bytes,
-    ) -> Result<(), Discard> {
-        let (cluster, entry) = self
-            .config
-            .roster
-            .node(header.sender)
-            .ok_or(Discard::UnknownKey)?;
+    fn on_group(&mut self, from: SocketAddr, header: &Header, bytes: &Bytes) -> Result<(), Discard> {
+        let (cluster, entry) = self.config.roster.node(header.sender).ok_or(Discard::UnknownKey)?;
         if cluster.id != self.cluster {
             return Err(Discard::Forbidden);
         }
@@ -353,9 +325,10 @@ impl Node {
                 // Only what was made after something of ours is news: it echoes a sequence that we sent lately. This
                 // stops replay to a restarted node, held-back packets, and shows one-way links.
                 let horizon = self.config.timers.dead_interval * 4;
-                let fresh = keepalive.heard.iter().any(|h| {
-                    h.node == self.me && self.group.sent_lately(self.now, h.sequence, horizon)
-                });
+                let fresh = keepalive
+                    .heard
+                    .iter()
+                    .any(|h| h.node == self.me && self.group.sent_lately(self.now, h.sequence, horizon));
                 if !fresh {
                     return Ok(());
                 }
@@ -368,8 +341,7 @@ impl Node {
             }
             Packet::Probe(probe) => {
                 let answer = self.probe_answer(probe.nonce);
-                self.group
-                    .send(self.now, Some(address), &answer, &mut self.out);
+                self.group.send(self.now, Some(address), &answer, &mut self.out);
                 Ok(())
             }
             Packet::ProbeAnswer(answer) => {
@@ -386,17 +358,8 @@ impl Node {
 
     /// What this node is *now*: a master's epoch, or the highest epoch durably promised.
     fn probe_answer(&self, nonce: u64) -> Packet {
-        let role = if matches!(self.duty, Duty::Lead(_)) {
-            Role::Master
-        } else {
-            Role::Ordinary
-        };
-        Packet::from(ProbeAnswer {
-            nonce,
-            role,
-            epoch: self.durable_promise(),
-            ..Default::default()
-        })
+        let role = if matches!(self.duty, Duty::Lead(_)) { Role::Master } else { Role::Ordinary };
+        Packet::from(ProbeAnswer { nonce, role, epoch: self.durable_promise(), ..Default::default() })
     }
 
     /// While a grant is being adopted its promise is not durable and not told.
@@ -484,9 +447,7 @@ impl Node {
     }
 
     fn on_roster(&mut self, roster: Roster) {
-        let ours = roster
-            .node(self.me)
-            .is_some_and(|(cluster, _)| cluster.id == self.cluster);
+        let ours = roster.node(self.me).is_some_and(|(cluster, _)| cluster.id == self.cluster);
         if roster.version <= self.config.roster.version || !ours {
             return;
         }
@@ -512,18 +473,14 @@ impl Node {
             .neighbours
             .iter()
             .filter(|(_, n)| n.sequence != 0)
-            .map(|(node, n)| duohuo_wire::packet::Heard {
-                node: *node,
-                sequence: group::low(n.sequence),
-            })
+            .map(|(node, n)| duohuo_wire::packet::Heard { node: *node, sequence: group::low(n.sequence) })
             .collect();
         let keepalive = duohuo_wire::packet::NodeKeepalive {
             cluster: self.cluster,
             priority,
             role,
             in_sync,
-            interval_us: u32::try_from(self.config.timers.keepalive_interval.as_micros())
-                .unwrap_or(u32::MAX),
+            interval_us: u32::try_from(self.config.timers.keepalive_interval.as_micros()).unwrap_or(u32::MAX),
             epoch,
             version,
             promised: self.durable_promise(),
@@ -533,8 +490,7 @@ impl Node {
             heard,
             extensions: Default::default(),
         };
-        self.group
-            .send(self.now, None, &Packet::from(keepalive), &mut self.out);
+        self.group.send(self.now, None, &Packet::from(keepalive), &mut self.out);
         if let Duty::Lead(master) = &self.duty {
             let packet = Packet::from(MasterKeepalive {
                 cluster: self.cluster,
@@ -544,17 +500,12 @@ impl Node {
                 table_version: self.table_version,
                 ..Default::default()
             });
-            self.links
-                .send_datagram(Party::Authority, &packet, &mut self.out);
+            self.links.send_datagram(Party::Authority, &packet, &mut self.out);
         }
         // Up to a quarter early, so that nodes that started together do not beat together (RFC 5880, 6.8.7).
         let interval = self.config.timers.keepalive_interval;
         let early = interval.as_nanos() as u64 / 4;
-        let jitter = if early == 0 {
-            0
-        } else {
-            self.random.u64() % early
-        };
+        let jitter = if early == 0 { 0 } else { self.random.u64() % early };
         self.keepalive_at = self.now + interval.saturating_sub(Duration::from_nanos(jitter));
     }
 
@@ -586,11 +537,7 @@ impl Node {
             return;
         };
         let epoch = self.log.promised();
-        let probe = Packet::from(duohuo_wire::packet::Probe {
-            nonce,
-            epoch,
-            ..Default::default()
-        });
+        let probe = Packet::from(duohuo_wire::packet::Probe { nonce, epoch, ..Default::default() });
         let to = entry.address;
         self.group.send(self.now, Some(to), &probe, &mut self.out);
     }
@@ -601,8 +548,7 @@ impl Node {
             Input::Datagram { from, bytes, .. } => return self.on_datagram(from, &bytes),
             Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
             Input::StreamOpened { stream } => {
-                self.links
-                    .stream_opened(self.now, stream, &mut self.random, &mut self.out);
+                self.links.stream_opened(self.now, stream, &mut self.random, &mut self.out);
             }
             Input::StreamBytes { stream, bytes } => {
                 let events = self.links.stream_bytes(
@@ -644,12 +590,8 @@ impl Node {
     }
 
     fn run_deadlines(&mut self) {
-        for (stream, party) in self.links.tick(
-            self.now,
-            &self.config.roster,
-            &mut self.random,
-            &mut self.out,
-        ) {
+        for (stream, party) in self.links.tick(self.now, &self.config.roster, &mut self.random, &mut self.out)
+        {
             self.discards.count(Discard::TooSlow);
             self.stream_lost(stream, party);
         }
@@ -673,10 +615,7 @@ impl Node {
                 master.epoch() == self.log.promised(),
                 "a master's epoch is the one its node promised (I1)"
             );
-            assert!(
-                self.log.synced() == self.log.promised(),
-                "a master's log is its own"
-            );
+            assert!(self.log.synced() == self.log.promised(), "a master's log is its own");
         }
         assert!(
             self.after.keys().all(|token| *token > self.persisted),

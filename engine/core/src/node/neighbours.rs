@@ -67,16 +67,12 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     pub(super) fn new(timers: Timers) -> Self {
-        Self {
-            table: BTreeMap::new(),
-            timers,
-        }
+        Self { table: BTreeMap::new(), timers }
     }
 
     /// The roster says who may be a neighbour.
     pub(super) fn enrol(&mut self, members: &[(NodeId, u8)]) {
-        self.table
-            .retain(|node, _| members.iter().any(|(id, _)| id == node));
+        self.table.retain(|node, _| members.iter().any(|(id, _)| id == node));
         for (node, priority) in members {
             self.table
                 .entry(*node)
@@ -107,18 +103,14 @@ impl Neighbours {
 
     /// A keepalive that proved to be fresh. `true` if the neighbour was not alive before.
     pub(super) fn heard(&mut self, now: Instant, node: NodeId, keepalive: &NodeKeepalive) -> bool {
-        let interval = Duration::from_micros(u64::from(keepalive.interval_us)).clamp(
-            Duration::from_millis(1),
-            self.timers.keepalive_interval * INTERVAL_STRETCH,
-        );
+        let interval = Duration::from_micros(u64::from(keepalive.interval_us))
+            .clamp(Duration::from_millis(1), self.timers.keepalive_interval * INTERVAL_STRETCH);
         let Some(neighbour) = self.table.get_mut(&node) else {
             return false;
         };
         let was_alive = neighbour.is_not_dead();
         neighbour.heard_at = Some(now);
-        neighbour.liveness = Liveness::Alive {
-            suspect_at: now + interval * 3 / 2,
-        };
+        neighbour.liveness = Liveness::Alive { suspect_at: now + interval * 3 / 2 };
         neighbour.role = keepalive.role;
         neighbour.promised = keepalive.promised;
         neighbour.height = keepalive.height;
@@ -150,9 +142,7 @@ impl Neighbours {
             return None;
         }
         neighbour.heard_at = Some(now);
-        neighbour.liveness = Liveness::Alive {
-            suspect_at: now + suspect_interval,
-        };
+        neighbour.liveness = Liveness::Alive { suspect_at: now + suspect_interval };
         (neighbour.role, neighbour.promised) = (role, promised);
         Some(())
     }
@@ -165,11 +155,7 @@ impl Neighbours {
         if !neighbour.is_alive() {
             return false;
         }
-        neighbour.liveness = Liveness::Suspect {
-            nonce,
-            probes_sent: 0,
-            next_at: now,
-        };
+        neighbour.liveness = Liveness::Suspect { nonce, probes_sent: 0, next_at: now };
         true
     }
 
@@ -179,11 +165,7 @@ impl Neighbours {
             match &mut neighbour.liveness {
                 Liveness::Dead => {}
                 Liveness::Alive { suspect_at } => *suspect_at = now + self.timers.suspect_interval,
-                Liveness::Suspect {
-                    probes_sent,
-                    next_at,
-                    ..
-                } => (*probes_sent, *next_at) = (0, now),
+                Liveness::Suspect { probes_sent, next_at, .. } => (*probes_sent, *next_at) = (0, now),
             }
         }
     }
@@ -195,19 +177,10 @@ impl Neighbours {
             if let Liveness::Alive { suspect_at } = neighbour.liveness
                 && now >= suspect_at
             {
-                neighbour.liveness = Liveness::Suspect {
-                    nonce: nonce(),
-                    probes_sent: 0,
-                    next_at: now,
-                };
+                neighbour.liveness = Liveness::Suspect { nonce: nonce(), probes_sent: 0, next_at: now };
                 verdicts.push(Verdict::Suspected(*node));
             }
-            let Liveness::Suspect {
-                nonce,
-                probes_sent,
-                next_at,
-            } = &mut neighbour.liveness
-            else {
+            let Liveness::Suspect { nonce, probes_sent, next_at } = &mut neighbour.liveness else {
                 continue;
             };
             if now < *next_at {
@@ -216,10 +189,7 @@ impl Neighbours {
             if *probes_sent < PROBES {
                 *probes_sent += 1;
                 *next_at = now + self.timers.probe_interval;
-                verdicts.push(Verdict::Probe {
-                    node: *node,
-                    nonce: *nonce,
-                });
+                verdicts.push(Verdict::Probe { node: *node, nonce: *nonce });
             } else {
                 neighbour.liveness = Liveness::Dead;
                 neighbour.role = Role::Ordinary;
@@ -282,10 +252,7 @@ mod tests {
         assert!(n.heard(ms(100), N, &keepalive(10_000)));
         assert_eq!(n.poll_timeout(), Some(ms(115)));
         assert_eq!(n.tick(ms(114), || 9), []);
-        assert_eq!(
-            n.tick(ms(115), || 9),
-            [Verdict::Suspected(N), Verdict::Probe { node: N, nonce: 9 }]
-        );
+        assert_eq!(n.tick(ms(115), || 9), [Verdict::Suspected(N), Verdict::Probe { node: N, nonce: 9 }]);
     }
 
     #[test]

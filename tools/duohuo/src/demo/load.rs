@@ -142,7 +142,8 @@ impl Worker {
     }
 
     fn is_done(&self) -> bool {
-        self.abandon.load(Ordering::Relaxed) || (self.finish.load(Ordering::Relaxed) && self.pending.is_empty())
+        self.abandon.load(Ordering::Relaxed)
+            || (self.finish.load(Ordering::Relaxed) && self.pending.is_empty())
     }
 
     fn next_server(&mut self) -> Option<Server> {
@@ -165,7 +166,9 @@ impl Worker {
                 submit_at = (submit_at + SUBMIT_INTERVAL).max(now);
             }
             self.send_due(&mut client, now)?;
-            match client.recv(submit_at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))? {
+            match client
+                .recv(submit_at.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)))?
+            {
                 Some(Packet::SubmitAnswer(answer)) => {
                     if answer.verdict == SubmitVerdict::NotMaster {
                         std::thread::sleep(PAUSE);
@@ -176,7 +179,8 @@ impl Worker {
                 }
                 Some(_) => {}
                 None => {
-                    let waits = self.pending.values().any(|p| p.sent && p.sent_at + ANSWER_TIMEOUT < Instant::now());
+                    let waits =
+                        self.pending.values().any(|p| p.sent && p.sent_at + ANSWER_TIMEOUT < Instant::now());
                     if waits && Instant::now() > trusted_until {
                         return Ok(None);
                     }
@@ -202,8 +206,10 @@ impl Worker {
         };
         let mut transaction = Vec::new();
         transfer.encode(&mut transaction);
-        self.pending
-            .insert(self.next_request, Pending { transaction: transaction.into(), send_at: now, sent: false, sent_at: now });
+        self.pending.insert(
+            self.next_request,
+            Pending { transaction: transaction.into(), send_at: now, sent: false, sent_at: now },
+        );
         self.next_request += 1;
         self.state.ids.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         self.state.submitted.fetch_add(1, Ordering::Relaxed);
@@ -219,7 +225,8 @@ impl Worker {
             pending.sent_at = now;
             // until an answer or another session
             pending.send_at = now + Duration::from_secs(3600);
-            let submit = Submit { request: *request, transaction: pending.transaction.clone(), ..Default::default() };
+            let submit =
+                Submit { request: *request, transaction: pending.transaction.clone(), ..Default::default() };
             client.send(&Packet::from(submit))?;
         }
         Ok(())

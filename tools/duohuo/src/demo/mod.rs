@@ -70,7 +70,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, String> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(|e| format!("signals: {e}"))?;
     }
-    let directory = tempfile::Builder::new().prefix("duohuo-demo-").tempdir().map_err(|e| format!("temporary directory: {e}"))?;
+    let directory = tempfile::Builder::new()
+        .prefix("duohuo-demo-")
+        .tempdir()
+        .map_err(|e| format!("temporary directory: {e}"))?;
     let mode = match (args.json, std::io::stdout().is_terminal()) {
         (true, _) => Mode::Json,
         (false, true) => Mode::Live,
@@ -96,11 +99,17 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, String> {
     }
 }
 
-fn perform(args: &DemoArgs, directory: PathBuf, screen: &Arc<Screen>, interrupted: Arc<AtomicBool>) -> Result<bool, String> {
+fn perform(
+    args: &DemoArgs,
+    directory: PathBuf,
+    screen: &Arc<Screen>,
+    interrupted: Arc<AtomicBool>,
+) -> Result<bool, String> {
     let layout = free_layout(args.scenario)?;
     let settings = Settings { keepalive_interval_ms: args.keepalive_interval_ms, drill: true };
     let network = Network::create(&directory, &layout, settings).map_err(|e| e.to_string())?;
-    let access = |name: &str| Access::from_config(&directory.join(format!("{name}.toml"))).map_err(|e| e.to_string());
+    let access =
+        |name: &str| Access::from_config(&directory.join(format!("{name}.toml"))).map_err(|e| e.to_string());
     let picture = Arc::new(Picture::default());
     let observer = Observer::new(access("observer")?, Arc::clone(&picture), Arc::clone(screen));
     let load = Load::start(access("load")?);
@@ -142,12 +151,18 @@ fn perform(args: &DemoArgs, directory: PathBuf, screen: &Arc<Screen>, interrupte
 /// Everybody starts, registers, and is in sync.
 fn open(stage: &mut Stage, begun: Instant) -> Result<(), String> {
     stage.screen.doing("start the authority and the nodes");
-    stage.screen.json("started", json!({ "directory": stage.network.directory, "nodes": stage.network.roster.all_nodes().count() }));
+    stage.screen.json(
+        "started",
+        json!({ "directory": stage.network.directory, "nodes": stage.network.roster.all_nodes().count() }),
+    );
     stage.start_all()?;
     stage.settle()?;
     stage.chain_goes_on()?;
     let nodes = stage.processes.live().len();
-    stage.screen.say(&format!("authority and {nodes} nodes are up and in sync after {:.1} s", begun.elapsed().as_secs_f64()));
+    stage.screen.say(&format!(
+        "authority and {nodes} nodes are up and in sync after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    ));
     stage.screen.say(&report::head());
     Ok(())
 }
@@ -193,8 +208,16 @@ fn ledgers_agree(stage: &mut Stage) -> Result<(), String> {
     stage.screen.json("ledgers", json!({ "nodes": lines }));
     if stage.screen.mode() != Mode::Json {
         for line in &lines {
-            let text = |key: &str| line.get(key).map(|v| v.to_string().trim_matches('"').to_owned()).unwrap_or_default();
-            stage.screen.say(&format!("node {:<5} height {:<7} ledger {}{}", text("node"), text("height"), text("state_hash"), text("error")));
+            let text = |key: &str| {
+                line.get(key).map(|v| v.to_string().trim_matches('"').to_owned()).unwrap_or_default()
+            };
+            stage.screen.say(&format!(
+                "node {:<5} height {:<7} ledger {}{}",
+                text("node"),
+                text("height"),
+                text("state_hash"),
+                text("error")
+            ));
         }
     }
     if silent { Err("a live node did not report its ledger".into()) } else { Ok(()) }
@@ -231,7 +254,14 @@ fn tell(stage: &Stage, audit: &Audit, mut problems: Vec<String>, took: Duration)
         && duplicated == 0
         && transactions.submitted > 0
         && view.conflicting_votes == 0;
-    let crash = median(stage.reports.iter().filter(|r| r.name == "master-fails").filter_map(report::StepReport::commit_ms).collect());
+    let crash = median(
+        stage
+            .reports
+            .iter()
+            .filter(|r| r.name == "master-fails")
+            .filter_map(report::StepReport::commit_ms)
+            .collect(),
+    );
     let crash_text = crash.map(|ms| {
         let verdict = if ms <= CRASH_BOUND_MS { "within" } else { "ABOVE" };
         format!("kill -9 of a master to the first commit: {ms:.1} ms in the median, {verdict} the bound of {CRASH_BOUND_MS} ms (10 ms keepalives, idle machine)")
@@ -294,7 +324,11 @@ fn keep(stage: &mut Stage) -> Result<(), String> {
         "the network runs until Ctrl-C; look at it with\n  {program} status --config {access}\n  {program} submit --config {access} --from 1 --to 2 --amount 5",
         access = access.display()
     );
-    if stage.screen.mode() == Mode::Json { eprintln!("{text}") } else { println!("{text}") }
+    if stage.screen.mode() == Mode::Json {
+        eprintln!("{text}")
+    } else {
+        println!("{text}")
+    }
     settled?;
     while !stage.interrupted.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));

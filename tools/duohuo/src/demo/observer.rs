@@ -39,8 +39,12 @@ impl Observer {
         if !self.watched.insert(server.id) {
             return;
         }
-        let (access, picture, screen, stop) =
-            (Arc::clone(&self.access), Arc::clone(&self.picture), Arc::clone(&self.screen), Arc::clone(&self.stop));
+        let (access, picture, screen, stop) = (
+            Arc::clone(&self.access),
+            Arc::clone(&self.picture),
+            Arc::clone(&self.screen),
+            Arc::clone(&self.stop),
+        );
         self.threads.push(std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 if let Ok(client) = access.connect(&server, CONNECT_TIMEOUT) {
@@ -64,7 +68,13 @@ impl Drop for Observer {
     }
 }
 
-fn follow(mut client: Client, id: NodeId, picture: &Picture, screen: &Screen, stop: &AtomicBool) -> Result<(), ClientError> {
+fn follow(
+    mut client: Client,
+    id: NodeId,
+    picture: &Picture,
+    screen: &Screen,
+    stop: &AtomicBool,
+) -> Result<(), ClientError> {
     client.send(&Packet::from(Watch { request: 1, kinds: u32::MAX, ..Default::default() }))?;
     let mut ask_at = Instant::now();
     while !stop.load(Ordering::Relaxed) {

@@ -218,7 +218,8 @@ impl View {
                 self.conflicting_votes += 1;
                 let what = if known.0 == value { "two signatures of one value" } else { "two values" };
                 let (height, cluster, round, kind) = key;
-                let kind = ["?", "proposal", "prevote", "precommit"].get(kind as usize).copied().unwrap_or("?");
+                let kind =
+                    ["?", "proposal", "prevote", "precommit"].get(kind as usize).copied().unwrap_or("?");
                 self.tell(format!("cluster {} height {height} round {round} {kind}: {what}", cluster.0));
             }
         }
@@ -255,7 +256,11 @@ impl View {
         times.sort_unstable();
         let from = times.partition_point(|at| *at < since_us).saturating_sub(1);
         let in_step = times.get(from..).unwrap_or_default();
-        let mut gap = in_step.windows(2).map(|w| w.last().copied().unwrap_or(0) - w.first().copied().unwrap_or(0)).max().unwrap_or(0);
+        let mut gap = in_step
+            .windows(2)
+            .map(|w| w.last().copied().unwrap_or(0) - w.first().copied().unwrap_or(0))
+            .max()
+            .unwrap_or(0);
         if let Some(last) = in_step.last() {
             gap = gap.max(until_us.saturating_sub(*last));
         }
@@ -302,10 +307,13 @@ mod tests {
         assert_eq!(view.conflicting_votes, 1);
         view.event(NodeId(301), &vote(kind::RECEIVED, 2, 1));
         assert_eq!(view.conflicting_votes, 2);
-        assert_eq!(view.told, [
-            "cluster 1 height 7 round 0 prevote: two signatures of one value",
-            "cluster 1 height 7 round 0 prevote: two values"
-        ]);
+        assert_eq!(
+            view.told,
+            [
+                "cluster 1 height 7 round 0 prevote: two signatures of one value",
+                "cluster 1 height 7 round 0 prevote: two values"
+            ]
+        );
     }
 
     #[test]

@@ -72,7 +72,9 @@ impl Processes {
     }
 
     pub(crate) fn signal(&self, id: NodeId, signal: Signal) {
-        if let Some(pid) = self.children.get(&id).and_then(|c| i32::try_from(c.id()).ok()).and_then(Pid::from_raw) {
+        if let Some(pid) =
+            self.children.get(&id).and_then(|c| i32::try_from(c.id()).ok()).and_then(Pid::from_raw)
+        {
             // an error: it is gone already, which the next check tells
             let _ = kill_process(pid, signal);
         }

@@ -154,7 +154,8 @@ fn read_store(
     blocks: &mut BTreeMap<u64, [u8; 32]>,
     audit: &mut Audit,
 ) -> Result<(), String> {
-    let store = OpenStore::open(path, Identity { consortium, node }, OpenMode::Existing).map_err(|e| e.to_string())?;
+    let store = OpenStore::open(path, Identity { consortium, node }, OpenMode::Existing)
+        .map_err(|e| e.to_string())?;
     store
         .blocks(|height, bytes| {
             let committed = CommittedBlock::decode(&bytes).ok_or("not a committed block")?;
@@ -209,23 +210,29 @@ mod tests {
     #[test]
     fn a_transfer_that_is_missing_is_lost_and_one_that_is_there_twice_is_duplicated() {
         let counts = BTreeMap::from([([1; 16], 1), ([2; 16], 2)]);
-        assert_eq!(Transactions::count(&[[1; 16], [2; 16], [3; 16]], &counts), Transactions {
-            submitted: 3,
-            committed: 2,
-            lost: 1,
-            duplicated: 1
-        });
+        assert_eq!(
+            Transactions::count(&[[1; 16], [2; 16], [3; 16]], &counts),
+            Transactions { submitted: 3, committed: 2, lost: 1, duplicated: 1 }
+        );
     }
 
     #[test]
     fn the_slowest_cluster_counts_and_a_missing_mark_is_null() {
-        let marks = |c| Marks { detected: Some(1_002_000), granted: Some(1_003_000), voted: Some(1_004_000), committed: c };
+        let marks = |c| Marks {
+            detected: Some(1_002_000),
+            granted: Some(1_003_000),
+            voted: Some(1_004_000),
+            committed: c,
+        };
         let mut step = StepReport {
             name: "x",
             requirement: "REC-1",
             failure: None,
             fault_us: Some(1_000_000),
-            switches: BTreeMap::from([(ClusterId(1), marks(Some(1_005_500))), (ClusterId(2), marks(Some(1_009_000)))]),
+            switches: BTreeMap::from([
+                (ClusterId(1), marks(Some(1_005_500))),
+                (ClusterId(2), marks(Some(1_009_000))),
+            ]),
             gap_ms: 1.0,
             what: String::new(),
         };

@@ -52,7 +52,13 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) fn new(mode: Mode) -> Self {
-        let told = Told { roster: None, live: BTreeSet::new(), authority_live: false, lines: Vec::new(), doing: String::new() };
+        let told = Told {
+            roster: None,
+            live: BTreeSet::new(),
+            authority_live: false,
+            lines: Vec::new(),
+            doing: String::new(),
+        };
         Self { mode, begun: Instant::now(), told: Mutex::new(told), stop: AtomicBool::new(false) }
     }
 
@@ -126,7 +132,11 @@ impl Screen {
     }
 
     /// Draw until [`Screen::stop`]; `None` unless the mode is live.
-    pub(crate) fn start(self: &Arc<Self>, picture: Arc<Picture>, load: Arc<LoadState>) -> Option<JoinHandle<()>> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        picture: Arc<Picture>,
+        load: Arc<LoadState>,
+    ) -> Option<JoinHandle<()>> {
         if self.mode != Mode::Live {
             return None;
         }
@@ -189,14 +199,22 @@ fn frame(told: &Told, roster: &Roster, picture: &Picture, load: &LoadState, sinc
     for cluster in &roster.clusters {
         let _ = write!(out, "{:<8}", cluster.name);
         for room in &rooms {
-            let cells: Vec<_> = cluster.nodes.iter().filter(|n| n.room == *room).map(|n| cell(told, &view, cluster.id, n.id)).collect();
+            let cells: Vec<_> = cluster
+                .nodes
+                .iter()
+                .filter(|n| n.room == *room)
+                .map(|n| cell(told, &view, cluster.id, n.id))
+                .collect();
             let text = cells.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join(" ");
             let colour = cells.first().map_or("", |(_, colour)| *colour);
             let _ = write!(out, "{colour}{text:<17}\x1b[0m");
         }
         let _ = writeln!(out, "{:>6}", view.rows.get(&cluster.id).map_or(0, |row| row.epoch.0));
     }
-    let _ = writeln!(out, "\n(M master, S standby, o ordinary, x dead, ! barred, ~ not in sync; with the height)\n");
+    let _ = writeln!(
+        out,
+        "\n(M master, S standby, o ordinary, x dead, ! barred, ~ not in sync; with the height)\n"
+    );
     for line in &told.lines {
         let _ = writeln!(out, "{line}");
     }

@@ -83,7 +83,11 @@ impl Stage {
     /// Let the observer see everybody in the roster.
     pub(crate) fn watch_all(&mut self) {
         let authority = &self.network.roster.authority;
-        self.observer.watch(Server { id: NodeId::AUTHORITY, address: authority.address, key: authority.session_key });
+        self.observer.watch(Server {
+            id: NodeId::AUTHORITY,
+            address: authority.address,
+            key: authority.session_key,
+        });
         for (_, node) in self.network.roster.all_nodes() {
             self.observer.watch(Server { id: node.id, address: node.address, key: node.session_key });
         }
@@ -133,7 +137,8 @@ impl Stage {
     }
 
     pub(crate) fn master_of(&self, cluster: ClusterId) -> Result<NodeId, String> {
-        let row = self.rows().get(&cluster).cloned().ok_or_else(|| format!("cluster {} has no row", cluster.0))?;
+        let row =
+            self.rows().get(&cluster).cloned().ok_or_else(|| format!("cluster {} has no row", cluster.0))?;
         Ok(row.master)
     }
 
@@ -143,7 +148,8 @@ impl Stage {
         let view = self.picture.view();
         let reported = view.nodes.get(&master).and_then(|n| n.report.as_ref()).map(|r| r.standby);
         let elected = view.nodes.iter().find(|(id, n)| {
-            n.role == Some(Role::Standby) && self.network.roster.node(**id).is_some_and(|(c, _)| c.id == cluster)
+            n.role == Some(Role::Standby)
+                && self.network.roster.node(**id).is_some_and(|(c, _)| c.id == cluster)
         });
         match (reported, elected) {
             (Some(standby), _) if standby != NodeId(0) => Ok(standby),
@@ -179,7 +185,11 @@ impl Stage {
     }
 
     /// Wait until `why_not` answers `None`.
-    pub(crate) fn wait(&mut self, timeout: Duration, mut why_not: impl FnMut(&mut Self) -> Option<String>) -> Result<(), String> {
+    pub(crate) fn wait(
+        &mut self,
+        timeout: Duration,
+        mut why_not: impl FnMut(&mut Self) -> Option<String>,
+    ) -> Result<(), String> {
         let until = Instant::now() + timeout;
         loop {
             self.pump()?;
@@ -223,7 +233,8 @@ impl Stage {
         }
         let head = view.height();
         for cluster in &self.network.roster.clusters {
-            let members: Vec<NodeId> = cluster.nodes.iter().map(|n| n.id).filter(|id| live.contains(id)).collect();
+            let members: Vec<NodeId> =
+                cluster.nodes.iter().map(|n| n.id).filter(|id| live.contains(id)).collect();
             if members.is_empty() {
                 continue;
             }
@@ -249,7 +260,10 @@ impl Stage {
         let before = self.rows();
         let expected: BTreeSet<ClusterId> = before
             .values()
-            .filter(|row| victims.contains(&row.master) && row.in_sync.iter().any(|id| !victims.contains(id) && !row.barred.contains(id)))
+            .filter(|row| {
+                victims.contains(&row.master)
+                    && row.in_sync.iter().any(|id| !victims.contains(id) && !row.barred.contains(id))
+            })
             .map(|row| row.cluster)
             .collect();
         self.picture.view().forget_events();
@@ -258,7 +272,8 @@ impl Stage {
         let mut switches = BTreeMap::new();
         let waited = self.wait(RECOVERY_TIMEOUT, |stage| {
             let view = stage.picture.view();
-            switches = expected.iter().map(|c| (*c, marks(&view, *c, fault_us, victims, detection))).collect();
+            switches =
+                expected.iter().map(|c| (*c, marks(&view, *c, fault_us, victims, detection))).collect();
             let missing = switches.iter().find(|(_, m)| !m.complete());
             missing.map(|(cluster, m)| format!("cluster {}: {}", cluster.0, missing_mark(m)))
         });
@@ -277,7 +292,11 @@ impl Stage {
     }
 
     /// A step that is no fault: do it, and take the longest gap.
-    pub(crate) fn calm(&mut self, step: Step, act: impl FnOnce(&mut Self) -> Result<(), String>) -> Result<(), String> {
+    pub(crate) fn calm(
+        &mut self,
+        step: Step,
+        act: impl FnOnce(&mut Self) -> Result<(), String>,
+    ) -> Result<(), String> {
         self.screen.doing(&step.what);
         self.picture.view().forget_events();
         let begun_us = unix_us();
@@ -312,7 +331,13 @@ impl Stage {
     }
 }
 
-fn unsettled_row(view: &View, row: &Row, members: &[NodeId], head: u64, live: &BTreeSet<NodeId>) -> Option<String> {
+fn unsettled_row(
+    view: &View,
+    row: &Row,
+    members: &[NodeId],
+    head: u64,
+    live: &BTreeSet<NodeId>,
+) -> Option<String> {
     if !members.contains(&row.master) {
         return Some(format!("its master {} is dead", row.master.0));
     }
@@ -355,7 +380,13 @@ fn missing_mark(m: &Marks) -> &'static str {
 }
 
 /// The times of one cluster's switch.
-fn marks(view: &View, cluster: ClusterId, fault_us: u64, victims: &BTreeSet<NodeId>, detection: Detection) -> Marks {
+fn marks(
+    view: &View,
+    cluster: ClusterId,
+    fault_us: u64,
+    victims: &BTreeSet<NodeId>,
+    detection: Detection,
+) -> Marks {
     let noticed = |s: &Seen| match detection {
         // several rooms fail at once: only this cluster's victims count for it (nodes are numbered by cluster)
         Detection::Silence => {
@@ -365,12 +396,16 @@ fn marks(view: &View, cluster: ClusterId, fault_us: u64, victims: &BTreeSet<Node
                 && s.node.0 / 100 == cluster.0
         }
         Detection::WrongResult => {
-            matches!(s.kind, kind::CONSENSUS_ERROR_REPORTED | kind::FORCED_SWITCH | kind::ALARM) && s.cluster == cluster
+            matches!(s.kind, kind::CONSENSUS_ERROR_REPORTED | kind::FORCED_SWITCH | kind::ALARM)
+                && s.cluster == cluster
         }
     };
     let mut marks = Marks { detected: view.first(fault_us, noticed).map(|s| s.at_us), ..Marks::default() };
     let granted = |s: &Seen| {
-        s.kind == kind::GRANTED && s.from == NodeId::AUTHORITY && s.cluster == cluster && !victims.contains(&s.node)
+        s.kind == kind::GRANTED
+            && s.from == NodeId::AUTHORITY
+            && s.cluster == cluster
+            && !victims.contains(&s.node)
     };
     let Some(grant) = view.first(fault_us, granted) else { return marks };
     marks.granted = Some(grant.at_us);

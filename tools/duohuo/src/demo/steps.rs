@@ -83,9 +83,14 @@ impl Stage {
         let master = self.master_of(self.cluster_named(name)?)?;
         let victims = BTreeSet::from([master]);
         let what = format!("kill -9 {}, the master of {name}", self.name_of(master));
-        self.fault(Step { name: "master-fails", requirement: "REC-1", what }, &victims, Detection::Silence, |stage| {
-            stage.kill(&victims);
-        })
+        self.fault(
+            Step { name: "master-fails", requirement: "REC-1", what },
+            &victims,
+            Detection::Silence,
+            |stage| {
+                stage.kill(&victims);
+            },
+        )
     }
 
     fn master_and_standby_fail(&mut self, name: &str) -> Result<(), String> {
@@ -93,7 +98,11 @@ impl Stage {
         let cluster = self.cluster_named(name)?;
         let (master, standby) = (self.master_of(cluster)?, self.standby_of(cluster)?);
         let victims = BTreeSet::from([master, standby]);
-        let what = format!("kill -9 {} and {}, master and standby of {name}, together", self.name_of(master), self.name_of(standby));
+        let what = format!(
+            "kill -9 {} and {}, master and standby of {name}, together",
+            self.name_of(master),
+            self.name_of(standby)
+        );
         let step = Step { name: "master-and-standby-fail", requirement: "REC-2", what };
         self.fault(step, &victims, Detection::Silence, |stage| stage.kill(&victims))
     }
@@ -145,7 +154,11 @@ impl Stage {
     fn rooms_fail(&mut self) -> Result<(), String> {
         self.settle()?;
         let victims = self.live_in(&[3, 4]);
-        let step = Step { name: "two-rooms-fail", requirement: "DEP-2", what: format!("rooms 3 and 4 go dark: {}", self.names(&victims)) };
+        let step = Step {
+            name: "two-rooms-fail",
+            requirement: "DEP-2",
+            what: format!("rooms 3 and 4 go dark: {}", self.names(&victims)),
+        };
         self.fault(step, &victims, Detection::Silence, |stage| stage.kill(&victims))?;
         self.require_masters(4, &[1, 2])?;
         self.settle()?;
@@ -161,7 +174,12 @@ impl Stage {
 
     /// How many clusters have an electable node outside `lost`.
     fn clusters_without(&self, lost: &BTreeSet<NodeId>) -> usize {
-        self.network.roster.clusters.iter().filter(|c| self.electable(c.id).iter().any(|id| !lost.contains(id))).count()
+        self.network
+            .roster
+            .clusters
+            .iter()
+            .filter(|c| self.electable(c.id).iter().any(|id| !lost.contains(id)))
+            .count()
     }
 
     /// So many clusters must have a master that acts in one of these rooms.
@@ -193,10 +211,15 @@ impl Stage {
         let rooms = self.rooms();
         let what = "one ordinary node more for each cluster, while it runs".to_owned();
         self.calm(Step { name: "nodes-added", requirement: "SYS-6", what }, |stage| {
-            let masters: BTreeMap<ClusterId, NodeId> = stage.rows().values().map(|row| (row.cluster, row.master)).collect();
+            let masters: BTreeMap<ClusterId, NodeId> =
+                stage.rows().values().map(|row| (row.cluster, row.master)).collect();
             let mut added = Vec::new();
             for cluster in stage.network.roster.clusters.clone() {
-                let free = rooms.iter().find(|room| cluster.nodes.iter().all(|n| n.room.0 != **room)).copied().unwrap_or(1);
+                let free = rooms
+                    .iter()
+                    .find(|room| cluster.nodes.iter().all(|n| n.room.0 != **room))
+                    .copied()
+                    .unwrap_or(1);
                 let position = u8::try_from(cluster.nodes.len() + 1).unwrap_or(u8::MAX);
                 let port = cluster.nodes.first().map_or(0, |n| n.address.port());
                 let node = LayoutNode {
@@ -216,7 +239,11 @@ impl Stage {
             stage.settle()?;
             // allowed, since a wrong suspicion costs a switch and no more, but worth a word
             for row in stage.rows().values().filter(|row| masters.get(&row.cluster) != Some(&row.master)) {
-                stage.screen.say(&format!("cluster {} changed its master to {} meanwhile", row.cluster.0, stage.name_of(row.master)));
+                stage.screen.say(&format!(
+                    "cluster {} changed its master to {} meanwhile",
+                    row.cluster.0,
+                    stage.name_of(row.master)
+                ));
             }
             Ok(())
         })
@@ -236,7 +263,9 @@ impl Stage {
             })
             .collect();
         let choice = usize::from(keys::random().first().copied().unwrap_or(0)) % valid.len().max(1);
-        let Some(kept) = valid.get(choice).copied() else { return Err("no room holds an electable node of every cluster".into()) };
+        let Some(kept) = valid.get(choice).copied() else {
+            return Err("no room holds an electable node of every cluster".into());
+        };
         let lost: Vec<u16> = rooms.iter().copied().filter(|room| *room != kept).collect();
         let victims = self.live_in(&lost);
         let what = format!("rooms {lost:?} go dark; room {kept} is left (chosen at random of {valid:?})");
@@ -291,7 +320,11 @@ fn remembered(before: &BTreeMap<ClusterId, Row>, after: &BTreeMap<ClusterId, Row
             (is > was || (is == was && same)) && row.barred.iter().all(|id| now.barred.contains(id))
         });
         if !kept {
-            return Err(format!("cluster {}: the row was {row:?} and is {:?}", cluster.0, after.get(cluster)));
+            return Err(format!(
+                "cluster {}: the row was {row:?} and is {:?}",
+                cluster.0,
+                after.get(cluster)
+            ));
         }
     }
     Ok(())
