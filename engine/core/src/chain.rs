@@ -85,6 +85,8 @@ pub enum HaltReason {
     BadRecord,
     /// The consensus core reported an error of its own.
     Core,
+    /// The authority counts this node in sync, but its store never promised anything: the log is lost (rule 13).
+    LostLog,
 }
 
 /// Names a transaction for ever: chosen at random by the client, so that submitting again is harmless.

@@ -18,6 +18,9 @@ pub struct Timers {
     /// A member of the in-sync set that does not acknowledge for this long is proposed for removal (R5); an entry of
     /// the authority's table older than this is removed (AUTH-2). Above `suspect_interval`.
     pub dead_interval: Duration,
+    /// How long a member of the in-sync set that answers probes may owe an acknowledgement: a slow disk is no crash.
+    /// Four dead intervals.
+    pub sync_interval: Duration,
     /// First wait for an answer; doubled with each repetition, up to 64 times.
     pub retry_interval: Duration,
     /// After the start of a node: how long it listens before it takes part in an election; of the authority: how long
@@ -39,6 +42,7 @@ impl Timers {
             suspect_interval: keepalive_interval * 3 / 2,
             probe_interval: Duration::from_millis(1),
             dead_interval: at_least(keepalive_interval * 5, 50),
+            sync_interval: at_least(keepalive_interval * 5, 50) * 4,
             retry_interval: Duration::from_millis(20),
             startup_interval: at_least(keepalive_interval * 20, 200),
             redial_interval: at_least(keepalive_interval * 5, 50),

@@ -10,6 +10,10 @@ pub const META_PROMISE: u64 = 1;
 /// Meta: the index one past the last record ever appended, kept when records are dropped.
 pub const META_LOG_END: u64 = 2;
 
+/// Meta: set before the first registration of the cluster is asked for, so that its answer finds a node that knows
+/// why it has promised nothing yet (rule 13).
+pub const META_REGISTERING: u64 = 3;
+
 /// Why a machine refuses to start: the store is damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StartError {

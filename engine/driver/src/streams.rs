@@ -4,10 +4,15 @@ use bytes::{Buf, Bytes};
 use duohuo_core::Instant;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// A stream whose peer does not acknowledge is asked after this, and over after twice this. Detection does not rest on
+/// it (probes do); it only clears away what a power cut or a cut link left behind.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Bytes that may wait for one peer: two frames of the largest size. Over it the peer counts as dead.
 pub(crate) const QUEUE_BYTES: usize = 16 << 20;
@@ -52,6 +57,12 @@ impl Stream {
     pub(crate) fn open(socket: TcpStream) -> Self {
         // a failure shows at the next write
         let _ = socket.set_nodelay(true);
+        let raw = SockRef::from(&socket);
+        // A peer that lost its power says nothing: what it did not acknowledge for so long, or an unanswered
+        // keepalive on a quiet stream, ends the stream.
+        let keepalive = TcpKeepalive::new().with_time(SILENCE).with_interval(SILENCE).with_retries(2);
+        let _ = raw.set_tcp_keepalive(&keepalive);
+        let _ = raw.set_tcp_user_timeout(Some(SILENCE * 2));
         Self { socket, connecting: false, queue: VecDeque::new(), queued_bytes: 0, linger_at: None }
     }
 

@@ -24,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use claims::Inquiry;
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{Notice, Outcome, Packet, Role, RosterPush, StatusAnswer};
-use duohuo_wire::statement::{SignedRow, SignedSwitch};
+use duohuo_wire::statement::{Row, SignedRow, SignedSwitch};
 use duohuo_wire::status::StatusReport;
 use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ pub struct Authority {
     out: Outbox,
     table: Table,
     /// What waits for the batch of that token.
-    deferred: BTreeMap<u64, Vec<Effect>>,
+    deferred: BTreeMap<u64, Vec<Deferred>>,
     persisted: u64,
     /// Soft state per cluster.
     soft: BTreeMap<ClusterId, Soft>,
@@ -76,6 +76,14 @@ enum Deadline {
     Inquiry(ClusterId),
 }
 
+/// What is to be said when a batch is durable, with the row as it was decided: a later decision that is not durable
+/// yet must not show (I9).
+struct Deferred {
+    effect: Effect,
+    row: Option<Row>,
+    table_version: u64,
+}
+
 /// Something to say as soon as everything decided so far is durable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Effect {
@@ -89,6 +97,16 @@ enum Effect {
     Switch(Box<SignedSwitch>),
     /// Tell the operator.
     Event(Event),
+}
+
+impl Effect {
+    /// The cluster whose row it shows.
+    const fn cluster(&self) -> Option<ClusterId> {
+        match self {
+            Self::Answer { cluster, .. } | Self::Notify(cluster) => Some(*cluster),
+            Self::Registered { .. } | Self::Switch(_) | Self::Event(_) => None,
+        }
+    }
 }
 
 impl Authority {
@@ -182,58 +200,64 @@ impl Authority {
         let put =
             Write::Put { table: StoreTable::Command, key: self.table.version(), value: command.encode() };
         let token = self.out.persist(vec![put]);
-        self.deferred.entry(token).or_default().extend(effects);
+        let deferred: Vec<Deferred> = effects.into_iter().map(|effect| self.as_decided(effect)).collect();
+        self.deferred.entry(token).or_default().extend(deferred);
         Ok(())
     }
 
     /// Say something that shows the table: at once if all of it is durable, else when it is (I9).
     fn when_durable(&mut self, effect: Effect) {
+        let deferred = self.as_decided(effect);
         if self.persisted == self.out.last_token() {
-            self.carry_out(effect);
+            self.carry_out(deferred);
         } else {
-            self.deferred.entry(self.out.last_token()).or_default().push(effect);
+            self.deferred.entry(self.out.last_token()).or_default().push(deferred);
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    fn as_decided(&self, effect: Effect) -> Deferred {
+        let row =
+            effect.cluster().and_then(|cluster| self.table.entry(cluster)).map(|entry| entry.row.clone());
+        Deferred { effect, row, table_version: self.table.version() }
+    }
+
+    fn carry_out(&mut self, deferred: Deferred) {
+        let Deferred { effect, row, table_version } = deferred;
         match effect {
-            Effect::Answer { to, request, outcome, cluster, stream } => {
-                let Some(notice) = self.notice(cluster, request, outcome) else {
-                    return;
-                };
-                let packet = Packet::from(notice);
+            Effect::Answer { to, request, outcome, stream, .. } => {
+                let Some(row) = row else { return };
+                let packet = self.notice(row, request, outcome, table_version);
                 if stream {
                     self.links.send_stream(Party::Node(to), &packet, &mut self.out);
                 } else {
                     self.links.send_datagram(Party::Node(to), &packet, &mut self.out);
                 }
             }
-            Effect::Notify(cluster) => self.notify(cluster),
+            Effect::Notify(cluster) => {
+                let Some(row) = row else { return };
+                let packet = self.notice(row, 0, Outcome::Notice, table_version);
+                self.notify(cluster, &packet);
+            }
             Effect::Registered { to, request, cluster } => self.send_registered(to, request, cluster),
             Effect::Switch(order) => self.send_switch(&order),
             Effect::Event(event) => self.event(event),
         }
     }
 
-    /// The row of a cluster, signed.
-    fn notice(&self, cluster: ClusterId, request: u64, outcome: Outcome) -> Option<Notice> {
-        let row = self.table.entry(cluster)?.row.clone();
+    /// A row, signed.
+    fn notice(&self, row: Row, request: u64, outcome: Outcome, table_version: u64) -> Packet {
         let row = SignedRow::sign(row, &self.config.signing_key);
-        Some(Notice { request, outcome, table_version: self.table.version(), row, ..Default::default() })
+        Packet::from(Notice { request, outcome, table_version, row, ..Default::default() })
     }
 
     /// All nodes of the cluster and the masters of all others (AUTH-8).
-    fn notify(&mut self, cluster: ClusterId) {
-        let Some(notice) = self.notice(cluster, 0, Outcome::Notice) else {
-            return;
-        };
-        let packet = Packet::from(notice);
+    fn notify(&mut self, cluster: ClusterId, packet: &Packet) {
         let own =
             self.config.roster.cluster(cluster).map(|c| c.nodes.iter().map(|n| n.id).collect::<Vec<_>>());
         let others = self.table.entries().filter(|(id, _)| **id != cluster).map(|(_, e)| e.row.master);
         let to: BTreeSet<NodeId> = own.into_iter().flatten().chain(others).collect();
         for node in to {
-            self.links.send_datagram(Party::Node(node), &packet, &mut self.out);
+            self.links.send_datagram(Party::Node(node), packet, &mut self.out);
         }
     }
 
@@ -363,8 +387,8 @@ impl Authority {
             Input::Persisted { token } => {
                 self.persisted = self.persisted.max(token);
                 let later = self.deferred.split_off(&(token + 1));
-                for effect in core::mem::replace(&mut self.deferred, later).into_values().flatten() {
-                    self.carry_out(effect);
+                for deferred in core::mem::replace(&mut self.deferred, later).into_values().flatten() {
+                    self.carry_out(deferred);
                 }
             }
             Input::PersistFailed => {

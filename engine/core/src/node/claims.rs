@@ -1,19 +1,27 @@
 //! Election, registration, claims, and the rows that answer them (mission IN-2, OUT-1, OUT-2, OUT-9; rules 14, 15).
 
-use super::{After, Duty, Node};
+use super::neighbours::Neighbour;
+use super::{After, Duty, Node, Registering};
+use crate::chain::HaltReason;
 use crate::discard::Discard;
 use crate::election::{Candidate, Elected, elect};
 use crate::event::Event;
+use crate::io::{Table, Write};
 use crate::links::Party;
+use crate::store::META_REGISTERING;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
 use duohuo_wire::packet::{
-    ClaimReason, ForcedSwitch, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId, Notice, Outcome,
-    Packet, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Role, Update,
+    ClaimReason, ForcedSwitch, Join, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId, Notice,
+    Outcome, Packet, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Role,
+    Update,
 };
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
+
+/// The sealed cluster ID is renewed at half its life.
+const REJOIN_INTERVAL: Duration = Duration::from_secs(12 * 3600);
 
 /// What this node is after.
 #[derive(Default)]
@@ -33,6 +41,8 @@ pub(super) struct Claims {
     queried_at: Option<Instant>,
     /// The newest query for changes.
     query: u64,
+    /// When to renew the sealed cluster ID.
+    rejoin_at: Option<Instant>,
     /// When to consider again.
     wake_at: Option<Instant>,
 }
@@ -47,7 +57,8 @@ struct Asked {
 
 impl Claims {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.asked.as_ref().map(|a| a.retry_at).or(self.wake_at)
+        let own = self.asked.as_ref().map(|a| a.retry_at).or(self.wake_at);
+        own.into_iter().chain(self.rejoin_at).min()
     }
 }
 
@@ -94,7 +105,7 @@ impl Node {
         let (Some(row), Some(neighbour)) = (self.own_row(), self.neighbours.of(node)) else {
             return false;
         };
-        if row.master != node || !neighbour.is_alive() {
+        if row.master != node || row.barred.contains(&node) || !neighbour.is_alive() {
             return false;
         }
         let acting = neighbour.role == Role::Master && neighbour.promised >= row.epoch;
@@ -159,11 +170,25 @@ impl Node {
 
     fn claim(&mut self, epoch: Epoch, version: Version, reason: ClaimReason) {
         if !self.links.has_datagram(Party::Authority) || self.sealed_id.is_empty() {
+            if self.sealed_id.is_empty() {
+                self.join();
+            }
             self.claims.wake_at = Some(self.now + self.config.timers.retry_interval);
             return;
         }
-        let mut alive: Vec<NodeId> =
-            self.neighbours.iter().filter(|(_, n)| n.is_alive()).map(|(node, _)| *node).collect();
+        // Who is only late with an answer, its stream still open, stays in the set; the incumbent must be heard.
+        let master = self.own_row().map(|r| r.master);
+        let late_only = |node: NodeId| {
+            self.neighbours.of(node).is_some_and(Neighbour::is_not_dead)
+                && self.links.stream_of(Party::Node(node)).is_some()
+                && Some(node) != master
+        };
+        let mut alive: Vec<NodeId> = self
+            .neighbours
+            .iter()
+            .filter(|(node, n)| n.is_alive() || late_only(**node))
+            .map(|(node, _)| *node)
+            .collect();
         alive.push(self.me);
         alive.sort_unstable();
         let request = self.random.u64();
@@ -193,10 +218,21 @@ impl Node {
             self.claims.wake_at = Some(due);
             return;
         }
-        if elected.order.first() == Some(&self.me) {
-            let request = self.random.u64();
-            let packet = Packet::from(Register { request, cluster: self.cluster, ..Default::default() });
-            self.ask(request, packet, true);
+        if elected.order.first() != Some(&self.me) {
+            return;
+        }
+        match self.registering {
+            Registering::Marking => {}
+            Registering::No => {
+                self.registering = Registering::Marking;
+                let mark = Write::Put { table: Table::Meta, key: META_REGISTERING, value: Bytes::new() };
+                self.persist(vec![mark], After::Registering);
+            }
+            Registering::Marked => {
+                let request = self.random.u64();
+                let packet = Packet::from(Register { request, cluster: self.cluster, ..Default::default() });
+                self.ask(request, packet, true);
+            }
         }
     }
 
@@ -217,6 +253,10 @@ impl Node {
 
     /// Retries, and claims whose patience ended.
     pub(super) fn run_claims(&mut self) {
+        if self.claims.rejoin_at.is_some_and(|at| self.now >= at) {
+            self.claims.rejoin_at = None;
+            self.join();
+        }
         if let Some(asked) = &mut self.claims.asked {
             if self.now < asked.retry_at {
                 return;
@@ -224,6 +264,12 @@ impl Node {
             asked.retry_interval = (asked.retry_interval * 2).min(self.config.timers.retry_interval * 64);
             asked.retry_at = self.now + asked.retry_interval;
             let (packet, by_stream) = (asked.packet.clone(), asked.by_stream);
+            // So many unanswered: the session may be one that the authority no longer has.
+            let renew = asked.retry_interval >= self.config.timers.retry_interval * 8;
+            if renew {
+                let roster = &self.config.roster;
+                self.links.open_datagram(self.now, Party::Authority, roster, &mut self.random, &mut self.out);
+            }
             // An incumbent that came back meanwhile ends the claim.
             if matches!(packet, Packet::Update(_)) && self.own_row().is_some_and(|r| self.acts(r.master)) {
                 self.claims.asked = None;
@@ -233,6 +279,14 @@ impl Node {
         } else if self.claims.wake_at.is_some_and(|at| self.now >= at) {
             self.consider();
         }
+    }
+
+    /// AUTH-1, OUT-6: ask to be let in; the answer brings a fresh sealed cluster ID.
+    pub(super) fn join(&mut self) {
+        let request = self.random.u64();
+        let (cluster, roster_version) = (self.cluster, self.config.roster.version);
+        let join = Join { request, cluster, roster_version, ..Default::default() };
+        self.send_to_authority(&Packet::from(join), true);
     }
 
     /// A stream to the master closed: the reason of the claim that follows.
@@ -290,6 +344,7 @@ impl Node {
         if !answer.sealed_id.is_empty() {
             self.sealed_id = answer.sealed_id;
         }
+        self.claims.rejoin_at = Some(self.now + REJOIN_INTERVAL);
         self.query(QueryScope::History);
         self.table_version = 0;
         self.query(QueryScope::Changed);
@@ -347,6 +402,9 @@ impl Node {
             self.claims.asked = None;
             if !matches!(outcome, Outcome::Done | Outcome::Notice) {
                 self.event(Event::Refused { outcome });
+                if outcome == Outcome::BadSealedId {
+                    self.join(); // it expired, or was never ours: the answer brings a fresh one
+                }
                 let wait = match outcome {
                     Outcome::Stale => Duration::ZERO,
                     Outcome::IncumbentHeard => self.config.timers.suspect_interval,
@@ -403,6 +461,13 @@ impl Node {
             self.claims.asked = None;
         }
         let barred = row.barred.contains(&self.me);
+        let lost = row.in_sync.contains(&self.me)
+            && self.log.promised() == Epoch(0)
+            && self.registering != Registering::Marked;
+        if lost && !matches!(self.duty, Duty::Halted) {
+            self.halt(HaltReason::LostLog);
+            return;
+        }
         if row.epoch > self.log.synced() {
             self.out_of_step(row.master);
         }

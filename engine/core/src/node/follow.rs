@@ -63,7 +63,9 @@ impl Node {
     pub(super) fn acknowledge(&mut self, state: Acknowledgement) {
         assert!(state.promised >= self.follower.told.promised, "a promise never falls");
         self.follower.told = state;
-        self.send_ack();
+        if self.follower.in_step {
+            self.send_ack();
+        }
     }
 
     fn send_ack(&mut self) {

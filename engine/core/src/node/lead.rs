@@ -7,7 +7,7 @@ use crate::discard::Discard;
 use crate::event::Event;
 use crate::io::{Table, Write};
 use crate::links::Party;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::{
@@ -29,7 +29,7 @@ impl Node {
             self.consider();
             return;
         };
-        self.duty = Duty::Lead(Box::new(Master::new(self.me, &row, self.log.end())));
+        self.duty = Duty::Lead(Box::new(Master::new(self.now, self.me, &row, self.log.end())));
         let grace = self.group_grace();
         let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
         let key = self.group.make(self.now, generation, grace, &mut self.random);
@@ -113,7 +113,7 @@ impl Node {
                 let verdict = if applied { SubmitVerdict::Committed } else { SubmitVerdict::Refused };
                 self.answer_clients(transaction, verdict, height);
             }
-            ChainOutput::ConsensusError { evidence } => self.report(evidence),
+            ChainOutput::ConsensusError { evidence } => self.hold(Gated::Report { evidence }),
             ChainOutput::Halt { reason } => self.halt(reason),
             ChainOutput::Log { height, bytes } => {
                 let Duty::Lead(master) = &self.duty else {
@@ -150,6 +150,7 @@ impl Node {
                 match item {
                     Gated::Send { to, bytes } => self.send_consensus(epoch, to, bytes),
                     Gated::Commit { height, block } => self.commit(height, block),
+                    Gated::Report { evidence } => self.report(evidence),
                 }
             }
         }
@@ -262,11 +263,12 @@ impl Node {
         let packet = Packet::from(Append {
             epoch: master.epoch(),
             start: duohuo_wire::ids::LogIndex(start),
-            released: duohuo_wire::ids::LogIndex(master.exposed()),
+            released: duohuo_wire::ids::LogIndex(master.released()),
             records: records.to_vec(),
             ..Default::default()
         });
         let end = self.log.end();
+        master.owed(self.now);
         for (node, _) in self.neighbours.iter() {
             if master.sent_to(*node).is_some()
                 && self.links.send_stream(Party::Node(*node), &packet, &mut self.out)
@@ -303,24 +305,30 @@ impl Node {
 
     /// Ask for the next change of the in-sync set, if one is due.
     pub(super) fn change_in_sync(&mut self) {
-        let (neighbours, links, random) = (&self.neighbours, &self.links, &mut self.random);
-        let Duty::Lead(master) = &mut self.duty else {
-            return;
-        };
-        // Dead is who answers no probe *and* has no stream: a busy member may miss probes.
-        let is_dead = |node| !neighbours.is_alive(node) && links.stream_of(Party::Node(node)).is_none();
-        let timers = &self.config.timers;
-        let change =
-            master
-                .next_change(self.now, timers.dead_interval, timers.retry_interval, is_dead, || random.u64());
+        let patience: Vec<(NodeId, Duration)> =
+            self.members().into_iter().map(|node| (node, self.patience(node))).collect();
+        let patience = |node| patience.iter().find(|(n, _)| *n == node).map_or(Duration::ZERO, |(_, p)| *p);
+        let Duty::Lead(master) = &mut self.duty else { return };
+        let (random, retry_interval) = (&mut self.random, self.config.timers.retry_interval);
+        let change = master.next_change(self.now, patience, retry_interval, || random.u64());
         if let Some(change) = change {
             self.send_to_authority(&Packet::from(change), false);
         }
     }
 
+    /// How long a member may owe an acknowledgement: no time if it answers no probe and has no stream; the dead
+    /// interval if it only answers no probe; a slow disk's time if it answers.
+    fn patience(&self, node: NodeId) -> Duration {
+        match (self.neighbours.is_alive(node), self.links.stream_of(Party::Node(node)).is_some()) {
+            (true, _) => self.config.timers.sync_interval,
+            (false, true) => self.config.timers.dead_interval,
+            (false, false) => Duration::ZERO,
+        }
+    }
+
     pub(super) fn change_timeout(&self) -> Option<Instant> {
         match &self.duty {
-            Duty::Lead(master) => master.poll_timeout(self.config.timers.dead_interval),
+            Duty::Lead(master) => master.poll_timeout(|node| self.patience(node)),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::packet::{Change, ChangeKind};
-use duohuo_wire::statement::Row;
+use duohuo_wire::statement::{Row, SignedResult};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Something the chain said, held until the log behind it is safe.
@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub(super) enum Gated {
     Send { to: Option<ClusterId>, bytes: Bytes },
     Commit { height: Height, block: Bytes },
+    Report { evidence: Vec<SignedResult> },
 }
 
 /// How far one member follows.
@@ -53,18 +54,21 @@ pub(super) struct Master {
     followers: BTreeMap<NodeId, Follower>,
     /// Log length durable here.
     durable: u64,
-    /// Log length that may be known outside.
+    /// Log length that may be known outside: what was inherited, and what was released since.
     exposed: u64,
+    /// Log length released under this epoch: every member of the set holds it. What was only inherited may still be
+    /// cut by a later master that lacks it.
+    released: u64,
     gate: VecDeque<(u64, Gated)>,
     asked: Option<Asked>,
 }
 
 impl Master {
     /// Rule 15: after the promise is durable. `end` is the length of the inherited log, all of it exposed.
-    pub(super) fn new(me: NodeId, row: &Row, end: u64) -> Self {
+    pub(super) fn new(now: Instant, me: NodeId, row: &Row, end: u64) -> Self {
         assert!(row.master == me && row.in_sync.contains(&me), "only the granted node leads");
         assert!(!row.unfenced, "an unfenced grant needs the fence of rule 17 first (I8)");
-        Self {
+        let mut master = Self {
             epoch: row.epoch,
             version: row.version,
             me,
@@ -75,9 +79,12 @@ impl Master {
             followers: BTreeMap::new(),
             durable: end,
             exposed: end,
+            released: 0,
             gate: VecDeque::new(),
             asked: None,
-        }
+        };
+        master.owed(now);
+        master
     }
 
     pub(super) const fn epoch(&self) -> Epoch {
@@ -123,14 +130,33 @@ impl Master {
                 break;
             };
             self.exposed = self.exposed.max(after);
+            self.released = self.released.max(after);
             free.push(item);
         }
-        assert!(self.exposed <= safe.max(self.exposed), "nothing is exposed that is not safe");
+        assert!(self.released <= safe, "nothing is released that is not safe");
         free
     }
 
     pub(super) const fn exposed(&self) -> u64 {
         self.exposed
+    }
+
+    pub(super) const fn released(&self) -> u64 {
+        self.released
+    }
+
+    /// Our own loop came late: what members owe, they owe from now.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        for since in self.followers.values_mut().filter_map(|f| f.waiting_since.as_mut()) {
+            *since = now;
+        }
+    }
+
+    /// There are new records: whoever is waited for and has no stream owes from now.
+    pub(super) fn owed(&mut self, now: Instant) {
+        for node in &self.waiting_for {
+            self.followers.entry(*node).or_default().waiting_since.get_or_insert(now);
+        }
     }
 
     /// The stream of a member is up: it needs our log from the start.
@@ -176,15 +202,14 @@ impl Master {
 
     /// The next change of the set to ask for, or to ask for again. One at a time: each bumps the version.
     ///
-    /// A member is proposed for removal when it is dead, or owes an acknowledgement for `dead_interval` (R5); a
-    /// node is proposed for addition when it acknowledged all that was exposed (rule 21), and is waited for from
+    /// A member is proposed for removal when it owes an acknowledgement for longer than `patience` with it; zero: it
+    /// is dead (R5). A node is proposed for addition when it acknowledged all that was exposed (rule 21), and is waited for from
     /// this very moment.
     pub(super) fn next_change(
         &mut self,
         now: Instant,
-        dead_interval: Duration,
+        patience: impl Fn(NodeId) -> Duration,
         retry_interval: Duration,
-        is_dead: impl Fn(NodeId) -> bool,
         mut request: impl FnMut() -> u64,
     ) -> Option<Change> {
         if let Some(asked) = &mut self.asked {
@@ -196,19 +221,19 @@ impl Master {
             return Some(asked.change.clone());
         }
         let silent = |node: &NodeId| {
-            is_dead(*node)
+            patience(*node) == Duration::ZERO
                 || self
                     .followers
                     .get(node)
                     .and_then(|f| f.waiting_since)
-                    .is_some_and(|since| now - since >= dead_interval)
+                    .is_some_and(|since| now - since >= patience(*node))
         };
         let lost = self.waiting_for.iter().copied().find(silent);
         let caught_up = || {
             self.followers
                 .iter()
                 .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
-                .filter(|(node, _)| !is_dead(**node))
+                .filter(|(node, _)| patience(**node) > Duration::ZERO)
                 .find(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
                 .map(|(node, _)| *node)
         };
@@ -245,14 +270,16 @@ impl Master {
         }
     }
 
-    pub(super) fn poll_timeout(&self, dead_interval: Duration) -> Option<Instant> {
+    pub(super) fn poll_timeout(&self, patience: impl Fn(NodeId) -> Duration) -> Option<Instant> {
         if let Some(asked) = &self.asked {
             return Some(asked.retry_at);
         }
         self.waiting_for
             .iter()
-            .filter_map(|node| self.followers.get(node).and_then(|f| f.waiting_since))
-            .map(|since| since + dead_interval)
+            .filter_map(|node| {
+                let since = self.followers.get(node).and_then(|f| f.waiting_since)?;
+                Some(since + patience(*node))
+            })
             .min()
     }
 }
@@ -267,6 +294,10 @@ mod tests {
     const E: Epoch = Epoch(4);
     const DEAD: Duration = Duration::from_millis(50);
     const RETRY: Duration = Duration::from_millis(20);
+
+    fn dead_a(node: NodeId) -> Duration {
+        if node == A { Duration::ZERO } else { DEAD }
+    }
 
     fn ms(ms: u64) -> Instant {
         Instant::from_nanos(ms * 1_000_000)
@@ -292,7 +323,7 @@ mod tests {
     fn with_members(members: &[NodeId]) -> Master {
         let mut all = vec![ME];
         all.extend(members);
-        Master::new(ME, &row(0, &all), 0)
+        Master::new(ms(0), ME, &row(0, &all), 0)
     }
 
     #[test]
@@ -323,7 +354,7 @@ mod tests {
         let mut m = with_members(&[A]);
         m.hold(1, vote(1));
         m.persisted(1);
-        let change = m.next_change(ms(0), DEAD, RETRY, |n| n == A, || 7).expect("a removal");
+        let change = m.next_change(ms(0), dead_a, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
         assert_eq!(m.release(E), []);
         m.learn(&row(1, &[ME]));
@@ -336,7 +367,7 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 0);
         m.acknowledged(ms(0), A, 0, Height(0));
-        let change = m.next_change(ms(0), DEAD, RETRY, |_| false, || 7).expect("an addition");
+        let change = m.next_change(ms(0), |_| DEAD, RETRY, || 7).expect("an addition");
         assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
         m.hold(1, vote(1));
         m.persisted(1);
@@ -356,36 +387,61 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 2);
         m.acknowledged(ms(0), A, 1, Height(0));
-        assert_eq!(m.next_change(ms(0), DEAD, RETRY, |_| false, || 7), None);
+        assert_eq!(m.next_change(ms(0), |_| DEAD, RETRY, || 7), None);
         m.acknowledged(ms(0), A, 2, Height(0));
-        assert!(m.next_change(ms(0), DEAD, RETRY, |_| false, || 7).is_some());
+        assert!(m.next_change(ms(0), |_| DEAD, RETRY, || 7).is_some());
     }
 
     #[test]
     fn the_inherited_log_counts_as_exposed() {
-        let mut m = Master::new(ME, &row(0, &[ME]), 5);
+        let mut m = Master::new(ms(0), ME, &row(0, &[ME]), 5);
         m.stream_up(A);
         m.sent(ms(0), A, 5);
         m.acknowledged(ms(0), A, 4, Height(0));
-        assert_eq!(m.next_change(ms(0), DEAD, RETRY, |_| false, || 7), None);
+        assert_eq!(m.next_change(ms(0), |_| DEAD, RETRY, || 7), None);
     }
 
     #[test]
     fn a_member_that_owes_an_acknowledgement_is_removed_at_the_dead_interval() {
         let mut m = with_members(&[A]);
+        m.sent(ms(0), A, 0);
+        m.acknowledged(ms(0), A, 0, Height(0));
         m.sent(ms(100), A, 1);
-        assert_eq!(m.poll_timeout(DEAD), Some(ms(150)));
-        assert_eq!(m.next_change(ms(149), DEAD, RETRY, |_| false, || 7), None);
-        let change = m.next_change(ms(150), DEAD, RETRY, |_| false, || 7).expect("a removal");
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(150)));
+        assert_eq!(m.next_change(ms(149), |_| DEAD, RETRY, || 7), None);
+        let change = m.next_change(ms(150), |_| DEAD, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
+    }
+
+    #[test]
+    fn a_member_without_a_stream_owes_from_the_start_of_the_role() {
+        let mut m = with_members(&[A]);
+        assert_eq!(m.next_change(ms(49), |_| DEAD, RETRY, || 7), None);
+        assert!(m.next_change(ms(50), |_| DEAD, RETRY, || 7).is_some_and(|c| c.kind == ChangeKind::Remove));
+    }
+
+    #[test]
+    fn our_own_lateness_is_nobodys_debt() {
+        let mut m = with_members(&[A]);
+        m.forgive(ms(500));
+        assert_eq!(m.next_change(ms(549), |_| DEAD, RETRY, || 7), None);
+    }
+
+    #[test]
+    fn what_was_only_inherited_is_not_told_as_released() {
+        let mut m = Master::new(ms(0), ME, &row(0, &[ME]), 5);
+        assert_eq!((m.exposed(), m.released()), (5, 0));
+        m.hold(5, vote(1));
+        m.release(E);
+        assert_eq!(m.released(), 5);
     }
 
     #[test]
     fn a_change_is_repeated_unchanged_until_it_is_answered() {
         let mut m = with_members(&[A]);
-        let first = m.next_change(ms(0), DEAD, RETRY, |n| n == A, || 7);
-        assert_eq!(m.next_change(ms(19), DEAD, RETRY, |n| n == A, || 8), None);
-        assert_eq!(m.next_change(ms(20), DEAD, RETRY, |n| n == A, || 8), first);
+        let first = m.next_change(ms(0), dead_a, RETRY, || 7);
+        assert_eq!(m.next_change(ms(19), dead_a, RETRY, || 8), None);
+        assert_eq!(m.next_change(ms(20), dead_a, RETRY, || 8), first);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::io::StreamId;
 use crate::links::Party;
 use crate::time::Instant;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
-use duohuo_wire::packet::{ClaimReason, Join, Packet};
+use duohuo_wire::packet::{ClaimReason, Packet};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
@@ -113,10 +113,7 @@ impl Node {
         match party {
             Party::Authority => {
                 self.event(Event::AuthorityReachable { up: true });
-                let request = self.random.u64();
-                let (cluster, roster_version) = (self.cluster, self.config.roster.version);
-                let join = Join { request, cluster, roster_version, ..Default::default() };
-                self.send_to_authority(&Packet::from(join), true);
+                self.join();
                 // A restarted authority has no session with us: make one anew in any case.
                 let roster = &self.config.roster;
                 self.links.open_datagram(self.now, Party::Authority, roster, &mut self.random, &mut self.out);

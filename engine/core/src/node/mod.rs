@@ -28,7 +28,7 @@ use crate::io::{Input, Machine, Output, Stored, StreamId, Write};
 use crate::links::{DatagramEvent, Links, Party, StreamEvent};
 use crate::outbox::Outbox;
 use crate::random::Random;
-use crate::store::StartError;
+use crate::store::{META_REGISTERING, StartError};
 use crate::time::{Duration, Instant};
 use crate::watch::Watchers;
 use bytes::Bytes;
@@ -87,7 +87,16 @@ pub struct Node {
     /// Clients that wait for their transaction.
     waiting: BTreeMap<TransactionId, Vec<(StreamId, u64)>>,
     told_role: Role,
+    registering: Registering,
     stopped: bool,
+}
+
+/// Whether the store says that this node may have asked for the first registration.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Registering {
+    No,
+    Marking,
+    Marked,
 }
 
 /// What this node does for its cluster.
@@ -111,6 +120,8 @@ enum After {
     Own { epoch: Epoch, end: u64 },
     /// A follower's state: acknowledge it.
     Acknowledge(follow::Acknowledgement),
+    /// The mark that this node may ask for the cluster's first registration.
+    Registering,
     /// A block, and the state after it if it is executed already.
     Committed(Height, Option<[u8; 32]>),
 }
@@ -137,6 +148,8 @@ impl Node {
         let (cluster_id, group_address) = (cluster.id, cluster.group);
         let height = chain.status().height;
         let log = Log::load(&stored, height)?;
+        let marked = stored.meta.contains_key(&META_REGISTERING);
+        let registering = if marked { Registering::Marked } else { Registering::No };
         let mut random = Random::new(config.seed);
         let links = Links::new(
             me,
@@ -183,6 +196,7 @@ impl Node {
             persisted: 0,
             waiting: BTreeMap::new(),
             told_role: Role::Ordinary,
+            registering,
             stopped: false,
             config,
         };
@@ -254,6 +268,10 @@ impl Node {
                     master.persisted(end);
                 }
                 self.release();
+            }
+            After::Registering => {
+                self.registering = Registering::Marked;
+                self.consider();
             }
             After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
             After::Committed(height, executed) => {
@@ -637,6 +655,9 @@ impl Machine for Node {
         let late = due.is_some_and(|at| self.now - at > self.config.timers.dead_interval / 2);
         if late {
             self.neighbours.forgive(self.now);
+            if let Duty::Lead(master) = &mut self.duty {
+                master.forgive(self.now);
+            }
         }
         if let Err(why) = self.take(input) {
             self.discards.count(why);
