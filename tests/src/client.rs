@@ -146,7 +146,7 @@ impl Client {
         let Packet::SubmitAnswer(answer) = packet else {
             return;
         };
-        let Some((transfer, _)) = self.waiting.get(&answer.request).cloned() else {
+        let Some((transfer, _)) = self.waiting.get(&answer.request).copied() else {
             return;
         };
         self.height = self.height.max(answer.height);
@@ -181,7 +181,7 @@ impl Client {
                 valid_until: Height(self.height.0 + 900),
             };
             self.submitted += 1;
-            self.waiting.insert(n, (transfer.clone(), self.now + PATIENCE));
+            self.waiting.insert(n, (transfer, self.now + PATIENCE));
             self.submit(n, &transfer);
             self.next_at = self.now + self.rate;
         }
@@ -190,7 +190,7 @@ impl Client {
         for request in due {
             if let Some((transfer, at)) = self.waiting.get_mut(&request) {
                 *at = self.now + PATIENCE;
-                let transfer = transfer.clone();
+                let transfer = *transfer;
                 self.submit(request, &transfer);
             }
         }

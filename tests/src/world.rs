@@ -20,7 +20,7 @@ use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::Role;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 /// What a run draws its luck from.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +70,12 @@ enum What {
         host: NodeId,
         life: u32,
     },
+    /// A cut has lasted for as long as a stream waits for acknowledgements.
+    CutTimeout {
+        a: NodeId,
+        b: NodeId,
+        since: Instant,
+    },
     /// A dial arrives.
     Dial {
         from: NodeId,
@@ -114,8 +120,10 @@ pub struct World {
     hosts: BTreeMap<NodeId, Host>,
     /// Both ends of each open stream, and when the last bytes towards that end arrive (streams keep their order).
     streams: BTreeMap<End, (End, Instant)>,
-    /// Pairs that cannot reach each other.
-    cut: BTreeSet<(NodeId, NodeId)>,
+    /// Pairs that cannot reach each other, and since when.
+    cut: BTreeMap<(NodeId, NodeId), Instant>,
+    /// Bytes that a cut holds back, by the end they go to: sent again when it is mended.
+    held: BTreeMap<End, Vec<Bytes>>,
     rng: ChaCha12Rng,
     luck: Luck,
     /// Watches from outside.
@@ -125,6 +133,9 @@ pub struct World {
     /// Prints events as they happen.
     pub trace: bool,
 }
+
+/// A stream that gets no acknowledgement for so long ends, as the driver sets it.
+const STREAM_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Keepalive interval of all worlds.
 pub const KEEPALIVE: Duration = Duration::from_millis(10);
@@ -163,7 +174,8 @@ impl World {
             agenda: BinaryHeap::new(),
             hosts,
             streams: BTreeMap::new(),
-            cut: BTreeSet::new(),
+            cut: BTreeMap::new(),
+            held: BTreeMap::new(),
             rng: ChaCha12Rng::seed_from_u64(seed),
             luck,
             checker: Checker::default(),
@@ -299,15 +311,54 @@ impl World {
         self.hosts.get(&id).is_some_and(|h| h.machine.is_some())
     }
 
-    /// Cut or mend the link between two hosts, both ways.
+    /// Cut or mend the link between two hosts, both ways. Datagrams are lost; streams wait, and end after a while.
     pub fn set_cut(&mut self, a: NodeId, b: NodeId, cut: bool) {
+        if cut {
+            for pair in [(a, b), (b, a)] {
+                self.cut.insert(pair, self.now);
+            }
+            self.schedule(self.now + STREAM_PATIENCE, What::CutTimeout { a, b, since: self.now });
+            return;
+        }
         for pair in [(a, b), (b, a)] {
-            if cut {
-                self.cut.insert(pair);
-            } else {
-                self.cut.remove(&pair);
+            self.cut.remove(&pair);
+        }
+        let ends: Vec<End> = self.held.keys().copied().filter(|(node, _)| *node == a || *node == b).collect();
+        for end in ends {
+            let between = self.streams.get(&end).is_some_and(|((other, _), _)| *other == a || *other == b);
+            if between {
+                for bytes in self.held.remove(&end).unwrap_or_default() {
+                    self.stream_bytes(end, bytes);
+                }
             }
         }
+    }
+
+    /// A cut that lasted: both ends of each stream between the two see it end.
+    fn cut_timeout(&mut self, a: NodeId, b: NodeId, since: Instant) {
+        if self.cut.get(&(a, b)) != Some(&since) {
+            return;
+        }
+        let ends: Vec<End> = self
+            .streams
+            .iter()
+            .filter(|((node, _), ((other, _), _))| (*node, *other) == (a, b) || (*node, *other) == (b, a))
+            .map(|(end, _)| *end)
+            .collect();
+        for end in ends {
+            self.streams.remove(&end);
+            self.held.remove(&end);
+            self.schedule_input(end.0, self.now, Input::StreamClosed { stream: end.1 });
+        }
+    }
+
+    /// Bytes on their way to an end, after those before them.
+    fn stream_bytes(&mut self, to: End, bytes: Bytes) {
+        let delay = self.between(self.luck.delay);
+        let Some((_, last)) = self.streams.get_mut(&to) else { return };
+        let at = (self.now + delay).max(*last + Duration::from_nanos(1));
+        *last = at;
+        self.schedule_input(to.0, at, Input::StreamBytes { stream: to.1, bytes });
     }
 
     fn draw_key(&mut self) -> [u8; 32] {
@@ -399,6 +450,7 @@ impl World {
                     self.give(host, Input::Persisted { token });
                 }
             }
+            What::CutTimeout { a, b, since } => self.cut_timeout(a, b, since),
             What::Dial { from, life, stream, to } => self.dial(from, life, stream, to),
         }
     }
@@ -408,7 +460,7 @@ impl World {
             return;
         }
         let target = self.hosts.iter().find(|(_, h)| h.address == to).map(|(id, _)| *id);
-        let reachable = target.filter(|t| !self.cut.contains(&(from, *t)) && self.is_up(*t));
+        let reachable = target.filter(|t| !self.cut.contains_key(&(from, *t)) && self.is_up(*t));
         let Some(target) = reachable else {
             self.schedule_input(from, self.now, Input::StreamClosed { stream });
             return;
@@ -484,19 +536,12 @@ impl World {
                 self.schedule(at, What::Dial { from, life, stream, to });
             }
             Output::StreamBytes { stream, bytes } => {
-                let delay = self.between(self.luck.delay);
-                let Some((other, _)) = self.streams.get(&(from, stream)).copied() else {
-                    return;
-                };
-                // A cut holds the bytes back; TCP would deliver them when it is mended.
-                let held =
-                    if self.cut.contains(&(from, other.0)) { Duration::from_secs(3600) } else { delay };
-                let Some((_, last)) = self.streams.get_mut(&other) else {
-                    return;
-                };
-                let at = (self.now + held).max(*last + Duration::from_nanos(1));
-                *last = at;
-                self.schedule_input(other.0, at, Input::StreamBytes { stream: other.1, bytes });
+                let Some((other, _)) = self.streams.get(&(from, stream)).copied() else { return };
+                if self.cut.contains_key(&(from, other.0)) {
+                    self.held.entry(other).or_default().push(bytes);
+                } else {
+                    self.stream_bytes(other, bytes);
+                }
             }
             Output::CloseStream { stream } => self.close((from, stream)),
             Output::Persist { token, writes } => {
@@ -558,7 +603,7 @@ impl World {
         for receiver in receivers {
             let copies = if self.by_chance(self.luck.duplication) { 2 } else { 1 };
             for _ in 0..copies {
-                if self.by_chance(self.luck.loss) || self.cut.contains(&(from, receiver)) {
+                if self.by_chance(self.luck.loss) || self.cut.contains_key(&(from, receiver)) {
                     continue;
                 }
                 let at = self.now + self.between(self.luck.delay);
@@ -580,6 +625,11 @@ impl World {
     pub fn last_key(&self, id: NodeId, table: Table) -> Option<u64> {
         let host = self.hosts.get(&id)?;
         host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
+    }
+
+    /// The disk of a machine fails at its next write.
+    pub fn fail_disk(&mut self, id: NodeId) {
+        self.give(id, Input::PersistFailed);
     }
 
     /// Tell a node to compute wrong results, or to stop it.

@@ -14,7 +14,7 @@ use crate::deadlines::Deadlines;
 use crate::discard::{Discard, Discards};
 use crate::event::Event;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
-use crate::links::{DatagramEvent, Links, Party, StreamEvent};
+use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::StartError;
@@ -351,29 +351,15 @@ impl Authority {
             Input::Tick => {}
             Input::Datagram { group: true, .. } => return Err(Discard::Unexpected),
             Input::Datagram { from, bytes, .. } => {
-                let event = self.links.on_datagram(
-                    self.now,
-                    from,
-                    &bytes,
-                    &self.config.roster,
-                    &mut self.random,
-                    &mut self.out,
-                )?;
+                let event = self.links.on_datagram(turn!(self), from, &bytes)?;
                 return self.on_datagram_event(event);
             }
             Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
             Input::StreamOpened { stream } => {
-                self.links.stream_opened(self.now, stream, &mut self.random, &mut self.out);
+                self.links.stream_opened(turn!(self), stream);
             }
             Input::StreamBytes { stream, bytes } => {
-                let events = self.links.stream_bytes(
-                    self.now,
-                    stream,
-                    &bytes,
-                    &self.config.roster,
-                    &mut self.random,
-                    &mut self.out,
-                );
+                let events = self.links.stream_bytes(turn!(self), stream, &bytes);
                 for event in events {
                     if let Err(why) = self.on_stream_event(stream, event) {
                         self.discards.count(why);
@@ -404,8 +390,7 @@ impl Authority {
     }
 
     fn run_deadlines(&mut self) {
-        for (stream, party) in self.links.tick(self.now, &self.config.roster, &mut self.random, &mut self.out)
-        {
+        for (stream, party) in self.links.tick(turn!(self)) {
             self.discards.count(Discard::TooSlow);
             self.stream_lost(stream, party);
         }

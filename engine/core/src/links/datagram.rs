@@ -1,6 +1,6 @@
 //! Sessions over datagrams: handshake with retries, cookie under load, anti-replay, rekey.
 
-use super::{DatagramEvent, Identity, PROOF, Party, party_of_key};
+use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn, party_of_key};
 use crate::discard::Discard;
 use crate::io::Output;
 use crate::outbox::Outbox;
@@ -43,9 +43,7 @@ struct Session {
 }
 
 struct Attempt {
-    party: Party,
-    address: SocketAddr,
-    key: [u8; 32],
+    peer: Peer,
     initiator: Option<Initiator>,
     session: u64,
     /// The cookie is bound to the first message's ephemeral key: the repetition with it uses the same, at the same
@@ -90,18 +88,9 @@ impl DatagramSessions {
         self.current.contains_key(&party)
     }
 
-    pub(super) fn open(
-        &mut self,
-        now: Instant,
-        identity: &mut Identity,
-        party: Party,
-        address: SocketAddr,
-        key: [u8; 32],
-        random: &mut Random,
-        out: &mut Outbox,
-    ) {
-        if let Some(attempt) = begin(now, identity, party, address, key, RETRY_FIRST, random, out) {
-            self.attempts.insert(party, attempt);
+    pub(super) fn open(&mut self, turn: &mut Turn<'_>, identity: &mut Identity, peer: Peer) {
+        if let Some(attempt) = begin(turn, identity, peer, RETRY_FIRST) {
+            self.attempts.insert(peer.party, attempt);
         }
     }
 
@@ -117,40 +106,34 @@ impl DatagramSessions {
 
     pub(super) fn receive(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         identity: &mut Identity,
         from: SocketAddr,
         bytes: &Bytes,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         let header = Header::decode(bytes).map_err(Discard::Decode)?;
         if header.is_sealed() {
-            return self.receive_sealed(now, from, &header, bytes, roster);
+            return self.receive_sealed(turn, from, &header, bytes);
         }
         match Packet::decode_unsealed(bytes).map_err(Discard::Decode)?.1 {
-            Packet::HandshakeInit(init) => {
-                self.receive_init(now, identity, from, bytes, &init, roster, random, out)
-            }
+            Packet::HandshakeInit(init) => self.receive_init(turn, identity, from, bytes, &init),
             Packet::HandshakeResponse(response) => {
-                self.receive_response(now, identity, from, bytes, &response, out)
+                self.receive_response(turn, identity, from, bytes, &response)
             }
-            Packet::Cookie(cookie) => self.receive_cookie(now, identity, from, &cookie, out),
+            Packet::Cookie(cookie) => self.receive_cookie(turn, identity, from, &cookie),
             _ => Err(Discard::Unexpected),
         }
     }
 
     fn receive_sealed(
         &mut self,
-        now: Instant,
+        turn: &Turn<'_>,
         from: SocketAddr,
         header: &Header,
         bytes: &Bytes,
-        roster: &Roster,
     ) -> Result<DatagramEvent, Discard> {
         let session = self.sessions.get_mut(&header.session).ok_or(Discard::UnknownSession)?;
-        if session.party.id() != header.sender || now - session.established_at > REJECT_INTERVAL {
+        if session.party.id() != header.sender || turn.now - session.established_at > REJECT_INTERVAL {
             return Err(Discard::UnknownSession);
         }
         if !session.window.check(header.sequence) {
@@ -165,7 +148,7 @@ impl DatagramSessions {
         }
         session.window.commit(header.sequence);
         let party = session.party;
-        if !is_enrolled(roster, party) {
+        if !is_enrolled(turn.roster, party) {
             return Err(Discard::UnknownKey);
         }
         if !session.proven {
@@ -199,25 +182,23 @@ impl DatagramSessions {
 
     fn receive_init(
         &mut self,
-        now: Instant,
-        identity: &mut Identity,
+        turn: &mut Turn<'_>,
+        identity: &Identity,
         from: SocketAddr,
         bytes: &Bytes,
         init: &HandshakeInit,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         if !handshake::check_mac1(&identity.public, bytes) {
             return Err(Discard::BadMac);
         }
-        self.require_cookie_under_load(now, identity, from, bytes, init, random, out)?;
-        let session = fresh_session(&self.sessions, random);
+        self.require_cookie_under_load(turn, identity, from, bytes, init)?;
+        let session = fresh_session(&self.sessions, turn.random);
         let prologue = identity.prologue(Transport::Datagram);
         let accepted =
-            handshake::respond(&identity.secret, &prologue, init, random.key(), session, identity.me)
+            handshake::respond(&identity.secret, &prologue, init, turn.random.key(), session, identity.me)
                 .map_err(|_| Discard::BadHandshake)?;
-        let (party, address) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+        let (party, address) =
+            party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
@@ -238,33 +219,31 @@ impl DatagramSessions {
                 window: ReplayWindow::default(),
                 remote_session: init.initiator_session,
                 next_sequence: 0,
-                established_at: now,
+                established_at: turn.now,
                 initiated_here: false,
                 proven: false,
             },
         );
         let answer = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
-        out.push(Output::Datagram { to: from, bytes: answer });
+        turn.out.push(Output::Datagram { to: from, bytes: answer });
         Ok(DatagramEvent::Nothing)
     }
 
     fn require_cookie_under_load(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         identity: &Identity,
         from: SocketAddr,
         bytes: &Bytes,
         init: &HandshakeInit,
-        random: &mut Random,
-        out: &mut Outbox,
     ) -> Result<(), Discard> {
-        if self.cookie_rotates_at.is_none_or(|at| now >= at) {
+        if self.cookie_rotates_at.is_none_or(|at| turn.now >= at) {
             self.cookie_secret_before = self.cookie_secret;
-            self.cookie_secret = random.key();
-            self.cookie_rotates_at = Some(now + COOKIE_INTERVAL);
+            self.cookie_secret = turn.random.key();
+            self.cookie_rotates_at = Some(turn.now + COOKIE_INTERVAL);
         }
-        if now - self.second >= Duration::from_secs(1) {
-            self.second = now;
+        if turn.now - self.second >= Duration::from_secs(1) {
+            self.second = turn.now;
             self.handshakes_this_second = 0;
         }
         self.handshakes_this_second = self.handshakes_this_second.saturating_add(1);
@@ -280,7 +259,7 @@ impl DatagramSessions {
             cookie: handshake::cookie(&self.cookie_secret, &from, init),
             ..Default::default()
         };
-        out.push(Output::Datagram {
+        turn.out.push(Output::Datagram {
             to: from,
             bytes: Packet::from(cookie).encode_unsealed(identity.me).freeze(),
         });
@@ -289,17 +268,16 @@ impl DatagramSessions {
 
     fn receive_response(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         identity: &Identity,
         from: SocketAddr,
         bytes: &Bytes,
         response: &HandshakeResponse,
-        out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         let party = self
             .attempts
             .iter()
-            .find(|(_, a)| a.session == response.initiator_session && a.address == from)
+            .find(|(_, a)| a.session == response.initiator_session && a.peer.address == from)
             .map(|(party, _)| *party)
             .ok_or(Discard::UnknownSession)?;
         if !handshake::check_mac1(&identity.public, bytes) {
@@ -317,7 +295,7 @@ impl DatagramSessions {
             window: ReplayWindow::default(),
             remote_session: response.responder_session,
             next_sequence: 0,
-            established_at: now,
+            established_at: turn.now,
             initiated_here: true,
             proven: true,
         };
@@ -326,44 +304,39 @@ impl DatagramSessions {
         self.sessions.insert(id, session);
         self.make_current(party, id);
         let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
-        self.send(identity.me, party, &proof, out);
+        self.send(identity.me, party, &proof, turn.out);
         Ok(DatagramEvent::Established)
     }
 
     fn receive_cookie(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         identity: &Identity,
         from: SocketAddr,
         cookie: &Cookie,
-        out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
         let attempt = self
             .attempts
             .values_mut()
-            .find(|a| a.session == cookie.initiator_session && a.address == from && a.cookie.is_none())
+            .find(|a| a.session == cookie.initiator_session && a.peer.address == from && a.cookie.is_none())
             .ok_or(Discard::UnknownSession)?;
         attempt.cookie = Some(cookie.cookie);
-        attempt.retry_at = now + attempt.retry_interval;
-        attempt.send(identity, out).ok_or(Discard::BadHandshake)?;
+        attempt.retry_at = turn.now + attempt.retry_interval;
+        attempt.send(identity, turn.out).ok_or(Discard::BadHandshake)?;
         Ok(DatagramEvent::Nothing)
     }
 
-    pub(super) fn tick(
-        &mut self,
-        now: Instant,
-        identity: &mut Identity,
-        random: &mut Random,
-        out: &mut Outbox,
-    ) {
-        let due: Vec<Party> = self.attempts.values().filter(|a| now >= a.retry_at).map(|a| a.party).collect();
-        for party in due {
-            if let Some(a) = self.attempts.get(&party) {
-                let interval = (a.retry_interval * 2).min(RETRY_MAX);
-                let (address, key) = (a.address, a.key);
-                if let Some(again) = begin(now, identity, party, address, key, interval, random, out) {
-                    self.attempts.insert(party, again);
-                }
+    pub(super) fn tick(&mut self, turn: &mut Turn<'_>, identity: &mut Identity) {
+        let now = turn.now;
+        let due: Vec<(Peer, Duration)> = self
+            .attempts
+            .values()
+            .filter(|a| now >= a.retry_at)
+            .map(|a| (a.peer, a.retry_interval))
+            .collect();
+        for (peer, before) in due {
+            if let Some(again) = begin(turn, identity, peer, (before * 2).min(RETRY_MAX)) {
+                self.attempts.insert(peer.party, again);
             }
         }
         self.sessions.retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
@@ -414,33 +387,23 @@ fn fresh_session(sessions: &BTreeMap<u64, Session>, random: &mut Random) -> u64 
     }
 }
 
-#[allow(clippy::too_many_arguments)] // private; a struct of these would be made once and taken apart once
 fn begin(
-    now: Instant,
+    turn: &mut Turn<'_>,
     identity: &mut Identity,
-    party: Party,
-    address: SocketAddr,
-    key: [u8; 32],
+    peer: Peer,
     retry_interval: Duration,
-    random: &mut Random,
-    out: &mut Outbox,
 ) -> Option<Attempt> {
-    let session = random.u64().max(1);
-    let (ephemeral, timestamp) = (random.key(), identity.timestamp(now));
-    let retry_at = now + retry_interval;
     let mut attempt = Attempt {
-        party,
-        address,
-        key,
+        peer,
         initiator: None,
-        session,
-        ephemeral,
-        timestamp,
+        session: turn.random.u64().max(1),
+        ephemeral: turn.random.key(),
+        timestamp: identity.timestamp(turn.now),
         cookie: None,
-        retry_at,
+        retry_at: turn.now + retry_interval,
         retry_interval,
     };
-    attempt.send(identity, out)?;
+    attempt.send(identity, turn.out)?;
     Some(attempt)
 }
 
@@ -450,7 +413,7 @@ impl Attempt {
         let prologue = identity.prologue(Transport::Datagram);
         let (initiator, init) = Initiator::start(
             &identity.secret,
-            &self.key,
+            &self.peer.key,
             &prologue,
             self.ephemeral,
             self.timestamp,
@@ -461,7 +424,7 @@ impl Attempt {
         .ok()?;
         self.initiator = Some(initiator);
         let bytes = Packet::from(init).encode_unsealed(identity.me).freeze();
-        out.push(Output::Datagram { to: self.address, bytes });
+        out.push(Output::Datagram { to: self.peer.address, bytes });
         Some(())
     }
 }

@@ -44,6 +44,14 @@ impl Party {
     }
 }
 
+/// Where a party is reached, and by what key it is known.
+#[derive(Clone, Copy)]
+struct Peer {
+    party: Party,
+    address: SocketAddr,
+    key: [u8; 32],
+}
+
 /// Who we are and whom we know: what both kinds of sessions need.
 pub(crate) struct Identity {
     pub(crate) me: NodeId,
@@ -71,6 +79,27 @@ impl Identity {
         bytes
     }
 }
+
+/// What a call needs of its machine, for its duration.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Instant,
+    pub(crate) roster: &'a Roster,
+    pub(crate) random: &'a mut Random,
+    pub(crate) out: &'a mut Outbox,
+}
+
+/// The turn of a machine: both have these fields.
+macro_rules! turn {
+    ($machine:ident) => {
+        &mut crate::links::Turn {
+            now: $machine.now,
+            roster: &$machine.config.roster,
+            random: &mut $machine.random,
+            out: &mut $machine.out,
+        }
+    };
+}
+pub(crate) use turn;
 
 /// All links of a machine.
 pub(crate) struct Links {
@@ -114,30 +143,20 @@ impl Links {
     }
 
     /// Begin (or begin anew) a datagram session with a party; an existing one stays in use until the new one stands.
-    pub(crate) fn open_datagram(
-        &mut self,
-        now: Instant,
-        party: Party,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
-    ) {
-        if let Some((address, key)) = address_and_key(roster, party) {
-            self.datagrams.open(now, &mut self.identity, party, address, key, random, out);
+    pub(crate) fn open_datagram(&mut self, turn: &mut Turn<'_>, party: Party) {
+        if let Some((address, key)) = address_and_key(turn.roster, party) {
+            self.datagrams.open(turn, &mut self.identity, Peer { party, address, key });
         }
     }
 
     /// Take a unicast datagram that is not group-sealed.
     pub(crate) fn on_datagram(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         from: SocketAddr,
         bytes: &Bytes,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
     ) -> Result<DatagramEvent, Discard> {
-        self.datagrams.receive(now, &mut self.identity, from, bytes, roster, random, out)
+        self.datagrams.receive(turn, &mut self.identity, from, bytes)
     }
 
     /// Seal and queue a datagram; `false` if there is no session with that party.
@@ -151,15 +170,9 @@ impl Links {
     }
 
     /// Dial a party.
-    pub(crate) fn dial(
-        &mut self,
-        now: Instant,
-        party: Party,
-        roster: &Roster,
-        out: &mut Outbox,
-    ) -> Option<StreamId> {
-        let (address, key) = address_and_key(roster, party)?;
-        Some(self.streams.dial(now, party, address, key, out))
+    pub(crate) fn dial(&mut self, turn: &mut Turn<'_>, party: Party) -> Option<StreamId> {
+        let (address, key) = address_and_key(turn.roster, party)?;
+        Some(self.streams.dial(turn, Peer { party, address, key }))
     }
 
     /// The caller accepted a stream.
@@ -168,27 +181,18 @@ impl Links {
     }
 
     /// A dial succeeded: the handshake starts.
-    pub(crate) fn stream_opened(
-        &mut self,
-        now: Instant,
-        stream: StreamId,
-        random: &mut Random,
-        out: &mut Outbox,
-    ) {
-        self.streams.opened(now, &mut self.identity, stream, random, out);
+    pub(crate) fn stream_opened(&mut self, turn: &mut Turn<'_>, stream: StreamId) {
+        self.streams.opened(turn, &mut self.identity, stream);
     }
 
     /// Bytes of a stream; what they meant, in order. On an error the stream is closed; what was whole before it counts.
     pub(crate) fn stream_bytes(
         &mut self,
-        now: Instant,
+        turn: &mut Turn<'_>,
         stream: StreamId,
         bytes: &Bytes,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
     ) -> Vec<StreamEvent> {
-        self.streams.bytes(now, &mut self.identity, stream, bytes, roster, random, out)
+        self.streams.bytes(turn, &self.identity, stream, bytes)
     }
 
     /// The stream ended. The party, if its handshake was done.
@@ -230,18 +234,12 @@ impl Links {
     }
 
     /// Retries and deadlines. Streams that were too slow are closed and named.
-    pub(crate) fn tick(
-        &mut self,
-        now: Instant,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
-    ) -> Vec<(StreamId, Option<Party>)> {
-        self.datagrams.tick(now, &mut self.identity, random, out);
-        for party in self.datagrams.due_for_rekey(now) {
-            self.open_datagram(now, party, roster, random, out);
+    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<(StreamId, Option<Party>)> {
+        self.datagrams.tick(turn, &mut self.identity);
+        for party in self.datagrams.due_for_rekey(turn.now) {
+            self.open_datagram(turn, party);
         }
-        self.streams.tick(now, out)
+        self.streams.tick(turn)
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {

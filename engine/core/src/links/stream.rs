@@ -1,19 +1,16 @@
 //! Sessions over streams: the dialler is the initiator; packets follow each other in strict sequence.
 
-use super::{Identity, PROOF, Party, party_of_key};
+use super::{Identity, PROOF, Party, Peer, Turn, party_of_key};
 use crate::discard::Discard;
 use crate::io::{Output, StreamId};
 use crate::outbox::Outbox;
-use crate::random::Random;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
-use core::net::SocketAddr;
 use duohuo_wire::handshake::{self, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::header::{MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Probe};
-use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
 use std::collections::BTreeMap;
@@ -80,18 +77,11 @@ impl Streams {
         Self { streams: BTreeMap::new(), current: BTreeMap::new(), next_id: 1, deadline }
     }
 
-    pub(super) fn dial(
-        &mut self,
-        now: Instant,
-        party: Party,
-        to: SocketAddr,
-        key: [u8; 32],
-        out: &mut Outbox,
-    ) -> StreamId {
+    pub(super) fn dial(&mut self, turn: &mut Turn<'_>, peer: Peer) -> StreamId {
         let stream = StreamId(self.next_id);
         self.next_id += 2;
-        self.insert(now, stream, Some(party), State::Dialling { key });
-        out.push(Output::Dial { stream, to });
+        self.insert(turn.now, stream, Some(peer.party), State::Dialling { key: peer.key });
+        turn.out.push(Output::Dial { stream, to: peer.address });
         stream
     }
 
@@ -105,28 +95,21 @@ impl Streams {
         self.streams.insert(stream, Stream { party, state, reader, deadline_at });
     }
 
-    pub(super) fn opened(
-        &mut self,
-        now: Instant,
-        identity: &mut Identity,
-        stream: StreamId,
-        random: &mut Random,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn opened(&mut self, turn: &mut Turn<'_>, identity: &mut Identity, stream: StreamId) {
         let Some(entry) = self.streams.get_mut(&stream) else {
             return;
         };
         let State::Dialling { key } = entry.state else {
             return;
         };
-        let session = random.u64().max(1);
-        let timestamp = identity.timestamp(now);
+        let session = turn.random.u64().max(1);
+        let timestamp = identity.timestamp(turn.now);
         let prologue = identity.prologue(Transport::Stream);
         let Ok((initiator, init)) = Initiator::start(
             &identity.secret,
             &key,
             &prologue,
-            random.key(),
+            turn.random.key(),
             timestamp,
             session,
             None,
@@ -135,7 +118,7 @@ impl Streams {
             return; // the roster's key is no key: the deadline closes the stream
         };
         entry.state = State::Initiated { initiator: Box::new(initiator), session };
-        out.push(Output::StreamBytes {
+        turn.out.push(Output::StreamBytes {
             stream,
             bytes: Packet::from(init).encode_unsealed(identity.me).freeze(),
         });
@@ -143,13 +126,10 @@ impl Streams {
 
     pub(super) fn bytes(
         &mut self,
-        _now: Instant,
-        identity: &mut Identity,
+        turn: &mut Turn<'_>,
+        identity: &Identity,
         stream: StreamId,
         bytes: &Bytes,
-        roster: &Roster,
-        random: &mut Random,
-        out: &mut Outbox,
     ) -> Vec<StreamEvent> {
         let mut events = Vec::new();
         let Some(entry) = self.streams.get_mut(&stream) else {
@@ -162,7 +142,7 @@ impl Streams {
             };
             let step = match entry.reader.next() {
                 Ok(None) => return events,
-                Ok(Some(frame)) => step(entry, identity, &frame, roster, random, stream, out),
+                Ok(Some(frame)) => step(entry, turn, identity, stream, &frame),
                 Err(error) => Err(Discard::Decode(error)),
             };
             match step {
@@ -172,14 +152,14 @@ impl Streams {
                             // A newer stream replaces the older one, of which nothing more is heard.
                             let old = self.current.insert(party, stream);
                             if let Some(old) = old.filter(|old| *old != stream) {
-                                self.close(old, out);
+                                self.close(old, turn.out);
                             }
                         }
                         events.push(event);
                     }
                 }
                 Err(why) => {
-                    let party = self.close(stream, out);
+                    let party = self.close(stream, turn.out);
                     events.push(StreamEvent::Broken(party, why));
                     return events;
                 }
@@ -226,17 +206,17 @@ impl Streams {
         self.closed(stream)
     }
 
-    pub(super) fn tick(&mut self, now: Instant, out: &mut Outbox) -> Vec<(StreamId, Option<Party>)> {
+    pub(super) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<(StreamId, Option<Party>)> {
         let late: Vec<StreamId> = self
             .streams
             .iter()
-            .filter(|(_, s)| s.deadline_at.is_some_and(|at| now >= at))
+            .filter(|(_, s)| s.deadline_at.is_some_and(|at| turn.now >= at))
             .map(|(id, _)| *id)
             .collect();
         late.into_iter()
             .map(|id| {
                 let party = self.streams.get(&id).and_then(|s| s.party);
-                self.close(id, out);
+                self.close(id, turn.out);
                 (id, party)
             })
             .collect()
@@ -250,12 +230,10 @@ impl Streams {
 /// One frame of a stream.
 fn step(
     entry: &mut Stream,
+    turn: &mut Turn<'_>,
     identity: &Identity,
-    frame: &Bytes,
-    roster: &Roster,
-    random: &mut Random,
     stream: StreamId,
-    out: &mut Outbox,
+    frame: &Bytes,
 ) -> Result<[Option<StreamEvent>; 2], Discard> {
     let header = Header::decode(frame).map_err(Discard::Decode)?;
     if let State::Established(session) = &mut entry.state {
@@ -276,21 +254,21 @@ fn step(
     }
     let session = match (&mut entry.state, packet) {
         (State::Accepted, Packet::HandshakeInit(init)) => {
-            let local_session = random.u64().max(1);
+            let local_session = turn.random.u64().max(1);
             let prologue = identity.prologue(Transport::Stream);
             let accepted = handshake::respond(
                 &identity.secret,
                 &prologue,
                 &init,
-                random.key(),
+                turn.random.key(),
                 local_session,
                 identity.me,
             )
             .map_err(|_| Discard::BadHandshake)?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
-            let (party, _) = party_of_key(roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+            let (party, _) = party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
             let bytes = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
-            out.push(Output::StreamBytes { stream, bytes });
+            turn.out.push(Output::StreamBytes { stream, bytes });
             session(party, accepted.keys, init.initiator_session, local_session, false)
         }
         (State::Initiated { initiator, session: local_session }, Packet::HandshakeResponse(response)) => {
@@ -304,7 +282,7 @@ fn step(
             let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
             let bytes = session.sealing.seal(&proof, identity.me, session.remote_session, 0);
             session.next_sent = 1;
-            out.push(Output::StreamBytes { stream, bytes });
+            turn.out.push(Output::StreamBytes { stream, bytes });
             session
         }
         _ => return Err(Discard::Unexpected),

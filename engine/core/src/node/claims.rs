@@ -7,7 +7,7 @@ use crate::discard::Discard;
 use crate::election::{Candidate, Elected, elect};
 use crate::event::Event;
 use crate::io::{Table, Write};
-use crate::links::Party;
+use crate::links::{Party, turn};
 use crate::store::META_REGISTERING;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
@@ -267,8 +267,7 @@ impl Node {
             // So many unanswered: the session may be one that the authority no longer has.
             let renew = asked.retry_interval >= self.config.timers.retry_interval * 8;
             if renew {
-                let roster = &self.config.roster;
-                self.links.open_datagram(self.now, Party::Authority, roster, &mut self.random, &mut self.out);
+                self.links.open_datagram(turn!(self), Party::Authority);
             }
             // An incumbent that came back meanwhile ends the claim.
             if matches!(packet, Packet::Update(_)) && self.own_row().is_some_and(|r| self.acts(r.master)) {

@@ -137,7 +137,8 @@ impl Master {
         free
     }
 
-    pub(super) const fn exposed(&self) -> u64 {
+    #[cfg(test)]
+    const fn exposed(&self) -> u64 {
         self.exposed
     }
 

@@ -5,7 +5,7 @@ use super::claims::notice;
 use super::{Duty, Node};
 use crate::event::Event;
 use crate::io::StreamId;
-use crate::links::Party;
+use crate::links::{Party, turn};
 use crate::time::Instant;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{ClaimReason, Packet};
@@ -56,7 +56,7 @@ impl Node {
                 continue;
             }
             self.mesh.redial_at.insert(party, self.now + self.config.timers.redial_interval);
-            self.links.dial(self.now, party, &self.config.roster, &mut self.out);
+            self.links.dial(turn!(self), party);
         }
         self.leave_former_peers();
         self.greet_peers();
@@ -115,8 +115,7 @@ impl Node {
                 self.event(Event::AuthorityReachable { up: true });
                 self.join();
                 // A restarted authority has no session with us: make one anew in any case.
-                let roster = &self.config.roster;
-                self.links.open_datagram(self.now, Party::Authority, roster, &mut self.random, &mut self.out);
+                self.links.open_datagram(turn!(self), Party::Authority);
             }
             Party::Node(node) if self.neighbours.of(node).is_some() => self.member_up(node),
             Party::Node(_) => {

@@ -25,7 +25,7 @@ use crate::config::NodeConfig;
 use crate::discard::{Discard, Discards};
 use crate::event::Event;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Write};
-use crate::links::{DatagramEvent, Links, Party, StreamEvent};
+use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::{META_REGISTERING, StartError};
@@ -298,14 +298,7 @@ impl Node {
         if header.is_sealed() && self.is_group_sealed(&header) {
             return self.on_group(from, &header, bytes);
         }
-        let event = self.links.on_datagram(
-            self.now,
-            from,
-            bytes,
-            &self.config.roster,
-            &mut self.random,
-            &mut self.out,
-        )?;
+        let event = self.links.on_datagram(turn!(self), from, bytes)?;
         match event {
             DatagramEvent::Nothing => Ok(()),
             DatagramEvent::Established => {
@@ -522,7 +515,7 @@ impl Node {
         }
         // Up to a quarter early, so that nodes that started together do not beat together (RFC 5880, 6.8.7).
         let interval = self.config.timers.keepalive_interval;
-        let early = interval.as_nanos() as u64 / 4;
+        let early = u64::try_from(interval.as_nanos() / 4).unwrap_or(u64::MAX);
         let jitter = if early == 0 { 0 } else { self.random.u64() % early };
         self.keepalive_at = self.now + interval.saturating_sub(Duration::from_nanos(jitter));
     }
@@ -566,17 +559,10 @@ impl Node {
             Input::Datagram { from, bytes, .. } => return self.on_datagram(from, &bytes),
             Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
             Input::StreamOpened { stream } => {
-                self.links.stream_opened(self.now, stream, &mut self.random, &mut self.out);
+                self.links.stream_opened(turn!(self), stream);
             }
             Input::StreamBytes { stream, bytes } => {
-                let events = self.links.stream_bytes(
-                    self.now,
-                    stream,
-                    &bytes,
-                    &self.config.roster,
-                    &mut self.random,
-                    &mut self.out,
-                );
+                let events = self.links.stream_bytes(turn!(self), stream, &bytes);
                 for event in events {
                     if let Err(why) = self.on_stream_event(stream, event) {
                         self.discards.count(why);
@@ -608,8 +594,7 @@ impl Node {
     }
 
     fn run_deadlines(&mut self) {
-        for (stream, party) in self.links.tick(self.now, &self.config.roster, &mut self.random, &mut self.out)
-        {
+        for (stream, party) in self.links.tick(turn!(self)) {
             self.discards.count(Discard::TooSlow);
             self.stream_lost(stream, party);
         }

@@ -1,0 +1,137 @@
+//! Cut links and broken disks: who may go on, who must be silent (design P1, P3, R3, R5, R6).
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use core::time::Duration;
+use duohuo_core::Instant;
+use duohuo_core::event::Event;
+use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
+use duohuo_tests::world::{Luck, World};
+use duohuo_wire::ids::{Epoch, NodeId};
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn settled(seed: u64) -> World {
+    let mut world = World::new(seed, Consortium::new(seed, &FIG_18), Luck::default());
+    world.start_all();
+    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
+    let up = world.run_until(ms(3000), |w| {
+        let synced =
+            |(_, _, e): &&(Instant, NodeId, Event)| matches!(e, Event::InSyncChanged { members: 3, .. });
+        (0..4).all(|c| w.master(cluster_id(c)) == Some(node(c, 0)))
+            && w.checker.log.iter().filter(synced).count() >= 4
+            && w.checker.height().0 >= 5
+    });
+    assert!(up, "settled");
+    world
+}
+
+/// All nodes of a layout with their rooms.
+fn places() -> Vec<(NodeId, u16)> {
+    let of = |(c, nodes): (usize, &&[(u16, u8)])| {
+        nodes.iter().enumerate().map(move |(n, (room, _))| (node(c, n), *room)).collect::<Vec<_>>()
+    };
+    FIG_18.iter().enumerate().flat_map(of).collect()
+}
+
+#[test]
+fn r6_one_cut_link_between_master_and_standby_moves_no_master() {
+    let mut world = settled(1);
+    world.set_cut(node(0, 0), node(0, 1), true);
+    let height = world.checker.height();
+    world.run_for(ms(2000));
+    assert_eq!(world.master(cluster_id(0)), Some(node(0, 0)));
+    assert!(!world.checker.grants().contains_key(&(cluster_id(0), Epoch(2))), "nobody was granted");
+    assert!(world.checker.height().0 > height.0 + 10, "the master goes on without the one it cannot reach");
+}
+
+#[test]
+fn r3_a_master_cut_off_from_all_is_replaced_and_says_nothing_new() {
+    let mut world = settled(2);
+    let old = node(0, 0);
+    for (other, _) in places() {
+        world.set_cut(old, other, true);
+    }
+    world.set_cut(old, NodeId::AUTHORITY, true);
+    assert!(world.run_until(ms(1000), |w| w.checker.first_words.contains_key(&(cluster_id(0), Epoch(2)))));
+    world.run_for(ms(1000));
+    for (other, _) in places() {
+        world.set_cut(old, other, false);
+    }
+    world.set_cut(old, NodeId::AUTHORITY, false);
+    let back = world.run_until(ms(3000), |w| {
+        let rejoined = |(_, _, e): &(Instant, NodeId, Event)| {
+            matches!(e, Event::InSyncChanged { node, epoch, .. } if *node == old && epoch.0 >= 2)
+        };
+        w.checker.log.iter().any(rejoined)
+    });
+    assert!(back, "the old master follows the new one");
+}
+
+#[test]
+fn every_two_way_cut_of_the_four_rooms_forks_nothing_and_heals() {
+    for side in 1..=7u16 {
+        // The authority is with the rooms of the side that holds room 1.
+        let near = |room: u16| room == 1 || side & (1 << (room - 2)) == 0;
+        if (2..=4).all(near) {
+            continue;
+        }
+        let mut world = settled(u64::from(side) + 10);
+        let places = places();
+        let pairs = |cut: bool, world: &mut World| {
+            for (a, room_a) in &places {
+                for (b, room_b) in &places {
+                    if a < b && near(*room_a) != near(*room_b) {
+                        world.set_cut(*a, *b, cut);
+                    }
+                }
+                if !near(*room_a) {
+                    world.set_cut(NodeId::AUTHORITY, *a, cut);
+                }
+            }
+        };
+        pairs(true, &mut world);
+        world.run_for(ms(2500));
+        pairs(false, &mut world);
+        let height = world.checker.height();
+        let goes_on = world.run_until(ms(10_000), |w| {
+            w.checker.height().0 > height.0 + 10 && (0..4).all(|c| w.master(cluster_id(c)).is_some())
+        });
+        assert!(goes_on, "cut {side:03b}: the chain goes on when the cut is mended");
+    }
+}
+
+#[test]
+fn a_master_whose_disk_fails_resigns_and_its_standby_takes_over() {
+    let mut world = settled(3);
+    world.fail_disk(node(0, 0));
+    assert!(world.run_until(ms(500), |w| w.master(cluster_id(0)) == Some(node(0, 1))));
+    assert!(world.saw(|e| matches!(e, Event::StoreFailed)));
+}
+
+#[test]
+fn r5_a_standby_that_goes_silent_is_removed_before_the_master_goes_on_without_it() {
+    let mut world = settled(4);
+    let silent = node(0, 1);
+    for (other, _) in places() {
+        world.set_cut(silent, other, true);
+    }
+    world.set_cut(silent, NodeId::AUTHORITY, true);
+    let height = world.checker.height();
+    assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 10));
+    let removed = |e: &Event| matches!(e, Event::InSyncChanged { node, members: 2, .. } if *node == silent);
+    assert!(world.saw(removed), "by the authority's word");
+    assert_eq!(world.master(cluster_id(0)), Some(node(0, 0)));
+}
+
+#[test]
+fn p3_a_cluster_recovers_whoever_of_its_set_is_left() {
+    for left in 0..3 {
+        let mut world = settled(5 + left as u64);
+        for n in (0..3).filter(|n| *n != left) {
+            world.kill(node(3, n));
+        }
+        assert!(world.run_until(ms(1000), |w| w.master(cluster_id(3)) == Some(node(3, left))), "node {left}");
+    }
+}
