@@ -13,7 +13,9 @@ use duohuo_wire::ids::{Height, NodeId};
 use duohuo_wire::packet::{Packet, Submit, SubmitVerdict};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::stream::FrameReader;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 /// A transfer that got no answer for so long is submitted elsewhere.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -28,6 +30,15 @@ struct Link {
     to: NodeId,
     state: State,
     reader: FrameReader,
+}
+
+/// What the client was answered: kept outside of its machine, so that a scenario can read it.
+#[derive(Default)]
+pub struct Book {
+    /// Answered as committed, and where.
+    pub committed: BTreeMap<TransactionId, Height>,
+    /// Submitted so far.
+    pub submitted: u64,
 }
 
 /// Submits `rate` transfers a second, round robin over the nodes, each until it is committed.
@@ -50,16 +61,20 @@ pub struct Client {
     now: Instant,
     /// The height last told in an answer: transfers are valid for a while from there.
     height: Height,
-    /// Answered as committed.
-    pub committed: BTreeMap<TransactionId, Height>,
-    /// Submitted so far.
-    pub submitted: u64,
+    book: Rc<RefCell<Book>>,
 }
 
 impl Client {
     /// A client that submits one transfer every `rate` until `until`.
     #[must_use]
-    pub fn new(id: NodeId, secret: [u8; 32], roster: Roster, rate: Duration, until: Instant) -> Self {
+    pub fn new(
+        id: NodeId,
+        secret: [u8; 32],
+        roster: Roster,
+        rate: Duration,
+        until: Instant,
+        book: Rc<RefCell<Book>>,
+    ) -> Self {
         let targets = roster.all_nodes().map(|(_, n)| n.id).collect();
         Self {
             id,
@@ -78,15 +93,8 @@ impl Client {
             out: VecDeque::new(),
             now: Instant::ZERO,
             height: Height(0),
-            committed: BTreeMap::new(),
-            submitted: 0,
+            book,
         }
-    }
-
-    /// Submitted and not yet answered.
-    #[must_use]
-    pub fn outstanding(&self) -> usize {
-        self.waiting.len()
     }
 
     fn dial_missing(&mut self) {
@@ -153,7 +161,7 @@ impl Client {
         match answer.verdict {
             SubmitVerdict::Committed | SubmitVerdict::Refused => {
                 self.waiting.remove(&answer.request);
-                self.committed.insert(transfer.id, answer.height);
+                self.book.borrow_mut().committed.insert(transfer.id, answer.height);
                 // Whoever commits is worth asking again.
                 self.targets.retain(|n| *n != from);
                 self.targets.insert(0, from);
@@ -180,7 +188,7 @@ impl Client {
                 amount: 1 + n % 7,
                 valid_until: Height(self.height.0 + 900),
             };
-            self.submitted += 1;
+            self.book.borrow_mut().submitted += 1;
             self.waiting.insert(n, (transfer, self.now + PATIENCE));
             self.submit(n, &transfer);
             self.next_at = self.now + self.rate;

@@ -3,15 +3,15 @@
 //! The seed decides every delay and every loss; the same seed gives the same run.
 
 use crate::checker::Checker;
-use crate::client::Client;
+use crate::client::{Book, Client};
 use crate::consortium::{CLIENT, Consortium};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
-use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing};
+use duohuo_chain::{Block, CommittedBlock, Embedded, EmbeddedConfig, Genesis, Timing};
 use duohuo_core::Instant;
 use duohuo_core::authority::Authority;
-use duohuo_core::chain::Chain;
+use duohuo_core::chain::{Chain, TransactionId};
 use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output, Stored, StreamId, Table, Write};
@@ -20,7 +20,9 @@ use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::Role;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::rc::Rc;
 
 /// What a run draws its luck from.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +130,8 @@ pub struct World {
     luck: Luck,
     /// Watches from outside.
     pub checker: Checker,
+    /// What the client was answered.
+    pub book: Rc<RefCell<Book>>,
     /// Breaks a rule on purpose: `Persisted` is said at once, and the write follows so much later.
     pub lying_disks: Option<Duration>,
     /// Prints events as they happen.
@@ -179,6 +183,7 @@ impl World {
             rng: ChaCha12Rng::seed_from_u64(seed),
             luck,
             checker: Checker::default(),
+            book: Rc::default(),
             lying_disks: None,
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
         }
@@ -271,7 +276,8 @@ impl World {
     /// Start a client that submits a transfer every `rate` until `until`.
     pub fn start_client(&mut self, rate: Duration, until: Instant) {
         let secret = self.consortium.keys[&CLIENT].session;
-        let client = Client::new(CLIENT, secret, self.consortium.roster.clone(), rate, until);
+        let client =
+            Client::new(CLIENT, secret, self.consortium.roster.clone(), rate, until, Rc::clone(&self.book));
         self.put(CLIENT, Box::new(client));
     }
 
@@ -644,7 +650,27 @@ impl World {
         nodes.iter().map(|n| n.id).find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
     }
 
-    /// What a client's machine has been answered: (submitted, committed, outstanding).
+    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store.
+    pub fn audit(&self, id: NodeId) {
+        let mut found: BTreeMap<TransactionId, u32> = BTreeMap::new();
+        for block in self.blocks(id) {
+            let block = CommittedBlock::decode(&block).and_then(|committed| Block::decode(&committed.block));
+            let block = block.expect("a stored block can be read");
+            for transfer in &block.transactions {
+                *found.entry(transfer.id).or_default() += 1;
+            }
+        }
+        for (transaction, height) in &self.book.borrow().committed {
+            let times = found.get(transaction).copied().unwrap_or(0);
+            assert_eq!(
+                times, 1,
+                "{transaction:?}, answered as committed at {height}, stands in {times} blocks of {id}"
+            );
+        }
+        assert!(found.values().all(|times| *times == 1), "nothing is committed twice");
+    }
+
+    /// The committed blocks on a disk.
     #[must_use]
     pub fn blocks(&self, id: NodeId) -> Vec<Bytes> {
         let Some(host) = self.hosts.get(&id) else {

@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 use duohuo_core::Instant;
+use duohuo_core::io::Table;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
 use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::NodeId;
@@ -72,6 +73,17 @@ fn run(seed: u64) {
     let height = world.checker.height();
     let goes_on = world.run_until(ms(20_000), |w| w.checker.height().0 > height.0 + 10);
     assert!(goes_on, "seed {seed}: the chain goes on");
+    // Everybody catches up, and holds every transfer that was answered, once.
+    let reached = world.checker.height();
+    let all_there = world.run_until(ms(10_000), |w| {
+        everybody.iter().all(|id| w.last_key(*id, Table::Block).is_some_and(|height| height >= reached.0))
+    });
+    assert!(all_there, "seed {seed}: every node has every block");
+    let answered = world.book.borrow().committed.len();
+    assert!(answered > 50, "seed {seed}: only {answered} transfers were answered");
+    for id in &everybody {
+        world.audit(*id);
+    }
 }
 
 #[test]

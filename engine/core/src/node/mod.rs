@@ -278,8 +278,12 @@ impl Node {
                 if matches!(self.duty, Duty::Lead(_)) {
                     self.chain.committed(self.now, height);
                 }
-                let state_hash = executed.unwrap_or_else(|| self.chain.status().state_hash);
-                self.event(Event::Committed { height, state_hash });
+                let status = self.chain.status();
+                let now = (status.height == height).then_some(status.state_hash);
+                // Unknown only if the role ended between the gate and the disk: later blocks are executed already.
+                if let Some(state_hash) = executed.or(now) {
+                    self.event(Event::Committed { height, state_hash });
+                }
                 self.run_chain();
             }
         }
