@@ -222,3 +222,182 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use bytes::Bytes;
+
+    const E1: Epoch = Epoch(1);
+    const E2: Epoch = Epoch(2);
+
+    fn record(height: u64, epoch: Epoch, word: &'static str) -> Record {
+        Record { height: Height(height), epoch, bytes: Bytes::from_static(word.as_bytes()) }
+    }
+
+    /// A follower of epoch 1 at height 4 with records 10, 11, 12 of height 5.
+    fn follower() -> Log {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        let records = vec![record(5, E1, "a"), record(5, E1, "b"), record(5, E1, "c")];
+        log.resync(E1, Height(4), 10, records).unwrap();
+        log
+    }
+
+    fn words(log: &Log) -> Vec<(u64, &[u8])> {
+        log.records.iter().map(|(index, r)| (*index, r.bytes.as_ref())).collect()
+    }
+
+    /// What a crash now would leave: the store after these writes, read back.
+    fn reload(writes: &[Write], height: u64) -> Log {
+        let mut stored = Stored::default();
+        for write in writes {
+            match write {
+                Write::Put { table: Table::Meta, key, value } => {
+                    drop(stored.meta.insert(*key, value.clone()))
+                }
+                Write::Put { table: Table::Record, key, value } => {
+                    drop(stored.records.insert(*key, value.clone()));
+                }
+                Write::DeleteRange { table: Table::Record, from, to } => {
+                    stored.records.retain(|key, _| key < from || key >= to);
+                }
+                _ => panic!("a log writes meta and records only"),
+            }
+        }
+        Log::load(&stored, Height(height)).unwrap()
+    }
+
+    #[test]
+    fn a_follower_takes_the_log_of_its_master() {
+        let log = follower();
+        assert_eq!(words(&log), [(10, &b"a"[..]), (11, b"b"), (12, b"c")]);
+        assert_eq!((log.end(), log.promised(), log.synced()), (13, E1, E1));
+    }
+
+    #[test]
+    fn in_an_epoch_the_log_only_grows_whatever_comes_late() {
+        let mut log = follower();
+        log.extend(10, vec![record(5, E1, "a")]).unwrap();
+        log.extend(11, vec![record(5, E1, "x"), record(5, E1, "y")]).unwrap();
+        log.resync(E1, Height(4), 10, vec![record(5, E1, "a")]).unwrap();
+        assert_eq!(words(&log), [(10, &b"a"[..]), (11, b"b"), (12, b"c")]);
+        log.extend(12, vec![record(5, E1, "c"), record(5, E1, "d")]).unwrap();
+        assert_eq!(log.end(), 14);
+    }
+
+    #[test]
+    fn a_gap_is_refused() {
+        assert_eq!(follower().extend(14, vec![record(5, E1, "z")]), None);
+    }
+
+    #[test]
+    fn a_new_epoch_cuts_at_the_common_prefix_and_extends() {
+        let mut log = follower();
+        let theirs = vec![record(5, E1, "a"), record(5, E2, "B"), record(5, E2, "C"), record(5, E2, "D")];
+        log.resync(E2, Height(4), 10, theirs).unwrap();
+        assert_eq!(words(&log), [(10, &b"a"[..]), (11, b"B"), (12, b"C"), (13, b"D")]);
+        assert_eq!((log.promised(), log.synced()), (E2, E2));
+    }
+
+    #[test]
+    fn a_shorter_log_of_a_new_epoch_cuts_what_was_never_released() {
+        let mut log = follower();
+        log.resync(E2, Height(4), 10, vec![record(5, E1, "a")]).unwrap();
+        assert_eq!(words(&log), [(10, &b"a"[..])]);
+        assert_eq!(log.end(), 11);
+    }
+
+    #[test]
+    fn a_new_master_without_a_released_record_is_a_divergence_and_changes_nothing() {
+        let mut log = follower();
+        log.note_released(12);
+        let before = log.clone();
+        assert_eq!(log.resync(E2, Height(4), 10, vec![record(5, E1, "a")]), Err(Divergence));
+        assert_eq!(
+            log.resync(E2, Height(4), 10, vec![record(5, E1, "a"), record(5, E1, "x")]),
+            Err(Divergence)
+        );
+        assert_eq!(log, before);
+    }
+
+    #[test]
+    fn what_was_released_at_a_height_the_new_master_has_committed_is_history() {
+        let mut log = follower();
+        log.note_released(12);
+        log.commit(Height(5));
+        log.resync(E2, Height(5), 20, vec![record(6, E2, "n")]).unwrap();
+        assert_eq!(words(&log), [(20, &b"n"[..])]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an older epoch is not listened to")]
+    fn an_older_epoch_never_gets_as_far_as_the_log() {
+        let mut log = follower();
+        log.resync(E2, Height(4), 10, Vec::new()).unwrap();
+        let _ = log.resync(E1, Height(4), 10, Vec::new());
+    }
+
+    #[test]
+    fn a_record_is_acknowledged_only_by_who_holds_the_block_before_it() {
+        let mut log = follower();
+        log.extend(13, vec![record(6, E1, "next height")]).unwrap();
+        assert_eq!((log.end(), log.acknowledged()), (14, 13));
+        log.commit(Height(5));
+        assert_eq!(log.acknowledged(), 14);
+    }
+
+    #[test]
+    fn a_committed_height_drops_its_records_and_keeps_the_count() {
+        let mut log = follower();
+        let writes = log.commit(Height(5));
+        assert_eq!(writes, [Write::DeleteRange { table: Table::Record, from: 10, to: 13 }]);
+        assert_eq!((log.start(), log.end()), (13, 13));
+    }
+
+    #[test]
+    fn a_grantee_promises_and_drops_what_it_never_acknowledged() {
+        let mut log = follower();
+        log.extend(13, vec![record(6, E1, "next height")]).unwrap();
+        log.adopt(E2);
+        assert_eq!((log.end(), log.promised(), log.synced()), (13, E2, E2));
+    }
+
+    #[test]
+    #[should_panic(expected = "a row is adopted once")]
+    fn a_row_is_adopted_once() {
+        follower().adopt(E1);
+    }
+
+    #[test]
+    fn the_store_gives_the_same_log_back_after_each_change() {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        let mut writes = log.resync(E1, Height(4), 10, vec![record(5, E1, "a"), record(5, E1, "b")]).unwrap();
+        assert_eq!(reload(&writes, 4), log);
+        writes.extend(log.extend(12, vec![record(5, E1, "c")]).unwrap());
+        assert_eq!(reload(&writes, 4), log);
+        writes.extend(log.resync(E2, Height(4), 10, vec![record(5, E1, "a"), record(5, E2, "B")]).unwrap());
+        assert_eq!(reload(&writes, 4), log);
+        writes.extend(log.commit(Height(5)));
+        assert_eq!(reload(&writes, 5), log);
+        writes.extend(log.adopt(Epoch(3)));
+        assert_eq!(reload(&writes, 5), log);
+        writes.extend(log.append(record(6, Epoch(3), "own")));
+        assert_eq!(reload(&writes, 5), log);
+    }
+
+    #[test]
+    fn a_store_with_a_hole_in_the_log_is_refused() {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        let writes = log.resync(E1, Height(4), 10, vec![record(5, E1, "a"), record(5, E1, "b")]).unwrap();
+        let mut stored = Stored::default();
+        for write in writes {
+            match write {
+                Write::Put { table: Table::Meta, key, value } => drop(stored.meta.insert(key, value)),
+                Write::Put { key: 11, value, .. } => drop(stored.records.insert(10, value)),
+                _ => {}
+            }
+        }
+        assert_eq!(Log::load(&stored, Height(4)), Err(StartError::Damaged("log with a gap")));
+    }
+}
