@@ -126,6 +126,13 @@ pub enum Event {
     },
     /// The disk failed: this node resigned and stops.
     StoreFailed,
+    /// A cluster changed its master again and again: an operator should look.
+    Unstable {
+        /// Which.
+        cluster: ClusterId,
+        /// How often within the damping window.
+        switches: u32,
+    },
 }
 
 /// The shape of a wire `Event` packet without its time.
@@ -176,6 +183,7 @@ impl Event {
             Self::RosterInForce { .. } => "roster_in_force",
             Self::Halted { .. } => "halted",
             Self::StoreFailed => "store_failed",
+            Self::Unstable { .. } => "unstable",
         }
     }
 
@@ -245,6 +253,7 @@ impl Event {
             Self::RosterInForce { version } => (f.kind, f.height) = (18, Height(version)),
             Self::Halted { reason } => (f.kind, f.detail) = (19, reason as u32),
             Self::StoreFailed => f.kind = 20,
+            Self::Unstable { cluster, switches } => (f.kind, f.cluster, f.detail) = (21, cluster, switches),
         }
         f
     }

@@ -14,6 +14,8 @@ use duohuo_wire::packet::{
 
 /// Probes sent to an incumbent before it counts as silent.
 const PROBES: u32 = 3;
+/// So many switches of one cluster inside the window, and an operator is asked to look.
+const ASK_OPERATOR: u32 = 3;
 /// Damping: so many switches of one cluster inside the window are free; then each further one waits.
 const FREE_SWITCHES: usize = 5;
 const SWITCH_WINDOW: Duration = Duration::from_secs(10);
@@ -113,8 +115,9 @@ impl Authority {
             soft.inquiry = None;
             return;
         }
-        // A closed stream and an unanswered probe say the same: one probe is enough then.
-        let probes = if self.links.stream_of(Party::Node(master)).is_some() { PROBES } else { 1 };
+        // A closed stream, or an entry that aged out, and an unanswered probe say the same: one is enough then.
+        let heard = soft.present && self.links.stream_of(Party::Node(master)).is_some();
+        let probes = if heard { PROBES } else { 1 };
         if inquiry.probes_sent < probes {
             inquiry.probes_sent += 1;
             let probe = Packet::from(Probe { nonce: inquiry.nonce, epoch, ..Default::default() });
@@ -197,8 +200,12 @@ impl Authority {
         soft.heard_at = Some(self.now);
         soft.switched_at.retain(|t| self.now - *t < SWITCH_WINDOW);
         soft.switched_at.push(self.now);
+        let switches = u32::try_from(soft.switched_at.len()).unwrap_or(u32::MAX);
         self.deadlines.clear(Deadline::Inquiry(cluster));
         self.deadlines.set(Deadline::Age(cluster), self.now + self.age());
+        if switches >= ASK_OPERATOR {
+            self.event(Event::Unstable { cluster, switches });
+        }
     }
 
     fn is_held_down(&self, cluster: ClusterId) -> bool {

@@ -277,7 +277,10 @@ impl Authority {
     fn on_stream_event(&mut self, stream: StreamId, event: StreamEvent) -> Result<(), Discard> {
         match event {
             StreamEvent::Established(_) => Ok(()),
-            StreamEvent::Refused(why) => Err(why),
+            StreamEvent::Refused(why) => {
+                self.links.answer_unsupported(stream, &why, &mut self.out);
+                Err(why)
+            }
             StreamEvent::Broken(party, why) => {
                 self.stream_lost(stream, party);
                 Err(why)

@@ -12,9 +12,10 @@ use crate::random::Random;
 use crate::time::{Duration, Instant};
 use core::net::SocketAddr;
 use datagram::DatagramSessions;
+use duohuo_wire::error::DecodeError;
 use duohuo_wire::handshake::{self, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::Packet;
+use duohuo_wire::packet::{Packet, Unsupported};
 use duohuo_wire::roster::{PartyRef, Roster};
 pub(crate) use stream::StreamEvent;
 use stream::Streams;
@@ -211,6 +212,18 @@ impl Links {
             Some(stream) => self.streams.send(self.identity.me, stream, packet, out),
             None => false,
         }
+    }
+
+    /// An authentic packet that this version cannot read: say so to its sender (W-RCV-5), and only about what a newer
+    /// version may have meant.
+    pub(crate) fn answer_unsupported(&mut self, stream: StreamId, why: &Discard, out: &mut Outbox) {
+        let (packet_type, critical_tlv) = match why {
+            Discard::Decode(DecodeError::UnknownType(packet_type)) => (*packet_type, 0),
+            Discard::Decode(DecodeError::UnknownCriticalTlv(kind)) => (0, *kind),
+            _ => return,
+        };
+        let packet = Packet::from(Unsupported { packet_type, critical_tlv, ..Default::default() });
+        self.send_on(stream, &packet, out);
     }
 
     /// Seal and queue on one stream.

@@ -391,7 +391,10 @@ impl Node {
                 self.stream_up(party, stream);
                 Ok(())
             }
-            StreamEvent::Refused(why) => Err(why),
+            StreamEvent::Refused(why) => {
+                self.links.answer_unsupported(stream, &why, &mut self.out);
+                Err(why)
+            }
             StreamEvent::Broken(party, why) => {
                 self.stream_lost(stream, party);
                 Err(why)
