@@ -5,4 +5,5 @@
 pub mod checker;
 pub mod client;
 pub mod consortium;
+pub mod host;
 pub mod world;

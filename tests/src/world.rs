@@ -5,17 +5,15 @@
 use crate::checker::Checker;
 use crate::client::{Book, Client};
 use crate::consortium::{CLIENT, Consortium};
+use crate::host::{self, Anyone, Host};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
-use duohuo_chain::{Block, CommittedBlock, Embedded, EmbeddedConfig, Genesis, Timing};
+use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::Instant;
-use duohuo_core::authority::Authority;
-use duohuo_core::chain::{Chain, TransactionId};
-use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
+use duohuo_core::chain::TransactionId;
 use duohuo_core::event::Event;
-use duohuo_core::io::{Input, Machine, Output, Stored, StreamId, Table, Write};
-use duohuo_core::node::Node;
+use duohuo_core::io::{Input, Machine, Output, StreamId, Table, Write};
 use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::Role;
 use rand_chacha::ChaCha12Rng;
@@ -31,6 +29,10 @@ pub struct Luck {
     pub loss: u32,
     /// Duplication of datagrams, in parts per thousand.
     pub duplication: u32,
+    /// Datagrams of long ago that come again, in parts per thousand of those sent.
+    pub replay: u32,
+    /// Datagrams with a flipped bit, in parts per thousand.
+    pub corruption: u32,
     /// One-way delay.
     pub delay: (Duration, Duration),
     /// Time of a durable write.
@@ -40,22 +42,15 @@ pub struct Luck {
 impl Default for Luck {
     fn default() -> Self {
         let us = Duration::from_micros;
-        Self { loss: 0, duplication: 0, delay: (us(50), us(200)), disk: (us(200), us(800)) }
+        Self {
+            loss: 0,
+            duplication: 0,
+            replay: 0,
+            corruption: 0,
+            delay: (us(50), us(200)),
+            disk: (us(200), us(800)),
+        }
     }
-}
-
-/// One machine and its disk.
-struct Host {
-    address: SocketAddr,
-    machine: Option<Box<dyn Machine>>,
-    disk: BTreeMap<(Table, u64), Bytes>,
-    /// Batches not yet durable, oldest first.
-    writing: VecDeque<(u64, Vec<Write>)>,
-    disk_free_at: Instant,
-    /// Incremented with each start: what was meant for an earlier life is dropped.
-    life: u32,
-    next_accepted: u64,
-    timer: Option<Instant>,
 }
 
 enum What {
@@ -130,6 +125,8 @@ pub struct World {
     luck: Luck,
     /// Watches from outside.
     pub checker: Checker,
+    /// Datagrams seen on the wire: receiver, input.
+    captured: Vec<(NodeId, Input)>,
     /// What the client was answered.
     pub book: Rc<RefCell<Book>>,
     /// Breaks a rule on purpose: `Persisted` is said at once, and the write follows so much later.
@@ -140,9 +137,6 @@ pub struct World {
 
 /// A stream that gets no acknowledgement for so long ends, as the driver sets it.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Keepalive interval of all worlds.
-pub const KEEPALIVE: Duration = Duration::from_millis(10);
 
 impl World {
     /// A world where nothing runs yet.
@@ -183,6 +177,7 @@ impl World {
             rng: ChaCha12Rng::seed_from_u64(seed),
             luck,
             checker: Checker::default(),
+            captured: Vec::new(),
             book: Rc::default(),
             lying_disks: None,
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
@@ -211,65 +206,8 @@ impl World {
     /// Start a node or the authority from its disk.
     pub fn start(&mut self, id: NodeId) {
         let seed = self.draw_key();
-        let Some(host) = self.hosts.get_mut(&id) else {
-            return;
-        };
-        let mut stored = Stored::default();
-        let mut blocks = Vec::new();
-        for ((table, key), value) in &host.disk {
-            match table {
-                Table::Meta => drop(stored.meta.insert(*key, value.clone())),
-                Table::Record => drop(stored.records.insert(*key, value.clone())),
-                Table::Command => drop(stored.commands.insert(*key, value.clone())),
-                Table::Block => blocks.push(value.clone()),
-            }
-        }
-        let keys = self.consortium.keys[&id].clone();
-        let timers = Timers::for_keepalive(KEEPALIVE);
-        let roster = self.consortium.roster.clone();
-        let operator_key = self.consortium.operator.verifying_key().to_bytes();
-        let unix_at_zero = Duration::from_secs(1_700_000_000);
-        let machine: Box<dyn Machine> = if id == NodeId::AUTHORITY {
-            let config = AuthorityConfig {
-                session_secret: keys.session,
-                signing_key: keys.signing,
-                sealing_secret: self.consortium.sealing,
-                roster,
-                operator_key,
-                timers,
-                seed,
-                unix_at_zero,
-            };
-            Box::new(Authority::new(config, stored).expect("the authority starts from its own disk"))
-        } else {
-            let Some((cluster, _)) = roster.node(id) else {
-                return;
-            };
-            let cluster = cluster.id;
-            let mut chain = Embedded::new(EmbeddedConfig {
-                cluster,
-                node: id,
-                signing_key: keys.signing.clone(),
-                roster: roster.clone(),
-                genesis: Genesis { accounts: (0..16).map(|a| (a, 1_000_000)).collect() },
-                timing: Timing::default(),
-            });
-            for block in &blocks {
-                chain.restore(block).expect("own blocks restore");
-            }
-            let config = NodeConfig {
-                node: id,
-                session_secret: keys.session,
-                signing_key: keys.signing,
-                roster,
-                operator_key,
-                group_secret: self.consortium.groups[&cluster],
-                timers,
-                seed,
-                unix_at_zero,
-            };
-            Box::new(Node::new(config, stored, Box::new(chain)).expect("a node starts from its own disk"))
-        };
+        let Some(host) = self.hosts.get(&id) else { return };
+        let machine = host::start(id, &self.consortium, &host.disk, seed);
         self.put(id, machine);
     }
 
@@ -278,10 +216,10 @@ impl World {
         let secret = self.consortium.keys[&CLIENT].session;
         let client =
             Client::new(CLIENT, secret, self.consortium.roster.clone(), rate, until, Rc::clone(&self.book));
-        self.put(CLIENT, Box::new(client));
+        self.put(CLIENT, Anyone::Client(Box::new(client)));
     }
 
-    fn put(&mut self, id: NodeId, machine: Box<dyn Machine>) {
+    fn put(&mut self, id: NodeId, machine: Anyone) {
         let Some(host) = self.hosts.get_mut(&id) else {
             return;
         };
@@ -613,10 +551,55 @@ impl World {
                     continue;
                 }
                 let at = self.now + self.between(self.luck.delay);
-                let input = Input::Datagram { from: source, group, bytes: bytes.clone() };
+                let mut bytes = bytes.clone();
+                if self.by_chance(self.luck.corruption) {
+                    let mut damaged = bytes.to_vec();
+                    let bit = usize::try_from(self.rng.next_u32()).unwrap_or(0) % (damaged.len() * 8);
+                    damaged[bit / 8] ^= 1 << (bit % 8);
+                    bytes = damaged.into();
+                }
+                let input = Input::Datagram { from: source, group, bytes };
+                self.capture(receiver, &input);
                 self.schedule_input(receiver, at, input);
             }
         }
+        if self.by_chance(self.luck.replay) && !self.captured.is_empty() {
+            let pick = usize::try_from(self.rng.next_u64() % self.captured.len() as u64).unwrap_or(0);
+            let (receiver, input) = self.captured[pick].clone();
+            self.schedule_input(receiver, self.now, input);
+        }
+    }
+
+    /// Keep what was on the wire, so that it can come again: from an earlier life of its receiver, too.
+    fn capture(&mut self, receiver: NodeId, input: &Input) {
+        const CAPTURED: usize = 4096;
+        if self.luck.replay == 0 {
+            return;
+        }
+        if self.captured.len() < CAPTURED {
+            self.captured.push((receiver, input.clone()));
+        } else {
+            let at = usize::try_from(self.rng.next_u64() % CAPTURED as u64).unwrap_or(0);
+            self.captured[at] = (receiver, input.clone());
+        }
+    }
+
+    /// Give a machine an input out of turn: what an attacker on its segment could.
+    pub fn inject(&mut self, to: NodeId, input: Input) {
+        self.give(to, input);
+    }
+
+    /// How often a machine dropped something for this reason in its present life.
+    #[must_use]
+    pub fn discards(&self, id: NodeId, label: &str) -> u64 {
+        let machine = self.hosts.get(&id).and_then(|h| h.machine.as_ref());
+        machine.and_then(Anyone::discards).map_or(0, |d| d.of(label))
+    }
+
+    /// All datagrams on the wire so far (kept while [`Luck::replay`] is not zero).
+    #[must_use]
+    pub fn captured(&self) -> &[(NodeId, Input)] {
+        &self.captured
     }
 
     /// Breaks a rule on purpose: a stopped machine's disk loses what `lost` says.

@@ -389,7 +389,9 @@ impl Node {
     fn on_notice(&mut self, notice: Notice) -> Result<(), Discard> {
         let Notice { request, outcome, row, .. } = notice.clone();
         let own = row.row.cluster == self.cluster;
+        let known = self.own_row().map(|r| (r.epoch, r.version));
         self.learn_row(row)?;
+        let news = self.own_row().map(|r| (r.epoch, r.version)) > known;
         if request != 0 && request == self.claims.query {
             // The answers to one query follow each other on one stream: what changed up to here is known.
             self.table_version = self.table_version.max(notice.table_version);
@@ -405,7 +407,7 @@ impl Node {
                     self.join(); // it expired, or was never ours: the answer brings a fresh one
                 }
                 let wait = match outcome {
-                    Outcome::Stale => Duration::ZERO,
+                    Outcome::Stale if news => Duration::ZERO,
                     Outcome::IncumbentHeard => self.config.timers.suspect_interval,
                     _ => self.config.timers.dead_interval,
                 };
