@@ -2,7 +2,9 @@
 //!
 //! Group commit: the thread takes all batches that wait, writes them in one transaction, and answers with the highest
 //! token. Each value carries a CRC-32 over its table, key and bytes; redb checks its own pages. A store that is
-//! damaged, foreign or missing is a refusal to start, never a guess.
+//! damaged, foreign or missing is a refusal to start, never a guess, and its file stays as it was: everything is verified
+//! on a scratch copy (`scratch.rs`) before the file itself is opened. A store that went back is damaged too
+//! (`witness.rs`).
 //!
 //! # Settings of redb, and why
 //! One-phase commit without quick repair: one fsync per commit. Measured (test `commit_latency`: one 300-byte record a
@@ -11,16 +13,24 @@
 //! 12.2 ms. The price is that opening after a crash walks the file; we walk it anyway, to verify it and to execute its
 //! blocks. One-phase commit relies on redb's page checksums to tell a torn commit from a whole one.
 
+mod error;
+mod scratch;
+mod witness;
+
+pub use error::StoreError;
+
 use bytes::Bytes;
 use duohuo_core::io::{Stored, Table, Write};
 use duohuo_wire::ids::{Height, NodeId};
 use mio::Waker;
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition};
+use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition};
+use scratch::Scratch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
+use witness::Witness;
 
 type Rows = TableDefinition<'static, u64, &'static [u8]>;
 
@@ -28,9 +38,11 @@ const META: Rows = TableDefinition::new("meta");
 const RECORD: Rows = TableDefinition::new("record");
 const BLOCK: Rows = TableDefinition::new("block");
 const COMMAND: Rows = TableDefinition::new("command");
-/// Whose store this is; row 0: format version, 1: consortium, 2: node.
+/// Whose store this is; row 0: format version, 1: consortium, 2: node, 3: the number of the last commit.
 const IDENTITY: Rows = TableDefinition::new("identity");
 
+/// Row of [`IDENTITY`].
+const COMMIT_ROW: u64 = 3;
 /// Of the layout described on this page.
 const FORMAT_VERSION: u32 = 1;
 /// Page cache of redb. The working set is the open heights' log; blocks are read once each.
@@ -58,128 +70,65 @@ pub enum OpenMode {
     Existing,
 }
 
-/// Why a store cannot be used. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Nothing at the path.
-    #[error("store {path}: the file is missing; expected the store of this {kind}. On its very first start give --init. {advice}", kind = kind(*node), advice = lost(*node))]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// Its owner.
-        node: NodeId,
-    },
-    /// `--init`, but there is a store.
-    #[error(
-        "store {path}: there is a store already; --init is for the very first start only: start without it"
-    )]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Another process holds it.
-    #[error(
-        "store {path}: in use by another process; expected one process per store: stop the other one first (fuser {path} names it)"
-    )]
-    Locked {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It belongs to somebody else.
-    #[error(
-        "store {path}: it belongs to {found}, expected {expected}; check `store` and `node` in the configuration: a store must never be copied or lent to another node"
-    )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        found: String,
-        /// Who asked.
-        expected: String,
-    },
-    /// Written by another version.
-    #[error(
-        "store {path}: its format is version {found}, this program reads version {FORMAT_VERSION}; use the program that wrote it, or the migration that its release notes name"
-    )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What it says.
-        found: u32,
-    },
-    /// Its content is not what was written.
-    #[error("store {path}: damaged: {what}. {advice}", advice = lost(*node))]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        what: String,
-        /// Its owner.
-        node: NodeId,
-    },
-    /// The disk does not answer.
-    #[error(
-        "store {path}: {what}; expected a readable and writable file on a disk with free space: check the directory, its owner and the disk, then start again"
-    )]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The error.
-        what: String,
-    },
-}
-
-fn kind(node: NodeId) -> &'static str {
-    if node == NodeId::AUTHORITY { "authority" } else { "node" }
-}
-
-/// What to do about a lost log (spec: rule 13).
-fn lost(node: NodeId) -> &'static str {
-    if node == NodeId::AUTHORITY {
-        "Do not start it empty: an authority that forgot its table can grant an epoch twice. Restore the newest copy of \
-         its disk only if you know that nothing was decided after it; otherwise enrol a new consortium table with the operator"
-    } else {
-        "Do not start it empty under its old name: a node that lost its log must not vote. Move the file away, enrol the \
-         node again under a new node id (duohuo keygen node), put it into the next roster, and start it with --init: it \
-         comes back outside the in-sync set and catches up"
-    }
-}
-
 /// An open store that nobody writes to yet.
 #[derive(Debug)]
 pub struct OpenStore {
     db: Database,
     path: PathBuf,
     identity: Identity,
+    /// The number of the last commit.
+    commits: u64,
 }
 
 impl OpenStore {
-    /// Open and verify the pages of a store.
+    /// Open a store and verify all of it; a file that is refused is not changed.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn open(path: &Path, identity: Identity, mode: OpenMode) -> Result<Self, StoreError> {
         let there = path.metadata().map(|m| m.len() > 0).unwrap_or(false);
         match (mode, there) {
-            (OpenMode::Create, true) => return Err(StoreError::Exists { path: path.into() }),
+            (OpenMode::Create, true) => Err(StoreError::Exists { path: path.into() }),
+            (OpenMode::Create, false) => Self::create(path, identity),
+            (OpenMode::Existing, true) => Self::existing(path, identity),
             (OpenMode::Existing, false) => {
-                return Err(StoreError::Missing { path: path.into(), node: identity.node });
+                Err(StoreError::Missing { path: path.into(), node: identity.node })
             }
-            _ => {}
         }
+    }
+
+    fn create(path: &Path, identity: Identity) -> Result<Self, StoreError> {
         let at = At { path, identity };
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(there);
-        let db =
-            if there { builder.open(path) } else { builder.create(path) }.map_err(|e| at.open_error(e))?;
-        let store = Self { db, path: path.into(), identity };
-        if there {
-            store.check_identity()?;
-        } else {
-            store.write_identity()?;
-            sync_directory(path).map_err(|e| at.io(e))?;
-        }
+        // a first start that was cut short may have left a witness, but none that saw anything
+        match witness::read(path) {
+            Ok(Some(commits)) if commits > 0 => {
+                return Err(at.damaged(&format!("the file is gone, but {commits} commits were in it")));
+            }
+            _ => Witness::create(path).map_err(|e| at.io(e))?,
+        };
+        let db = builder().create(path).map_err(|e| at.open_error(e))?;
+        let store = Self { db, path: path.into(), identity, commits: 0 };
+        store.write_identity()?;
+        sync_directory(path).map_err(|e| at.io(e))?;
         Ok(store)
+    }
+
+    fn existing(path: &Path, identity: Identity) -> Result<Self, StoreError> {
+        let at = At { path, identity };
+        let scratch = Scratch::over(path).map_err(|e| at.io(e))?;
+        let db = builder()
+            .set_check_integrity_on_open(true)
+            .create_with_backend(scratch)
+            .map_err(|e| at.open_error(e))?;
+        let verified = Self { db, path: path.into(), identity, commits: 0 };
+        let commits = verified.check_identity()?;
+        verified.check_witness(commits)?;
+        for table in [Table::Meta, Table::Record, Table::Block, Table::Command] {
+            verified.each(table, |_, _| Ok(()))?;
+        }
+        drop(verified);
+        let db = builder().open(path).map_err(|e| at.open_error(e))?;
+        Ok(Self { db, path: path.into(), identity, commits })
     }
 
     fn at(&self) -> At<'_> {
@@ -191,10 +140,11 @@ impl OpenStore {
         let txn = begin(&self.db).map_err(|e| at.io(e))?;
         {
             let mut t = txn.open_table(IDENTITY).map_err(|e| at.io(e))?;
-            let rows: [(u64, &[u8]); 3] = [
+            let rows: [(u64, &[u8]); 4] = [
                 (0, &FORMAT_VERSION.to_be_bytes()),
                 (1, &self.identity.consortium),
                 (2, &self.identity.node.0.to_be_bytes()),
+                (COMMIT_ROW, &0u64.to_be_bytes()),
             ];
             for (key, value) in rows {
                 t.insert(key, value).map_err(|e| at.io(e))?;
@@ -206,7 +156,8 @@ impl OpenStore {
         txn.commit().map_err(|e| at.io(e))
     }
 
-    fn check_identity(&self) -> Result<(), StoreError> {
+    /// The number of the last commit, if the store is ours.
+    fn check_identity(&self) -> Result<u64, StoreError> {
         let at = self.at();
         let read = self.db.begin_read().map_err(|e| at.io(e))?;
         let table = read
@@ -235,7 +186,25 @@ impl OpenStore {
                 expected: owner(self.identity),
             });
         }
-        Ok(())
+        let commits = <[u8; 8]>::try_from(row(COMMIT_ROW)?)
+            .map_err(|_| at.damaged("the number of its last commit is malformed"))?;
+        Ok(u64::from_be_bytes(commits))
+    }
+
+    /// It must hold all that it ever promised.
+    fn check_witness(&self, commits: u64) -> Result<(), StoreError> {
+        let at = self.at();
+        match witness::read(&self.path) {
+            Ok(Some(seen)) if seen <= commits => Ok(()),
+            Ok(Some(seen)) => Err(at.damaged(&format!(
+                "it ends with commit {commits}, but commit {seen} was durable: its newest pages are broken, or an old copy was put in its place"
+            ))),
+            Ok(None) => Err(at.damaged("the .witness file beside it is broken")),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(at.damaged(
+                "the .witness file beside it is missing: without it nobody knows whether this is the newest copy",
+            )),
+            Err(e) => Err(at.io(e)),
+        }
     }
 
     /// Everything but the blocks, verified.
@@ -303,13 +272,21 @@ impl OpenStore {
     /// No thread could be made.
     pub fn start(self, waker: Arc<Waker>) -> Result<Store, StoreError> {
         let path = self.path.clone();
+        let io = |e: std::io::Error| StoreError::Io { path: path.clone(), what: e.to_string() };
+        let witness = Witness::open(&path).map_err(io)?;
         let (requests, inbox) = sync_channel(QUEUE_REQUESTS);
         let (outbox, completions) = channel();
-        let worker = Worker { db: self.db, path: self.path, outbox, waker, failed: false };
-        let thread = std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || worker.run(&inbox))
-            .map_err(|e| StoreError::Io { path, what: e.to_string() })?;
+        let worker = Worker {
+            db: self.db,
+            path: self.path,
+            commits: self.commits,
+            witness,
+            outbox,
+            waker,
+            failed: false,
+        };
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&inbox)).map_err(io)?;
         Ok(Store { requests: Some(requests), completions, thread: Some(thread), last_asked: 0, last_done: 0 })
     }
 }
@@ -406,6 +383,9 @@ impl Drop for Store {
 struct Worker {
     db: Database,
     path: PathBuf,
+    /// The number of the last commit.
+    commits: u64,
+    witness: Witness,
     outbox: Sender<Completion>,
     waker: Arc<Waker>,
     failed: bool,
@@ -427,7 +407,7 @@ impl Worker {
             if !self.failed
                 && let Some(token) = batches.last().map(|(token, _)| *token)
             {
-                let done = match write(&self.db, batches.iter().flat_map(|(_, writes)| writes)) {
+                let done = match self.commit(batches.iter().flat_map(|(_, writes)| writes)) {
                     Ok(()) => Completion::Persisted { token },
                     Err(e) => {
                         tracing::error!(path = %self.path.display(), error = %e, "the store cannot be written: free space or replace the disk, then start this node again");
@@ -447,6 +427,13 @@ impl Worker {
         }
     }
 
+    fn commit<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Result<(), redb::Error> {
+        let commit = self.commits + 1;
+        write(&self.db, commit, writes)?;
+        self.commits = commit;
+        self.witness.saw(commit).map_err(redb::Error::Io)
+    }
+
     fn answer(&self, done: Completion) {
         if self.outbox.send(done).is_ok()
             && let Err(e) = self.waker.wake()
@@ -454,6 +441,12 @@ impl Worker {
             tracing::error!(error = %e, "the store cannot wake the loop");
         }
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
 }
 
 /// One transaction, with the settings of the module's page.
@@ -465,9 +458,10 @@ fn begin(db: &Database) -> Result<redb::WriteTransaction, redb::Error> {
     Ok(txn)
 }
 
-fn write<'a>(db: &Database, writes: impl Iterator<Item = &'a Write>) -> Result<(), redb::Error> {
+fn write<'a>(db: &Database, commit: u64, writes: impl Iterator<Item = &'a Write>) -> Result<(), redb::Error> {
     let txn = begin(db)?;
     {
+        txn.open_table(IDENTITY)?.insert(COMMIT_ROW, commit.to_be_bytes().as_slice())?;
         let mut tables = [Table::Meta, Table::Record, Table::Block, Table::Command].map(|t| (t, None));
         for write in writes {
             let wanted = match write {

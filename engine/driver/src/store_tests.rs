@@ -269,6 +269,96 @@ fn a_torn_file_is_refused() {
     }
 }
 
+/// A copy of a store as a kill -9 leaves it, with 20 commits of which the witness saw all.
+fn killed() -> (Bench, Vec<u8>) {
+    let running = Bench::new();
+    let (mut poll, mut store) = start(running.create());
+    for token in 1..=20 {
+        store.persist(token, vec![put(Table::Record, token, &[7; 300]), put(Table::Block, token, &[9; 900])]);
+        await_token_of(&mut poll, &mut store, token);
+    }
+    let copy = Bench::new();
+    for name in ["node.redb", "node.redb.witness"] {
+        let from = running.path.with_file_name(name);
+        std::fs::copy(&from, copy.path.with_file_name(name)).expect("copy");
+    }
+    let bytes = std::fs::read(&copy.path).expect("read");
+    (copy, bytes)
+}
+
+fn await_token_of(poll: &mut Poll, store: &mut Store, token: u64) {
+    assert_eq!(await_completion(poll, store), Completion::Persisted { token });
+}
+
+/// What `bench` holds, if it opens.
+fn promised(bench: &Bench) -> Result<(usize, u64), StoreError> {
+    let store = bench.reopen()?;
+    Ok((store.load()?.records.len(), store.blocks(|_, _| Ok(()))?.0))
+}
+
+#[test]
+fn a_flipped_byte_anywhere_is_refused_or_harmless_but_nothing_is_ever_forgotten() {
+    let (bench, whole) = killed();
+    assert_eq!(promised(&bench).expect("whole"), (20, 20));
+    let (mut refused, mut harmless) = (0, 0);
+    for page in 0..whole.len() / 512 {
+        let at = page * 512 + 100;
+        let mut bytes = whole.clone();
+        *bytes.get_mut(at).expect("inside") ^= 0x40;
+        std::fs::write(&bench.path, &bytes).expect("write");
+        match promised(&bench) {
+            Ok(all) => {
+                assert_eq!(all, (20, 20), "byte {at}");
+                harmless += 1;
+            }
+            Err(StoreError::Damaged { path, .. }) => {
+                assert_eq!(path, bench.path);
+                assert!(
+                    std::fs::read(&bench.path).expect("read") == bytes,
+                    "byte {at}: the file was changed"
+                );
+                refused += 1;
+            }
+            Err(other) => panic!("byte {at}: {other}"),
+        }
+    }
+    assert!(refused > 20 && harmless > 20, "{refused} refused, {harmless} harmless");
+}
+
+#[test]
+fn a_store_that_went_back_is_refused_and_so_is_one_without_its_witness() {
+    let bench = Bench::new();
+    let (mut poll, mut store) = start(bench.create());
+    store.persist(1, vec![put(Table::Record, 1, b"one")]);
+    await_token_of(&mut poll, &mut store, 1);
+    drop(store);
+    let old = std::fs::read(&bench.path).expect("read");
+    let (mut poll, mut store) = start(bench.reopen().expect("opens"));
+    store.persist(1, vec![put(Table::Record, 2, b"two")]);
+    await_token_of(&mut poll, &mut store, 1);
+    drop(store);
+    drop(bench.reopen().expect("opens"));
+
+    std::fs::write(&bench.path, &old).expect("an old copy");
+    let text = bench.reopen().expect_err("it went back").to_string();
+    assert!(text.contains("it ends with commit 1, but commit 2 was durable"), "{text}");
+    assert_eq!(std::fs::read(&bench.path).expect("read"), old);
+    std::fs::remove_file(&bench.path).expect("remove");
+    let error = OpenStore::open(&bench.path, OURS, OpenMode::Create).expect_err("it was there once");
+    assert!(error.to_string().contains("the file is gone, but 2 commits were in it"), "{error}");
+
+    std::fs::write(&bench.path, &old).expect("an old copy");
+    let witness = bench.path.with_file_name("node.redb.witness");
+    std::fs::write(&witness, b"abc").expect("write");
+    assert!(
+        bench.reopen().expect_err("broken").to_string().contains("the .witness file beside it is broken")
+    );
+    std::fs::remove_file(&witness).expect("remove");
+    assert!(
+        bench.reopen().expect_err("missing").to_string().contains("the .witness file beside it is missing")
+    );
+}
+
 #[test]
 fn a_file_that_is_no_store_is_refused() {
     let bench = Bench::new();
