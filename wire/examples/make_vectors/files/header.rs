@@ -89,8 +89,8 @@ pub(crate) fn suite() -> Suite {
         ],
     );
     valid(&mut suite);
-    for at in 0..FAULTS.len() {
-        single(&mut suite, &FAULTS[at]);
+    for fault in FAULTS {
+        single(&mut suite, fault);
     }
     edges(&mut suite);
     for (at, first) in FAULTS.iter().enumerate() {

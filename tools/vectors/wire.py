@@ -1,0 +1,594 @@
+"""The wire protocol of spec/wire.md, read: header, bodies, statements. Written from that page alone.
+
+Whoever wants to know what a field means reads the page; here stand only its name and its encoding. A value is shown as
+in spec/vectors: 64-bit numbers as decimal text, bytes as hex, enums by name, addresses as text.
+"""
+
+import ipaddress
+import zlib
+
+
+class Refused(Exception):
+    """Bytes that are refused; `reason` is the label of the first broken rule, `field` where it was broken."""
+
+    def __init__(self, reason, field=""):
+        super().__init__(f"{reason} ({field})" if field else reason)
+        self.reason = reason
+        self.field = field
+
+
+# Section 1: fields.
+
+
+class Reader:
+    """Bytes that are taken from the front."""
+
+    def __init__(self, data):
+        self.data = bytes(data)
+        self.at = 0
+
+    def left(self):
+        return len(self.data) - self.at
+
+    def take(self, count, field):
+        if count > self.left():
+            raise Refused("truncated", field)
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def number(self, width, field):
+        return int.from_bytes(self.take(width, field), "big")
+
+
+def unsigned(width):
+    def read(reader, field):
+        value = reader.number(width, field)
+        return str(value) if width == 8 else value
+
+    read.least = width
+    return read
+
+
+u8, u16, u32, u64 = unsigned(1), unsigned(2), unsigned(4), unsigned(8)
+
+
+def fixed(count):
+    def read(reader, field):
+        return reader.take(count, field).hex()
+
+    read.least = count
+    return read
+
+
+def counted(width):
+    """bytes16, bytes32"""
+
+    def read(reader, field):
+        return reader.take(reader.number(width, field), field).hex()
+
+    read.least = width
+    return read
+
+
+bytes16, bytes32 = counted(2), counted(4)
+key, hash32, signature = fixed(32), fixed(32), fixed(64)
+
+
+def boolean(reader, field):
+    value = reader.number(1, field)
+    if value > 1:
+        raise Refused("bad_value", field)
+    return value == 1
+
+
+boolean.least = 1
+
+
+def str8(reader, field):
+    try:
+        return reader.take(reader.number(1, field), field).decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused("bad_value", field) from None
+
+
+str8.least = 1
+
+
+def enum(*names):
+    def read(reader, field):
+        value = reader.number(1, field)
+        if value >= len(names):
+            raise Refused("bad_value", field)
+        return names[value]
+
+    read.least = 1
+    return read
+
+
+def address(reader, field):
+    family = reader.number(1, field)
+    if family not in (4, 6):
+        raise Refused("bad_value", field)
+    raw = reader.take(4 if family == 4 else 16, field)
+    port = reader.number(2, field)
+    if family == 4:
+        return f"{ipaddress.IPv4Address(raw)}:{port}"
+    ip = ipaddress.IPv6Address(raw)
+    # RFC 5952, section 5: a mapped address is shown with its dotted part.
+    text = f"::ffff:{ip.ipv4_mapped}" if ip.ipv4_mapped else str(ip)
+    return f"[{text}]:{port}"
+
+
+address.least = 7
+
+
+def optional(inner):
+    def read(reader, field):
+        return inner(reader, field) if boolean(reader, field) else None
+
+    read.least = 1
+    return read
+
+
+def record(*fields):
+    """Named fields, one after the other."""
+
+    def read(reader, _field):
+        return {name: kind(reader, name) for name, kind in fields}
+
+    read.least = sum(kind.least for _, kind in fields)
+    return read
+
+
+def listed(width, inner, ascending=None):
+    """list, list32. `ascending` gives what must ascend strictly."""
+
+    def read(reader, field):
+        count = reader.number(width, field)
+        # W-ENC-2: before anything is set aside.
+        if count * inner.least > reader.left():
+            raise Refused("truncated", field)
+        items = [inner(reader, field) for _ in range(count)]
+        if ascending:
+            require_ascending([ascending(item) for item in items], field)
+        return items
+
+    read.least = width
+    return read
+
+
+def require_ascending(keys, field):
+    if any(a >= b for a, b in zip(keys, keys[1:])):
+        raise Refused("not_canonical", field)
+
+
+def same(item):
+    return item
+
+
+def by(name):
+    return lambda item: item[name]
+
+
+nodes = listed(2, u32, same)
+sealed_ids = listed(2, record(("node", u32), ("sealed_id", bytes16)), by("node"))
+records = listed(4, record(("height", u64), ("epoch", u64), ("bytes", bytes32)))
+role = enum("Ordinary", "Standby", "Master")
+
+# Section 5: statements. (label, fields before the signature)
+
+ROW = (
+    ("cluster", u32),
+    ("epoch", u64),
+    ("version", u64),
+    ("master", u32),
+    ("in_sync", nodes),
+    ("barred", nodes),
+    ("unfenced", boolean),
+    ("table_version", u64),
+)
+RESULT = (("cluster", u32), ("node", u32), ("epoch", u64), ("height", u64), ("hash", hash32))
+SWITCH = (("cluster", u32), ("epoch", u64), ("old_master", u32), ("height", u64), ("proven", boolean))
+SIGNATURE = (("signature", signature),)
+
+row = record(*ROW)
+signed_row = record(*ROW, *SIGNATURE)
+signed_result = record(*RESULT, *SIGNATURE)
+signed_switch = record(*SWITCH, *SIGNATURE)
+
+LABELS = {
+    "row": b"duohuo row 1",
+    "result": b"duohuo result 1",
+    "switch": b"duohuo switch 1",
+    "group_key": b"duohuo group key 1",
+    "history": b"duohuo history 1",
+    "roster": b"duohuo roster 1",
+}
+
+# Section 7: bodies.
+
+PACKETS = {
+    0x01: ("HandshakeInit", [("initiator_session", u64), ("noise", fixed(108)), ("mac1", fixed(16)), ("mac2", fixed(16))]),
+    0x02: (
+        "HandshakeResponse",
+        [("initiator_session", u64), ("responder_session", u64), ("noise", fixed(48)), ("mac1", fixed(16))],
+    ),
+    0x03: ("Cookie", [("initiator_session", u64), ("cookie", fixed(16))]),
+    0x10: ("Join", [("request", u64), ("cluster", u32), ("roster_version", u64)]),
+    0x11: (
+        "JoinAnswer",
+        [
+            ("request", u64),
+            ("verdict", enum("Accepted", "UnknownNode", "WrongCluster", "Starting")),
+            ("roster_version", u64),
+            ("sealed_id", bytes16),
+        ],
+    ),
+    0x12: ("Register", [("request", u64), ("cluster", u32)]),
+    0x13: (
+        "Registered",
+        [
+            ("request", u64),
+            ("verdict", enum("Accepted", "AlreadyRegistered", "Refused", "Starting")),
+            ("registration_epoch", u32),
+            ("sealed_ids", sealed_ids),
+        ],
+    ),
+    0x14: (
+        "Update",
+        [
+            ("request", u64),
+            ("cluster", u32),
+            ("epoch", u64),
+            ("version", u64),
+            ("reason", enum("Suspicion", "StreamClosed", "Forced", "Vacant", "Restart")),
+            ("alive", nodes),
+            ("height", u64),
+            ("sealed_id", bytes16),
+        ],
+    ),
+    0x15: (
+        "Change",
+        [
+            ("request", u64),
+            ("cluster", u32),
+            ("epoch", u64),
+            ("version", u64),
+            ("kind", enum("Add", "Remove", "Resign")),
+            ("node", u32),
+        ],
+    ),
+    0x16: (
+        "Notice",
+        [
+            ("request", u64),
+            (
+                "outcome",
+                enum(
+                    "Notice",
+                    "Done",
+                    "Stale",
+                    "NotInSync",
+                    "Barred",
+                    "IncumbentHeard",
+                    "BadSealedId",
+                    "HoldDown",
+                    "Starting",
+                    "NotMaster",
+                    "LastMember",
+                    "Unregistered",
+                ),
+            ),
+            ("table_version", u64),
+            ("row", signed_row),
+        ],
+    ),
+    0x17: (
+        "MasterKeepalive",
+        [("cluster", u32), ("epoch", u64), ("height", u64), ("challenge", u64), ("table_version", u64)],
+    ),
+    0x18: ("MasterKeepaliveAnswer", [("challenge", u64), ("epoch", u64), ("table_version", u64)]),
+    0x19: (
+        "Query",
+        [("request", u64), ("scope", enum("Cluster", "Changed", "History")), ("cluster", u32), ("since", u64)],
+    ),
+    0x1A: ("ConsensusError", [("request", u64), ("height", u64), ("evidence", listed(2, signed_result))]),
+    0x1B: ("ForcedSwitch", [("order", signed_switch)]),
+    0x1C: ("Probe", [("nonce", u64), ("epoch", u64)]),
+    0x1D: ("ProbeAnswer", [("nonce", u64), ("role", role), ("epoch", u64)]),
+    0x1E: ("RosterPush", [("roster", bytes32)]),
+    0x1F: ("History", [("cluster", u32), ("first_epoch", u64), ("nodes", listed(4, u32)), ("signature", signature)]),
+    0x20: (
+        "NodeKeepalive",
+        [
+            ("cluster", u32),
+            ("priority", u8),
+            ("role", role),
+            ("in_sync", boolean),
+            ("interval_us", u32),
+            ("epoch", u64),
+            ("version", u64),
+            ("promised", u64),
+            ("log_end", u64),
+            ("height", u64),
+            ("address", address),
+        ],
+    ),
+    0x21: (
+        "GroupKey",
+        [("cluster", u32), ("generation", u32), ("secret", fixed(32)), ("master", u32), ("signature", signature)],
+    ),
+    0x30: ("RegistrationSync", [("cluster", u32), ("registration_epoch", u32), ("sealed_ids", sealed_ids)]),
+    0x31: ("Resync", [("epoch", u64), ("height", u64), ("start", u64), ("records", records)]),
+    0x32: ("Append", [("epoch", u64), ("start", u64), ("released", u64), ("records", records)]),
+    0x33: ("Ack", [("epoch", u64), ("end", u64), ("height", u64), ("synced", u64)]),
+    0x34: ("BlockPush", [("height", u64), ("block", bytes32)]),
+    0x35: ("ChainQuery", [("from", u64), ("max_bytes", u32)]),
+    0x36: ("ChainEnd", [("height", u64)]),
+    0x40: ("Consensus", [("cluster", u32), ("epoch", u64), ("message", bytes32)]),
+    0x50: ("Submit", [("request", u64), ("transaction", bytes32)]),
+    0x51: (
+        "SubmitAnswer",
+        [
+            ("request", u64),
+            ("verdict", enum("Committed", "Refused", "TryLater", "NotMaster", "Malformed", "Expired")),
+            ("height", u64),
+            ("master", optional(address)),
+        ],
+    ),
+    0x52: ("StatusQuery", [("request", u64)]),
+    0x53: ("StatusAnswer", [("request", u64), ("report", bytes32)]),
+    0x54: ("Watch", [("request", u64), ("kinds", u32)]),
+    0x55: (
+        "Event",
+        [
+            ("at_unix_us", u64),
+            ("kind", u16),
+            ("cluster", u32),
+            ("node", u32),
+            ("epoch", u64),
+            ("height", u64),
+            ("round", u32),
+            ("detail", u32),
+            ("hash", hash32),
+            ("signature", signature),
+        ],
+    ),
+    0x5F: ("Unsupported", [("packet_type", u8), ("critical_tlv", u16)]),
+}
+
+TYPES = {name: code for code, (name, _) in PACKETS.items()}
+IN_GROUP = {TYPES[name] for name in ("NodeKeepalive", "Probe", "ProbeAnswer")}
+HEARD = 0x0001
+
+
+def extensions(reader):
+    """Section 2.2: all that is left. Pairs of type and value."""
+    found = []
+    while reader.left():
+        if reader.left() < 4:
+            raise Refused("tlv_truncated")
+        kind, length = reader.number(2, "type"), reader.number(2, "length")
+        if length > reader.left():
+            raise Refused("tlv_truncated")
+        if found and kind <= found[-1][0]:
+            raise Refused("tlv_order")
+        # No critical type is assigned.
+        if kind & 0x8000:
+            raise Refused("unknown_critical_tlv")
+        found.append((kind, reader.take(length, "value")))
+    return found
+
+
+def heard_list(value):
+    """The extension 0x0001 of NodeKeepalive."""
+    if not value:
+        raise Refused("not_canonical", "heard")
+    reader, heard = Reader(value), []
+    while reader.left():
+        heard.append({"node": reader.number(4, "heard"), "sequence": reader.number(4, "heard")})
+    require_ascending([entry["node"] for entry in heard], "heard")
+    return heard
+
+
+def decode_body(packet_type, body):
+    """W-RCV-6, and the unknown type before it: the fields of a body."""
+    if packet_type not in PACKETS:
+        raise Refused("unknown_type")
+    name, layout = PACKETS[packet_type]
+    reader, fields = Reader(body), {}
+    for field, kind in layout:
+        fields[field] = kind(reader, field)
+        if (name, field) == ("NodeKeepalive", "priority") and fields[field] == 255:
+            raise Refused("bad_value", field)
+    found = extensions(reader)
+    if name == "NodeKeepalive":
+        fields["heard"] = [entry for kind, value in found if kind == HEARD for entry in heard_list(value)]
+        found = [(kind, value) for kind, value in found if kind != HEARD]
+    if found:
+        fields["extensions"] = [{"type": kind, "value": value.hex()} for kind, value in found]
+    return fields
+
+
+# Section 2: the packet.
+
+HEADER = 40
+MAGIC = 0x44554F48
+DATAGRAM_LIMIT = 1200
+STREAM_LIMIT = 8 << 20
+
+
+def decode_header(packet, limit=DATAGRAM_LIMIT):
+    """W-HDR-1 to W-HDR-12 over one whole packet."""
+    if len(packet) < 44:
+        raise Refused("too_short")
+    reader = Reader(packet)
+    if reader.number(4, "magic") != MAGIC:
+        raise Refused("bad_magic")
+    if reader.number(1, "version") != 1:
+        raise Refused("bad_version")
+    kind, flags, length = reader.number(1, "type"), reader.number(2, "flags"), reader.number(4, "length")
+    if length != len(packet):
+        raise Refused("bad_length")
+    if length > limit:
+        raise Refused("too_long")
+    if reader.number(1, "hdr_len") != 10:
+        raise Refused("bad_header_length")
+    if zlib.crc32(packet[:-4]) != int.from_bytes(packet[-4:], "big"):
+        raise Refused("bad_crc")
+    if flags & 0xFF00:
+        raise Refused("unknown_flags")
+    if reader.number(1, "suite") != 1:
+        raise Refused("bad_suite")
+    if reader.number(2, "reserved") != 0:
+        raise Refused("reserved_not_zero")
+    sealed = bool(flags & 1)
+    if kind < 0x10 and sealed:
+        raise Refused("sealed")
+    if kind >= 0x10 and not sealed:
+        raise Refused("not_sealed")
+    if sealed and length < 60:
+        raise Refused("too_short")
+    fields = {"type": kind, "flags": flags, "length": length}
+    for name, width in (("session", 8), ("sequence", 8), ("sender", 4), ("group", 4)):
+        fields[name] = reader.number(width, name)
+    if not sealed:
+        if kind not in PACKETS:
+            raise Refused("unknown_type")
+        for name in ("session", "sequence", "group"):
+            if fields[name]:
+                raise Refused("bad_value", name)
+    return fields
+
+
+def show_header(fields):
+    return {**fields, "session": str(fields["session"]), "sequence": str(fields["sequence"])}
+
+
+def cut_stream(stream, limit):
+    """The lengths of the packets in a stream, and how many bytes wait."""
+    packets, at = [], 0
+    while len(stream) - at >= 12:
+        start = stream[at : at + 12]
+        if start[:4] != b"DUOH":
+            raise Refused("bad_magic")
+        if start[4] != 1:
+            raise Refused("bad_version")
+        length = int.from_bytes(start[8:], "big")
+        if length < 44:
+            raise Refused("bad_length")
+        if length > limit:
+            raise Refused("too_long")
+        if length > len(stream) - at:
+            break
+        packets.append(length)
+        at += length
+    return {"packets": packets, "waiting": len(stream) - at}
+
+
+# What stands alone: statements, report, roster.
+
+
+def whole(kind, data):
+    """One value and nothing after it."""
+    reader = Reader(data)
+    value = kind(reader, "")
+    if reader.left():
+        raise Refused("trailing_bytes")
+    return value
+
+
+status_report = record(
+    ("role", role),
+    ("node", u32),
+    ("cluster", u32),
+    ("epoch", u64),
+    ("version", u64),
+    ("master", u32),
+    ("in_sync", nodes),
+    ("barred", nodes),
+    ("height", u64),
+    ("state_hash", hash32),
+    ("pool", u32),
+    (
+        "neighbours",
+        listed(
+            2,
+            record(("node", u32), ("alive", boolean), ("role", role), ("priority", u8), ("height", u64), ("age_us", u64)),
+        ),
+    ),
+    ("discards", listed(2, record(("label", str8), ("count", u64)))),
+    ("authority_up", boolean),
+    ("standby", u32),
+    ("halted", boolean),
+    ("uptime_ms", u64),
+    ("rows", listed(2, row)),
+    ("conflicts", u64),
+)
+
+roster_fields = record(
+    ("consortium", fixed(16)),
+    ("version", u64),
+    ("authority", record(("address", address), ("session_key", key), ("signing_key", key))),
+    (
+        "clusters",
+        listed(
+            2,
+            record(
+                ("id", u32),
+                ("name", str8),
+                ("group", address),
+                (
+                    "nodes",
+                    listed(
+                        2,
+                        record(
+                            ("id", u32),
+                            ("name", str8),
+                            ("room", u16),
+                            ("priority", u8),
+                            ("address", address),
+                            ("session_key", key),
+                            ("signing_key", key),
+                        ),
+                    ),
+                ),
+            ),
+        ),
+    ),
+    ("clients", listed(2, record(("id", u32), ("name", str8), ("session_key", key)))),
+    ("signature", signature),
+)
+
+
+def decode_roster(data):
+    """Section 5.5: the encoding, then W-ROS-1 to W-ROS-3."""
+    roster = whole(roster_fields, data)
+    clusters, clients = roster["clusters"], roster["clients"]
+
+    def must(holds, field):
+        if not holds:
+            raise Refused("bad_value", field)
+
+    must(1 <= len(clusters) <= 254, "clusters")
+    require_ascending([cluster["id"] for cluster in clusters], "clusters")
+    require_ascending([client["id"] for client in clients], "clients")
+    for cluster in clusters:
+        must(cluster["id"], "cluster.id")
+        must(cluster["name"], "cluster.name")
+        must(not cluster["group"].startswith("["), "cluster.group")
+        must(2 <= len(cluster["nodes"]) <= 64, "cluster.nodes")
+        require_ascending([node["id"] for node in cluster["nodes"]], "nodes")
+        for node in cluster["nodes"]:
+            must(node["id"], "node.id")
+            must(node["name"], "node.name")
+            must(node["priority"] <= 254, "node.priority")
+    for client in clients:
+        must(client["id"], "client.id")
+        must(client["name"], "client.name")
+    parties = [node for cluster in clusters for node in cluster["nodes"]] + clients
+    ids = [party["id"] for party in parties]
+    keys = [roster["authority"]["session_key"]] + [party["session_key"] for party in parties]
+    must(len(set(ids)) == len(ids), "id")
+    must(len(set(keys)) == len(keys), "session_key")
+    return roster
