@@ -22,8 +22,8 @@ use crate::time::Instant;
 use crate::watch::Watchers;
 use bytes::{Bytes, BytesMut};
 use claims::Inquiry;
-use duohuo_wire::ids::{ClusterId, NodeId};
-use duohuo_wire::packet::{Notice, Outcome, Packet, Role, RosterPush, StatusAnswer};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::packet::{History, Notice, Outcome, Packet, Role, RosterPush, StatusAnswer};
 use duohuo_wire::statement::{Row, SignedRow, SignedSwitch};
 use duohuo_wire::status::StatusReport;
 use reports::Reports;
@@ -93,6 +93,8 @@ enum Effect {
     Notify(ClusterId),
     /// The answer to the first registration.
     Registered { to: NodeId, request: u64, cluster: ClusterId },
+    /// All masters of a cluster so far, by epoch; none: it is not registered.
+    History { to: NodeId, cluster: ClusterId, nodes: Vec<NodeId> },
     /// The forced switch (AUTH-6).
     Switch(Box<SignedSwitch>),
     /// Tell the operator.
@@ -104,7 +106,7 @@ impl Effect {
     const fn cluster(&self) -> Option<ClusterId> {
         match self {
             Self::Answer { cluster, .. } | Self::Notify(cluster) => Some(*cluster),
-            Self::Registered { .. } | Self::Switch(_) | Self::Event(_) => None,
+            Self::Registered { .. } | Self::History { .. } | Self::Switch(_) | Self::Event(_) => None,
         }
     }
 }
@@ -239,6 +241,10 @@ impl Authority {
                 self.notify(cluster, &packet);
             }
             Effect::Registered { to, request, cluster } => self.send_registered(to, request, cluster),
+            Effect::History { to, cluster, nodes } => {
+                let history = History::sign(cluster, Epoch(1), nodes, &self.config.signing_key);
+                self.links.send_stream(Party::Node(to), &Packet::from(history), &mut self.out);
+            }
             Effect::Switch(order) => self.send_switch(&order),
             Effect::Event(event) => self.event(event),
         }

@@ -10,8 +10,8 @@ use crate::time::Duration;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{
-    ConsensusError, ForcedSwitch, History, Join, JoinAnswer, JoinVerdict, NodeSealedId, Outcome, Packet,
-    ProbeAnswer, Query, QueryScope, Register, RegisterVerdict, Registered, Role, RosterPush,
+    ConsensusError, ForcedSwitch, Join, JoinAnswer, JoinVerdict, NodeSealedId, Outcome, Packet, ProbeAnswer,
+    Query, QueryScope, Register, RegisterVerdict, Registered, Role, RosterPush,
 };
 use duohuo_wire::sealed_id::{self, SealedClaims};
 use duohuo_wire::statement::SignedSwitch;
@@ -151,15 +151,12 @@ impl Authority {
             if !stream {
                 return Err(Discard::Forbidden);
             }
-            if self.persisted != self.out.last_token() {
-                return Ok(()); // not durable yet: the node asks again
-            }
+            // One answer per cluster of the roster, so that the asker knows when it has them all.
+            let clusters: Vec<ClusterId> =
+                self.config.roster.clusters.iter().map(|c| c.id).filter(|id| wanted(*id)).collect();
             for cluster in clusters {
-                if let Some(entry) = self.table.entry(cluster) {
-                    let masters = entry.masters.clone();
-                    let history = History::sign(cluster, Epoch(1), masters, &self.config.signing_key);
-                    self.links.send_stream(Party::Node(node), &Packet::from(history), &mut self.out);
-                }
+                let nodes = self.table.entry(cluster).map(|e| e.masters.clone()).unwrap_or_default();
+                self.when_durable(Effect::History { to: node, cluster, nodes });
             }
             return Ok(());
         }

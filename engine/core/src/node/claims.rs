@@ -19,6 +19,7 @@ use duohuo_wire::packet::{
 };
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
+use std::collections::BTreeSet;
 
 /// The sealed cluster ID is renewed at half its life.
 const REJOIN_INTERVAL: Duration = Duration::from_secs(12 * 3600);
@@ -29,6 +30,8 @@ pub(super) struct Claims {
     pub(super) standby: Option<NodeId>,
     /// Let in by the authority (AUTH-1).
     pub(super) joined: bool,
+    /// Clusters whose masters of all epochs are known: without them a log or a certificate cannot be read.
+    histories: BTreeSet<ClusterId>,
     /// The authority's table was read once: no own row in it means that nobody registered.
     pub(super) table_read: bool,
     /// Since when no master acts.
@@ -129,7 +132,7 @@ impl Node {
             self.event(Event::RoleChanged { role, epoch });
         }
         self.claims.wake_at = None;
-        if self.claims.asked.is_some() || self.stopped || !self.claims.joined {
+        if self.claims.asked.is_some() || self.stopped || !self.claims.joined || !self.has_histories() {
             return;
         }
         let Some(row) = self.own_row() else {
@@ -323,10 +326,21 @@ impl Node {
                 for (epoch, node) in epochs {
                     self.chain.learn_grant(history.cluster, Epoch(epoch), *node);
                 }
+                let complete = self.has_histories();
+                self.claims.histories.insert(history.cluster);
+                if !complete && self.has_histories() && self.own_row().is_some() {
+                    self.on_own_row(); // what waited for it
+                }
                 Ok(())
             }
             _ => Err(Discard::Forbidden),
         }
+    }
+
+    /// Whether the masters of all epochs of all clusters are known: only then may this node lead, because it replays
+    /// words that were signed in older epochs.
+    fn has_histories(&self) -> bool {
+        self.config.roster.clusters.iter().all(|c| self.claims.histories.contains(&c.id))
     }
 
     fn authority_key(&self) -> Option<VerifyingKey> {
@@ -344,6 +358,7 @@ impl Node {
             self.sealed_id = answer.sealed_id;
         }
         self.claims.rejoin_at = Some(self.now + REJOIN_INTERVAL);
+        self.claims.histories.clear();
         self.query(QueryScope::History);
         self.table_version = 0;
         self.query(QueryScope::Changed);
@@ -437,6 +452,9 @@ impl Node {
             return Err(Discard::BadStatement);
         }
         let (epoch, master) = (row.epoch, row.master);
+        if newest.map_or(0, |(known, _)| known.0) + 1 < epoch.0 && self.claims.joined {
+            self.query(QueryScope::History); // a grant between was missed
+        }
         self.chain.learn_grant(cluster, epoch, master);
         self.rows.insert(cluster, signed.clone());
         if cluster == self.cluster {
@@ -486,7 +504,8 @@ impl Node {
         } else if matches!(self.duty, Duty::Lead(_)) {
             self.step_down();
         }
-        let ours = row.master == self.me && row.epoch > self.log.promised() && !barred;
+        let ours =
+            row.master == self.me && row.epoch > self.log.promised() && !barred && self.has_histories();
         if ours && !matches!(self.duty, Duty::Halted) {
             // Rule 15: promise durably first; everything else follows from `After::Adopted`.
             let writes = self.log.adopt(row.epoch);
