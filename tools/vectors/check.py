@@ -12,6 +12,7 @@ Needs the module `cryptography`; `jsonschema` for the check against schema.json,
 import argparse
 import ipaddress
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -391,6 +392,31 @@ def check_file(path, validator):
     return passed, len(failures)
 
 
+PAGE = VECTORS.parent / "wire.md"
+
+
+def check_page():
+    """(passed, failed): section 7 of the page has the packets, fields, encodings and enums of this decoder, in its order."""
+    _, *sections = re.split(r"^### 7\.[0-9]+\. ", PAGE.read_text().split("\n## 8.")[0], flags=re.MULTILINE)
+    failures, seen = [], set()
+    for section in sections:
+        title = re.match(r"(\w+) \(0x([0-9A-F]{2})\)", section)
+        name, code = title.group(1), int(title.group(2), 16)
+        seen.add(code)
+        rows = re.findall(r"^\| (\w+) \| ([^|]+) \|", section.split("| field |")[-1], flags=re.MULTILINE)
+        enums = [re.findall(r"[0-9]+ = (\w+)", line) for line in re.findall(r"^\w+: 0 = .*$", section, flags=re.MULTILINE)]
+        known = wire.PACKETS.get(code, ("", []))
+        layout = [(field, kind.page) for field, kind in known[1]]
+        names = [kind.names for _, kind in known[1] if hasattr(kind, "names")]
+        if known[0] != name or layout != rows or names != enums:
+            failures.append(f"{name}: the page says {rows} {enums}, the decoder {layout} {names}")
+    if missing := wire.PACKETS.keys() - seen:
+        failures.append(f"the page does not have {sorted(missing)}")
+    for failure in failures:
+        print(f"wire.md: {failure}")
+    return len(sections) - len(failures), len(failures)
+
+
 def check(paths):
     try:
         from jsonschema import Draft202012Validator
@@ -402,7 +428,7 @@ def check(paths):
     paths = paths or sorted(path for path in VECTORS.glob("*.json") if path.name != "schema.json")
     if not paths:
         sys.exit(f"no vectors in {VECTORS}")
-    counts = [check_file(Path(path), validator) for path in paths]
+    counts = [check_page(), *(check_file(Path(path), validator) for path in paths)]
     passed, failed = (sum(column) for column in zip(*counts))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -17,7 +17,7 @@ class Refused(Exception):
         self.field = field
 
 
-# Section 1: fields.
+# Section 1: fields. `least` is the fewest bytes one takes, `page` how section 7 writes it.
 
 
 class Reader:
@@ -45,7 +45,7 @@ def unsigned(width):
         value = reader.number(width, field)
         return str(value) if width == 8 else value
 
-    read.least = width
+    read.least, read.page = width, f"u{8 * width}"
     return read
 
 
@@ -56,7 +56,7 @@ def fixed(count):
     def read(reader, field):
         return reader.take(count, field).hex()
 
-    read.least = count
+    read.least, read.page = count, f"{count} bytes"
     return read
 
 
@@ -66,7 +66,7 @@ def counted(width):
     def read(reader, field):
         return reader.take(reader.number(width, field), field).hex()
 
-    read.least = width
+    read.least, read.page = width, f"bytes{8 * width}"
     return read
 
 
@@ -81,7 +81,7 @@ def boolean(reader, field):
     return value == 1
 
 
-boolean.least = 1
+boolean.least, boolean.page = 1, "u8, 0 or 1"
 
 
 def str8(reader, field):
@@ -101,7 +101,7 @@ def enum(*names):
             raise Refused("bad_value", field)
         return names[value]
 
-    read.least = 1
+    read.least, read.page, read.names = 1, "u8 enum", list(names)
     return read
 
 
@@ -119,14 +119,14 @@ def address(reader, field):
     return f"[{text}]:{port}"
 
 
-address.least = 7
+address.least, address.page = 7, "address"
 
 
 def optional(inner):
     def read(reader, field):
         return inner(reader, field) if boolean(reader, field) else None
 
-    read.least = 1
+    read.least, read.page = 1, f"u8 0, or u8 1 and an {inner.page}"
     return read
 
 
@@ -137,6 +137,7 @@ def record(*fields):
         return {name: kind(reader, name) for name, kind in fields}
 
     read.least = sum(kind.least for _, kind in fields)
+    read.page = "{" + ", ".join(f"{name} {getattr(kind, 'page', '')}" for name, kind in fields) + "}"
     return read
 
 
@@ -154,6 +155,9 @@ def listed(width, inner, ascending=None):
         return items
 
     read.least = width
+    read.page = f"list{'32' if width == 4 else ''} of {inner.page}"
+    if ascending:
+        read.page += ", strictly ascending" + (f" by {ascending.key}" if ascending is not same else "")
     return read
 
 
@@ -167,7 +171,11 @@ def same(item):
 
 
 def by(name):
-    return lambda item: item[name]
+    def key_of(item):
+        return item[name]
+
+    key_of.key = name
+    return key_of
 
 
 nodes = listed(2, u32, same)
@@ -195,6 +203,9 @@ row = record(*ROW)
 signed_row = record(*ROW, *SIGNATURE)
 signed_result = record(*RESULT, *SIGNATURE)
 signed_switch = record(*SWITCH, *SIGNATURE)
+signed_row.page = "SignedRow (5.1)"
+signed_result.page = "SignedResult (5.2)"
+signed_switch.page = "SignedSwitch (5.3)"
 
 LABELS = {
     "row": b"duohuo row 1",

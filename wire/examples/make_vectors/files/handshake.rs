@@ -340,6 +340,18 @@ fn refused_seal(suite: &mut Suite, datagram: &Transcript) {
     let [first, second] = datagram.seals();
     let body = 5_u64.to_be_bytes();
     let right = first.packet(0x52, RESPONDER_SESSION, 3, NODE, &body);
+    let unknown = first.packet(0xEE, RESPONDER_SESSION, 4, NODE, &body);
+    suite.invalid(
+        "an authentic packet of an unknown type: to be answered with Unsupported",
+        "W-RCV-5",
+        "unknown_type",
+        vec![
+            ("transcript", J::text("datagram")),
+            ("packet", J::text("Unknown")),
+            ("hex", J::hex(&unknown)),
+            ("from", J::text("initiator")),
+        ],
+    );
     let mut refuse = |comment: &str, rule: &str, packet: &[u8]| {
         suite.invalid(
             comment,

@@ -123,6 +123,12 @@ fn suite(kind: PacketType, case: Case) -> Suite {
     for (comment, rule, reason, bytes) in extensions {
         refuse(&mut suite, kind, comment, rule, reason, &with(bytes));
     }
+    if kind == PacketType::Registered {
+        let list = b"\0\x03\0\0\0\x09\0\0\0\0\0\x07\0\0\0\0\0\x08\0\x05\xEE";
+        let body = [&usual[..13], list].concat();
+        let comment = "descending, and the last is cut: the order is asked when all are read";
+        refuse(&mut suite, kind, comment, "W-ENC-2", "truncated", &body);
+    }
     if kind == PacketType::NodeKeepalive {
         let alone = |more: &[u8]| [plain, more].concat();
         let mut refuse =
@@ -135,6 +141,12 @@ fn suite(kind: PacketType, case: Case) -> Suite {
             "W-TLV-3",
             "unknown_critical_tlv",
             &alone(b"\x80\x01\0\x08\0\0\0\x08\0\0\0\x01"),
+        );
+        refuse(
+            "heard is empty, and the extensions descend: they are read whole before one is looked into",
+            "W-TLV-1",
+            "tlv_order",
+            &alone(b"\0\x01\0\0\x0A\x0B\0\0\x0A\x0A\0\0"),
         );
         let mut cut = plain[..fixed - 1].to_vec();
         cut[4] = 255;

@@ -135,6 +135,16 @@ pub(crate) fn suite() -> Suite {
             said(what, public(), shorter),
         );
     }
+    let result = encoded(|out| {
+        let hash = [0xAA; 32];
+        SignedResult::sign(ClusterId(3), NodeId(9), Epoch(4), Height(101), hash, &key()).encode(out);
+    });
+    suite.invalid(
+        "result: R of small order",
+        "W-STM-1",
+        "bad_signature",
+        said("result", public(), &[&result[..result.len() - 64], &small_r()].concat()),
+    );
     let row = encoded(|out| signed_row().encode(out));
     let mut refuse = |comment: &str, rule: &str, reason: &str, at: usize, value: &[u8]| {
         let mut bytes = row.clone();
@@ -178,6 +188,18 @@ fn forged(suite: &mut Suite, what: &str, label: &str, bytes: &[u8]) {
     neutral[0] = 1;
     let small: [u8; 32] = neutral[..32].try_into().unwrap();
     refuse("a key of small order", small, "W-STM-1", neutral);
+}
+
+/// A signature of the result by the right key whose R is the neutral point: S = SHA-512(R, A, message) times the secret.
+/// It holds wherever only the key's order is asked, and only who has the secret can make it.
+fn small_r() -> [u8; 64] {
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    signature[32..].copy_from_slice(&[
+        0x76, 0xD8, 0x53, 0xA2, 0x0C, 0x80, 0xCD, 0xC6, 0xF1, 0x4E, 0x22, 0x66, 0x1E, 0xA3, 0x37, 0xBC, 0xD0,
+        0xC7, 0x80, 0xE8, 0x8C, 0x28, 0x6B, 0xC7, 0x78, 0xA8, 0xBE, 0x67, 0x07, 0x3D, 0x00, 0x09,
+    ]);
+    signature
 }
 
 pub(crate) fn status() -> Suite {
@@ -256,6 +278,13 @@ pub(crate) fn status() -> Suite {
         ("more barred nodes than there are bytes", "W-ENC-2", "truncated", 39, &[0xFF, 0xFF]),
         ("more neighbours than there are bytes", "W-ENC-2", "truncated", 85, &[0xFF, 0xFF]),
         ("alive is 2", "W-ENC-1", "bad_value", 91, &[2]),
+        (
+            "a hundred neighbours promised and the first is broken: the count is asked first",
+            "W-ENC-2",
+            "truncated",
+            85,
+            &[0, 100, 0, 0, 0, 9, 2],
+        ),
         ("a neighbour's role 3", "W-ENC-1", "bad_value", 92, &[3]),
         ("more discards than there are bytes", "W-ENC-2", "truncated", 133, &[0xFF, 0xFF]),
         ("a label that is not UTF-8", "W-ENC-1", "bad_value", 136, &[0xC3]),
