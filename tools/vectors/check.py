@@ -367,6 +367,8 @@ def check_test(reader, file, test):
         if test["result"] == "valid":
             return f"refused: {refused}"
         return None if refused.reason == test["reason"] else f"refused as {refused}, stated {test['reason']}"
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return f"the vector cannot be read: {error!r}"
     if test["result"] != "valid":
         return f"accepted, stated {test['reason']}"
     return None if fields == test.get("fields") else f"fields: found {fields}, stated {test.get('fields')}"
@@ -376,10 +378,17 @@ def check_file(path, validator):
     """(passed, failed) of one file."""
     file = json.loads(path.read_text())
     failures = [f"schema: {error.json_path}: {error.message}" for error in validator.iter_errors(file)]
-    tests = file["tests"]
-    if [test["id"] for test in tests] != list(range(1, file["number_of_tests"] + 1)):
+    if failures:
+        tests, reader = [], None
+    else:
+        tests = file["tests"]
+        try:
+            reader = Exchange(file).read if file["kind"] == "exchange" else READERS[file["kind"]]
+        except (Disagreement, Refused) as error:
+            failures.append(f"what all tests share: {error}")
+            tests = []
+    if not failures and [test["id"] for test in tests] != list(range(1, file["number_of_tests"] + 1)):
         failures.append("the tests are not numbered from 1 to number_of_tests")
-    reader = Exchange(file).read if file["kind"] == "exchange" else READERS[file["kind"]]
     passed = 0 if failures else 1
     for test in tests:
         wrong = check_test(reader, file, test)

@@ -995,6 +995,8 @@ local function check_header(ctx, tvb, root, h, items)
     return true
 end
 
+local INTERFACE = Field.new("frame.interface_id")
+
 local function prune(by_sequence, from, to)
     if to - from > 4 * WINDOW then
         for sequence in pairs(by_sequence) do
@@ -1022,7 +1024,9 @@ local function window_verdict(ctx, h, tag)
         prune(seen.tags, seen.newest, n)
         seen.newest = n
     end
-    local name = ctx.key_name .. " " .. ctx.destination
+    -- A packet captured on two interfaces is no repetition.
+    local interface = INTERFACE()
+    local name = string.format("%s %s %s", ctx.key_name, ctx.destination, interface and tostring(interface.value) or "")
     local window = state.windows[name] or { newest = n, accepted = {} }
     state.windows[name] = window
     if window.accepted[n] then

@@ -8,6 +8,7 @@ use duohuo_core::io::{Input, StreamId};
 use duohuo_core::{Duration, Instant};
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Interest, Registry, Token};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -28,6 +29,8 @@ const DATAGRAM_BUDGET: usize = 64;
 const ACCEPT_BUDGET: usize = 16;
 /// Accepted streams open at a time; more are closed at once. A network of 254 clusters needs 254 + 64 + clients.
 const ACCEPTED_STREAMS: usize = 1024;
+/// Descriptors that strangers' connections must leave for us: files, sockets, streams that we dial.
+const OWN_DESCRIPTORS: usize = 512;
 /// Connections the kernel may queue.
 const BACKLOG: i32 = 256;
 /// Largest datagram taken: the wire's limit is 1200; one byte more shows that it was longer.
@@ -60,6 +63,7 @@ pub struct Net {
     listener: TcpListener,
     streams: BTreeMap<StreamId, Stream>,
     accepted: usize,
+    accepted_limit: usize,
     next_accepted: u64,
     /// Sockets that may hold more: an edge that was not read to its end.
     unread: BTreeSet<Token>,
@@ -98,6 +102,7 @@ impl Net {
             listener,
             streams: BTreeMap::new(),
             accepted: 0,
+            accepted_limit: accepted_limit(),
             next_accepted: 2,
             unread: BTreeSet::new(),
             dirty: BTreeSet::new(),
@@ -203,7 +208,7 @@ impl Net {
         for _ in 0..ACCEPT_BUDGET {
             match self.listener.accept() {
                 Ok((socket, from)) => {
-                    if self.accepted >= ACCEPTED_STREAMS {
+                    if self.accepted >= self.accepted_limit {
                         self.counters.accepts_refused += 1;
                         continue;
                     }
@@ -328,6 +333,22 @@ impl Net {
         self.unread.remove(&token(id));
         stream.linger_at().is_none()
     }
+}
+
+/// How many accepted streams may be open. Raises our own limit on descriptors as far as the system lets us, since with
+/// the usual 1024 strangers could take them all.
+fn accepted_limit() -> usize {
+    let wanted = (ACCEPTED_STREAMS + OWN_DESCRIPTORS) as u64;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(limit.maximum.map_or(wanted, |max| max.min(wanted))), ..limit };
+        // refused: then what is there must do
+        if setrlimit(Resource::Nofile, raised.clone()).is_ok() {
+            limit = raised;
+        }
+    }
+    let descriptors = limit.current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    ACCEPTED_STREAMS.min(descriptors.saturating_sub(OWN_DESCRIPTORS).max(descriptors / 2))
 }
 
 fn token(id: StreamId) -> Token {

@@ -2,7 +2,7 @@
 
 use crate::error::DriverError;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook_mio::v1_0::Signals;
 
 /// One order.
@@ -31,7 +31,8 @@ impl Orders {
     /// # Errors
     /// The system has no more file descriptors.
     pub fn listen(registry: &Registry, token: Token) -> Result<Self, DriverError> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+        // SIGXFSZ would kill us at a limit on file sizes; taken over, the write fails as on a full disk, and we resign
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGXFSZ])
             .map_err(|e| DriverError::system("sigaction", e))?;
         registry
             .register(&mut signals, token, Interest::READABLE)

@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AccessArgs {
     /// A client's configuration, as keygen network writes it (roster, operator's key, client's key)
-    #[arg(long, conflicts_with_all = ["roster", "key"], required_unless_present = "roster")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["roster", "key"], required_unless_present = "roster")]
     config: Option<PathBuf>,
     /// The roster; believed as it is: without a configuration there is no operator's key to verify it with
-    #[arg(long, requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "key")]
     roster: Option<PathBuf>,
     /// The client's key file
-    #[arg(long, requires = "roster")]
+    #[arg(long, value_name = "FILE", requires = "roster")]
     key: Option<PathBuf>,
 }
 

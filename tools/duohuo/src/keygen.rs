@@ -1,16 +1,17 @@
 //! `duohuo keygen`: keys, signed rosters, and whole networks on disk.
 
+use crate::failure::{EXIT_HELP, Failure};
 use crate::layout::Layout;
 use crate::network::{self, Network, Settings};
 use clap::{Args, Subcommand};
-use duohuo_driver::config::ConfigError;
 use duohuo_driver::{keys, roster_file};
 use duohuo_wire::sign::SigningKey;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Make keys, rosters and configurations
+/// Make keys, signed rosters and configurations
 #[derive(Args, Debug)]
+#[command(after_help = EXIT_HELP)]
 pub(crate) struct KeygenArgs {
     #[command(subcommand)]
     what: What,
@@ -20,53 +21,49 @@ pub(crate) struct KeygenArgs {
 enum What {
     /// Everything for a new network: keys, a signed roster, one directory per process
     Network {
-        /// A new or empty directory
-        #[arg(long)]
+        /// Where it goes: a new or empty directory
+        #[arg(long, value_name = "DIRECTORY")]
         dir: PathBuf,
         /// Where the nodes stand, as TOML [default: so many clusters and nodes on 127.x]
-        #[arg(long, conflicts_with_all = ["clusters", "nodes", "port"])]
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["clusters", "nodes", "port"])]
         layout: Option<PathBuf>,
-        /// Clusters, without a layout
-        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=254))]
+        /// How many clusters, 1..=254, without a layout
+        #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=254))]
         clusters: u8,
-        /// Nodes of each cluster, without a layout
-        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=64))]
+        /// How many nodes each cluster has, 2..=64, without a layout
+        #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=64))]
         nodes: u8,
         /// UDP and TCP port of all, without a layout
-        #[arg(long, default_value_t = 4750)]
+        #[arg(long, default_value_t = 4750, value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
-        /// Milliseconds between keepalives
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        /// Milliseconds between keepalives, 1..=10000; all other spans follow from it
+        #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         keepalive_interval_ms: u64,
     },
     /// Keys of one node; prints what the operator enters into the roster
     Node {
-        /// Where the key files go
-        #[arg(long)]
+        /// Where session.key and signing.key go; files that are there are never overwritten
+        #[arg(long, value_name = "DIRECTORY")]
         dir: PathBuf,
     },
     /// Keys of one client; prints what the operator enters into the roster
     Client {
-        /// The key file
-        #[arg(long)]
+        /// The new key file; one that is there is never overwritten
+        #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
     /// Sign a roster after a change (raise its version first)
     Sign {
-        /// The roster
-        #[arg(long)]
+        /// The roster; rewritten with its signature
+        #[arg(long, value_name = "FILE")]
         roster: PathBuf,
         /// The operator's key file
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         operator_key: PathBuf,
     },
 }
 
-pub(crate) fn run(args: &KeygenArgs) -> Result<ExitCode, String> {
-    carry_out(args).map(|()| ExitCode::SUCCESS).map_err(|e| e.to_string())
-}
-
-fn carry_out(args: &KeygenArgs) -> Result<(), ConfigError> {
+pub(crate) fn run(args: &KeygenArgs) -> Result<ExitCode, Failure> {
     match &args.what {
         What::Network { dir, layout, clusters, nodes, port, keepalive_interval_ms } => {
             let layout = match layout {
@@ -74,7 +71,7 @@ fn carry_out(args: &KeygenArgs) -> Result<(), ConfigError> {
                 None => Layout::spread(*clusters, *nodes, *port),
             };
             let settings = Settings { keepalive_interval_ms: *keepalive_interval_ms, drill: false };
-            let network = Network::create(dir, &layout, settings)?;
+            let network = Network::create(dir, &layout, settings).map_err(Failure::failed)?;
             println!(
                 "made {}: operator.key (keep it off the nodes), roster.toml, genesis.toml, and one directory per process",
                 dir.display()
@@ -87,21 +84,21 @@ fn carry_out(args: &KeygenArgs) -> Result<(), ConfigError> {
             println!("then: duohuo status --config {}", dir.join("client.toml").display());
         }
         What::Node { dir } => {
-            network::make_directory(dir)?;
-            let (session, signing) = network::write_identity(dir)?;
+            network::make_directory(dir).map_err(Failure::failed)?;
+            let (session, signing) = network::write_identity(dir).map_err(Failure::failed)?;
             println!("session_key = \"{}\"\nsigning_key = \"{}\"", keys::hex(&session), keys::hex(&signing));
         }
         What::Client { key } => {
             let secret = keys::random();
-            keys::write_secret(key, &secret)?;
+            keys::write_secret(key, &secret).map_err(Failure::failed)?;
             println!("session_key = \"{}\"", keys::hex(&keys::session_public(&secret)));
         }
         What::Sign { roster, operator_key } => {
             let operator = SigningKey::from_bytes(&keys::read_secret(operator_key)?);
             let signed = roster_file::read_unverified(roster)?.sign(&operator);
-            roster_file::write(roster, &signed)?;
+            roster_file::write(roster, &signed).map_err(Failure::failed)?;
             println!("signed version {}", signed.version);
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod demo;
+mod failure;
 mod keygen;
 mod layout;
 mod network;
@@ -16,6 +17,7 @@ use duohuo_driver::config::{
 use duohuo_driver::event_loop::Exit;
 use duohuo_driver::start::{run_authority, run_node};
 use duohuo_driver::store::OpenMode;
+use failure::{EXIT_HELP, Failure};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::Layer as _;
@@ -25,7 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Blockchain multi-active high availability: clusters of nodes, spread over rooms, that act as one chain member each
 #[derive(Parser, Debug)]
-#[command(name = "duohuo", version, max_term_width = 100)]
+#[command(name = "duohuo", version, max_term_width = 100, after_help = EXIT_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,9 +35,11 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run the authority
+    /// Run the authority: it decides which node of each cluster may act, and forgets no decision
+    #[command(after_help = PROCESS_HELP)]
     Authority(ProcessArgs),
-    /// Run a node
+    /// Run a node: a member of a cluster, which follows, stands by or acts for it
+    #[command(after_help = PROCESS_HELP)]
     Node(ProcessArgs),
     Demo(demo::DemoArgs),
     Status(status::StatusArgs),
@@ -45,16 +49,20 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct ProcessArgs {
-    /// Its configuration file
-    #[arg(long)]
+    /// Its configuration file, as keygen network writes it; paths in it are relative to it
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Very first start: make the store; refused if there is one
+    /// Very first start: make the store; refused if there is one already
     #[arg(long)]
     init: bool,
     /// Exit when standard input ends: for a parent that wants its children gone with it
     #[arg(long, hide = true)]
     exit_with_parent: bool,
 }
+
+const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the roster again; SIGUSR1 starts or ends a drill of \
+wrong results, where the configuration of a node allows one.\n\nExit status: 0 stopped by a signal; 1 cannot start or go on (the log says why and what to do); 2 wrong usage; \
+4 a configuration, key or roster file is invalid";
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -69,14 +77,14 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|why| {
         eprintln!("duohuo: {why}");
-        ExitCode::FAILURE
+        why.status()
     })
 }
 
 fn process(
     args: &ProcessArgs,
     run: impl FnOnce(&ProcessArgs) -> Result<Exit, DriverError>,
-) -> Result<ExitCode, String> {
+) -> Result<ExitCode, Failure> {
     start_log(log_settings(&args.config));
     if args.exit_with_parent {
         std::thread::spawn(|| {
@@ -87,10 +95,11 @@ fn process(
     }
     match run(args) {
         Ok(Exit::Stopped) => Ok(ExitCode::SUCCESS),
-        Ok(Exit::Failed) => Ok(ExitCode::from(2)),
+        // the log has said why
+        Ok(Exit::Failed) => Ok(ExitCode::from(failure::FAILED)),
         Err(e) => {
             tracing::error!("{e}");
-            Ok(ExitCode::FAILURE)
+            Ok(Failure::from(e).status())
         }
     }
 }

@@ -116,6 +116,13 @@ impl Network {
         if path.exists() {
             self.roster.version += 1;
         }
+        self.roster.validate().map_err(|e| ConfigError {
+            file: path.clone(),
+            key: "content".into(),
+            wrong: e.to_string(),
+            expected: "a roster that obeys the rules of the spec".into(),
+            advice: "correct the layout and start again in an empty directory".into(),
+        })?;
         self.roster = self.roster.clone().sign(&self.operator);
         roster_file::write(&path, &self.roster)
     }

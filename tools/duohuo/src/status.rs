@@ -1,6 +1,7 @@
 //! `duohuo status`: asks every node and the authority, and prints one table.
 
 use crate::access::{Access, AccessArgs, Server};
+use crate::failure::{EXIT_HELP, Failure, UNREACHABLE};
 use clap::Args;
 use duohuo_driver::keys::hex;
 use duohuo_wire::ids::NodeId;
@@ -9,25 +10,26 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Show who is master, standby, in sync, and how far each ledger is
+/// Show who is master, standby and in sync, and how far each ledger is
 #[derive(Args, Debug)]
+#[command(after_help = EXIT_HELP)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     access: AccessArgs,
-    /// One JSON object instead of a table
+    /// Print one JSON object instead of a table; it also holds the counters of discarded input
     #[arg(long)]
     json: bool,
-    /// Seconds to wait for each
-    #[arg(long, default_value_t = 2)]
+    /// Seconds to wait for each answer; all are asked at the same time
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
 
 type Answer = (Server, Result<StatusReport, String>);
 
-pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, String> {
-    let access = Access::open(&args.access).map_err(|e| e.to_string())?;
+pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let access = Access::open(&args.access)?;
     let servers: Vec<_> = std::iter::once(access.authority()).chain(access.nodes()).collect();
-    let timeout = Duration::from_secs(args.timeout.max(1));
+    let timeout = Duration::from_secs(args.timeout);
     let answers: Vec<Answer> = std::thread::scope(|scope| {
         let asked: Vec<_> = servers
             .iter()
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, String> {
         print!("{}", as_table(&access, &answers));
     }
     let all_there = answers.iter().all(|(_, answer)| answer.is_ok());
-    Ok(if all_there { ExitCode::SUCCESS } else { ExitCode::from(5) })
+    Ok(if all_there { ExitCode::SUCCESS } else { ExitCode::from(UNREACHABLE) })
 }
 
 fn place(access: &Access, server: &Server) -> (String, String, String) {

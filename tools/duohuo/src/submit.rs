@@ -1,6 +1,7 @@
 //! `duohuo submit`: one transfer, until it is answered. Submitting again with the same id is harmless.
 
 use crate::access::{Access, AccessArgs, Server, ask_status};
+use crate::failure::{EXIT_HELP, FAILED, Failure};
 use clap::Args;
 use duohuo_chain::Transfer;
 use duohuo_core::chain::TransactionId;
@@ -11,28 +12,29 @@ use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Submit a transfer and wait until it is committed
+/// Submit a transfer and wait until it is committed; submitting it again under the same id is harmless
 #[derive(Args, Debug)]
+#[command(after_help = EXIT_HELP)]
 pub(crate) struct SubmitArgs {
     #[command(flatten)]
     access: AccessArgs,
     /// The account that pays
-    #[arg(long)]
+    #[arg(long, value_name = "ACCOUNT")]
     from: u32,
     /// The account that is paid
-    #[arg(long)]
+    #[arg(long, value_name = "ACCOUNT")]
     to: u32,
-    /// In the ledger's smallest unit
-    #[arg(long)]
+    /// How much, in the ledger's smallest unit
+    #[arg(long, value_name = "UNITS")]
     amount: u64,
-    /// 32 hex digits; the same id is carried out at most once [default: random]
-    #[arg(long)]
-    id: Option<String>,
-    /// Heights from now in which the transfer may be committed, 1..=1000
-    #[arg(long, default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    /// The transfer's id, 32 hex digits; the same id is carried out at most once [default: random]
+    #[arg(long, value_name = "HEX", value_parser = transfer_id)]
+    id: Option<[u8; 16]>,
+    /// Blocks from now in which the transfer may be committed, 1..=1000
+    #[arg(long, value_name = "BLOCKS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..=1000))]
     valid_for: u64,
     /// Seconds to wait in all
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
 
@@ -41,16 +43,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
-pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, String> {
-    let access = Access::open(&args.access).map_err(|e| e.to_string())?;
-    let id = match &args.id {
-        None => keys::random().first_chunk::<16>().copied().unwrap_or_default(),
-        Some(text) => {
-            keys::parse_hex::<16>(text).ok_or_else(|| format!("--id {text}: expected 32 hex digits"))?
-        }
-    };
+fn transfer_id(text: &str) -> Result<[u8; 16], String> {
+    keys::parse_hex(text).ok_or_else(|| "expected 32 hex digits".into())
+}
+
+pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, Failure> {
+    let access = Access::open(&args.access)?;
+    let id = args.id.unwrap_or_else(|| keys::random().first_chunk::<16>().copied().unwrap_or_default());
     println!("transfer {}", keys::hex(&id));
-    let until = Instant::now() + Duration::from_secs(args.timeout.max(1));
+    let until = Instant::now() + Duration::from_secs(args.timeout);
     let mut servers: VecDeque<Server> = access.nodes().into();
     let mut transfer = None;
     let mut last = String::from("no node answered");
@@ -68,17 +69,17 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, String> {
                         "committed at height {} without effect: account {} does not hold {}",
                         answer.height.0, args.from, args.amount
                     );
-                    return Ok(ExitCode::from(1));
+                    return Ok(ExitCode::from(FAILED));
                 }
                 SubmitVerdict::Malformed => {
-                    return Err(
-                        "the node calls the transfer malformed: check --from, --to and --amount".into()
-                    );
+                    return Err(Failure::failed(
+                        "the node calls the transfer malformed: check --from, --to and --amount",
+                    ));
                 }
                 SubmitVerdict::Expired => {
-                    return Err(
-                        "the transfer expired before it was committed: submit it under a new id".into()
-                    );
+                    return Err(Failure::failed(
+                        "the transfer expired before it was committed: submit it under a new id",
+                    ));
                 }
                 SubmitVerdict::TryLater => last = format!("{}: its pool is full", server.address),
                 SubmitVerdict::NotMaster => {
@@ -96,11 +97,11 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, String> {
         }
         std::thread::sleep(PAUSE);
     }
-    Err(format!(
+    Err(Failure::unreachable(format!(
         "no answer within {} s (last: {last}); it may still be committed: submit again with --id {} to be sure",
         args.timeout,
         keys::hex(&id)
-    ))
+    )))
 }
 
 fn submit_to(

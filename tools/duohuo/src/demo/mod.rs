@@ -10,24 +10,23 @@ mod stage;
 mod steps;
 
 use crate::access::Access;
+use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::network::{Network, Settings};
 use clap::Args;
 use duohuo_driver::keys::hex;
-use duohuo_wire::ids::NodeId;
 use load::Load;
 use observer::Observer;
 use picture::Picture;
 use processes::Processes;
-use report::{Audit, CRASH_BOUND_MS, Transactions, median};
-use screen::{Mode, Screen};
+use report::{Audit, CRASH_BOUND_MS, StepReport, Transactions, median};
+use screen::{Mode, Screen, print_line};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stage::Stage;
-use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::net::{TcpListener, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,54 +35,56 @@ use steps::Scenario;
 
 /// Start a whole network on this machine, break it in every way the patent names, and check that nothing is lost
 #[derive(Args, Debug)]
+#[command(after_help = DEMO_HELP)]
 pub(crate) struct DemoArgs {
-    /// What happens
-    #[arg(long, value_enum, default_value_t = Scenario::Tour)]
+    /// Which faults
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Scenario::Tour)]
     scenario: Scenario,
-    /// Leave the network running until Ctrl-C
+    /// Afterwards leave the network running until Ctrl-C, and print how to look at it
     #[arg(long)]
     keep: bool,
-    /// One JSON object per event, the summary last
+    /// Print one JSON object per event, the summary last
     #[arg(long)]
     json: bool,
-    /// Keep keys, stores and logs
+    /// Keep keys, stores and logs in their temporary directory; they are kept anyway if something fails
     #[arg(long)]
     keep_files: bool,
-    /// Milliseconds between keepalives
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    /// Milliseconds between keepalives, 1..=10000
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     keepalive_interval_ms: u64,
-    /// Kill so many masters one after the other (scenario master-fails)
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Kill so many masters one after the other, 1..=1000 (scenario master-fails)
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
 }
 
+const DEMO_HELP: &str = "Exit status: 0 nothing was lost or applied twice, all ledgers agree, no conflicting vote was seen, and every recovery \
+happened; 1 otherwise; 2 wrong usage";
+
 /// All transfers must be answered within this after the last fault.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A little quiet after the last transfer, so that every node has the last block.
 const QUIET: Duration = Duration::from_millis(300);
 /// Ports below the range from which systems take theirs.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 const PORT_ATTEMPTS: u32 = 100;
 
-pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, String> {
+pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(|e| format!("signals: {e}"))?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted))
+            .map_err(|e| Failure::failed(format!("signals: {e}")))?;
     }
-    let directory = tempfile::Builder::new()
-        .prefix("duohuo-demo-")
-        .tempdir()
-        .map_err(|e| format!("temporary directory: {e}"))?;
+    let directory = tempfile::Builder::new().prefix("duohuo-demo-").tempdir().map_err(|e| {
+        Failure::failed(format!("temporary directory: {e}; expected a writable one: set TMPDIR"))
+    })?;
     let mode = match (args.json, std::io::stdout().is_terminal()) {
         (true, _) => Mode::Json,
         (false, true) => Mode::Live,
         (false, false) => Mode::Plain,
     };
     let screen = Arc::new(Screen::new(mode));
-    if mode == Mode::Live {
-        print!("\x1b[2J");
-    }
     let outcome = perform(args, directory.path().to_owned(), &screen, interrupted);
+    screen.stop();
     let ok = matches!(&outcome, Ok(true));
     if args.keep_files || !ok {
         let path = directory.keep();
@@ -93,8 +94,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, String> {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         Err(why) => {
-            screen.json("summary", json!({ "ok": false, "error": why }));
-            Err(why)
+            if mode == Mode::Json {
+                screen.json("problem", json!({ "text": why }));
+                screen.close(&summary(false, &[], &Transactions::default(), 0, true, 0));
+            }
+            Err(Failure::failed(why))
         }
     }
 }
@@ -113,7 +117,7 @@ fn perform(
     let picture = Arc::new(Picture::default());
     let observer = Observer::new(access("observer")?, Arc::clone(&picture), Arc::clone(screen));
     let load = Load::start(access("load")?);
-    let drawing = screen.start(Arc::clone(&picture), Arc::clone(&load.state));
+    screen.start(Arc::clone(&picture), Arc::clone(&load.state));
     let mut stage = Stage {
         processes: Processes::new()?,
         network,
@@ -124,24 +128,22 @@ fn perform(
         interrupted,
         reports: Vec::new(),
         fallen: Vec::new(),
+        overtaken: false,
     };
     let begun = Instant::now();
     let played = open(&mut stage, begun).and_then(|()| stage.play(args.scenario, args.repeat));
     let transfers_answered = close(&mut stage, played.is_ok());
-    let final_height = ledgers_agree(&mut stage);
+    let (ledgers, all_told) = ledgers(&mut stage);
     let late = stage.processes.stop_all();
     stage.show_live();
     let audit = audit(&stage);
     screen.stop();
-    if let Some(drawing) = drawing {
-        let _ = drawing.join();
-    }
     let mut problems: Vec<String> = stage.fallen.clone();
     problems.extend(played.err());
     problems.extend(transfers_answered.err());
-    problems.extend(final_height.err());
+    problems.extend(all_told.err());
     problems.extend(late.iter().map(|id| format!("{} did not stop when told to", stage.name_of(*id))));
-    let ok = tell(&stage, &audit, problems, begun.elapsed());
+    let ok = tell(&stage, &audit, &ledgers, problems, begun.elapsed());
     if args.keep {
         keep(&mut stage)?;
     }
@@ -188,39 +190,27 @@ fn close(stage: &mut Stage, all_well: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Every live node's ledger, told and compared.
-fn ledgers_agree(stage: &mut Stage) -> Result<(), String> {
-    let live = stage.processes.live();
+/// Every live node's ledger, compared, in lines for people; an error if one is not known.
+fn ledgers(stage: &mut Stage) -> (Vec<String>, Result<(), String>) {
     let mut view = stage.picture.view();
-    let mut lines = Vec::new();
-    for id in live {
+    let (mut values, mut lines, mut silent) = (Vec::new(), Vec::new(), None);
+    for id in stage.processes.live() {
+        let name = stage.name_of(id);
         let Some(report) = view.nodes.get(&id).and_then(|n| n.report.clone()) else {
-            lines.push(json!({ "node": id.0, "error": "no report" }));
+            values.push(json!({ "node": id.0, "error": "no report" }));
+            silent = Some(format!("{name} did not report its ledger"));
             continue;
         };
         if report.height.0 > 0 {
             view.hash(report.height.0, report.state_hash, id);
         }
-        lines.push(json!({ "node": id.0, "height": report.height.0, "state_hash": hex(&report.state_hash) }));
+        let hash = hex(&report.state_hash);
+        lines.push(format!("ledger      {name:<5} height {:<7} {hash}", report.height.0));
+        values.push(json!({ "node": id.0, "height": report.height.0, "state_hash": hash }));
     }
-    let silent = lines.iter().any(|l| l.get("error").is_some());
     drop(view);
-    stage.screen.json("ledgers", json!({ "nodes": lines }));
-    if stage.screen.mode() != Mode::Json {
-        for line in &lines {
-            let text = |key: &str| {
-                line.get(key).map(|v| v.to_string().trim_matches('"').to_owned()).unwrap_or_default()
-            };
-            stage.screen.say(&format!(
-                "node {:<5} height {:<7} ledger {}{}",
-                text("node"),
-                text("height"),
-                text("state_hash"),
-                text("error")
-            ));
-        }
-    }
-    if silent { Err("a live node did not report its ledger".into()) } else { Ok(()) }
+    stage.screen.json("ledgers", json!({ "nodes": values }));
+    (lines, silent.map_or(Ok(()), Err))
 }
 
 fn audit(stage: &Stage) -> Audit {
@@ -234,81 +224,103 @@ fn audit(stage: &Stage) -> Audit {
     report::audit(stores.iter().map(|(id, path)| (*id, path.as_path())), stage.network.roster.consortium)
 }
 
+/// The last JSON object, as the interface promises it.
+fn summary(
+    ok: bool,
+    steps: &[StepReport],
+    transactions: &Transactions,
+    height: u64,
+    agree: bool,
+    conflicting_votes: u64,
+) -> serde_json::Value {
+    json!({
+        "event": "summary", "ok": ok, "steps": steps.iter().map(StepReport::json).collect::<Vec<_>>(),
+        "transactions": {
+            "submitted": transactions.submitted, "committed": transactions.committed,
+            "lost": transactions.lost, "duplicated": transactions.duplicated,
+        },
+        "ledger": { "height": height, "agree": agree }, "conflicting_votes": conflicting_votes,
+    })
+}
+
 /// The end of the story. `true`: all is well.
-fn tell(stage: &Stage, audit: &Audit, mut problems: Vec<String>, took: Duration) -> bool {
+fn tell(stage: &Stage, audit: &Audit, ledgers: &[String], mut problems: Vec<String>, took: Duration) -> bool {
     let ids = stage.load.as_ref().map(Load::ids).unwrap_or_default();
-    let transactions = Transactions::count(&ids, &audit.counts);
+    let mut transactions = Transactions::count(&ids, &audit.counts);
     // a block that holds one transaction twice, whoever sent it, counts too
     let twice = audit.counts.values().filter(|n| **n > 1).count() as u64;
-    let duplicated = transactions.duplicated.max(twice);
+    transactions.duplicated = transactions.duplicated.max(twice);
     let view = stage.picture.view();
     problems.extend(audit.problems.iter().cloned());
     problems.extend(view.halted.iter().map(|id| format!("{} stopped signing by itself", stage.name_of(*id))));
     problems.extend(view.told.iter().cloned());
     let agree = view.different_hashes == 0 && audit.different_blocks == 0;
-    let steps_ok = !stage.reports.is_empty() && stage.reports.iter().all(report::StepReport::ok);
     let ok = problems.is_empty()
-        && steps_ok
+        && !stage.reports.is_empty()
+        && stage.reports.iter().all(StepReport::ok)
         && agree
         && transactions.lost == 0
-        && duplicated == 0
+        && transactions.duplicated == 0
         && transactions.submitted > 0
         && view.conflicting_votes == 0;
-    let crash = median(
-        stage
-            .reports
-            .iter()
-            .filter(|r| r.name == "master-fails")
-            .filter_map(report::StepReport::commit_ms)
-            .collect(),
-    );
-    let crash_text = crash.map(|ms| {
-        let verdict = if ms <= CRASH_BOUND_MS { "within" } else { "ABOVE" };
-        format!("kill -9 of a master to the first commit: {ms:.1} ms in the median, {verdict} the bound of {CRASH_BOUND_MS} ms (10 ms keepalives, idle machine)")
-    });
+    let crash = crash_line(&stage.reports);
     if stage.screen.mode() == Mode::Json {
         for problem in &problems {
-            println!("{}", json!({ "event": "problem", "text": problem }));
+            stage.screen.json("problem", json!({ "text": problem }));
         }
-        if let Some(text) = crash_text {
-            println!("{}", json!({ "event": "note", "text": text }));
+        if let Some(text) = crash {
+            stage.screen.json("note", json!({ "text": text }));
         }
-        println!(
-            "{}",
-            json!({
-                "event": "summary", "ok": ok, "steps": stage.reports.iter().map(report::StepReport::json).collect::<Vec<_>>(),
-                "transactions": {
-                    "submitted": transactions.submitted, "committed": transactions.committed,
-                    "lost": transactions.lost, "duplicated": duplicated,
-                },
-                "ledger": { "height": audit.height, "agree": agree }, "conflicting_votes": view.conflicting_votes,
-            })
-        );
+        stage.screen.close(&summary(
+            ok,
+            &stage.reports,
+            &transactions,
+            audit.height,
+            agree,
+            view.conflicting_votes,
+        ));
         return ok;
     }
-    println!("\n{}", report::head());
+    print_line(&format!("\n{}", report::head()));
     for step in &stage.reports {
-        println!("{}", step.line());
+        print_line(&step.line());
     }
-    println!();
-    println!(
-        "transfers   submitted {}   committed {}   lost {}   applied twice {duplicated}",
-        transactions.submitted, transactions.committed, transactions.lost
-    );
-    println!(
+    print_line("");
+    for line in ledgers {
+        print_line(line);
+    }
+    print_line(&format!(
         "ledger      height {}, {} on all nodes",
         audit.height,
         if agree { "the same" } else { "NOT THE SAME" }
-    );
-    println!("votes       {} compared, {} conflicting", view.votes_compared(), view.conflicting_votes);
-    if let Some(text) = crash_text {
-        println!("{text}");
+    ));
+    print_line(&format!(
+        "transfers   submitted {}   committed {}   lost {}   applied twice {}",
+        transactions.submitted, transactions.committed, transactions.lost, transactions.duplicated
+    ));
+    print_line(&format!(
+        "votes       {} compared, {} conflicting",
+        view.votes_compared(),
+        view.conflicting_votes
+    ));
+    if let Some(text) = crash {
+        print_line(&text);
     }
     for problem in &problems {
-        println!("problem     {problem}");
+        print_line(&format!("problem     {problem}"));
     }
-    println!("{} after {:.1} s", if ok { "ALL WELL" } else { "FAILED" }, took.as_secs_f64());
+    print_line(&format!("{} after {:.1} s", if ok { "ALL WELL" } else { "FAILED" }, took.as_secs_f64()));
     ok
+}
+
+/// What a crash of a master costs, and whether that is what was promised.
+fn crash_line(steps: &[StepReport]) -> Option<String> {
+    let crashes = steps.iter().filter(|r| r.name == "master-fails").filter_map(StepReport::commit_ms);
+    let ms = median(crashes.collect())?;
+    let verdict = if ms <= CRASH_BOUND_MS { "within" } else { "ABOVE" };
+    Some(format!(
+        "kill -9 of a master to the first commit: {ms:.1} ms in the median, {verdict} the bound of {CRASH_BOUND_MS} ms (10 ms keepalives, idle machine)"
+    ))
 }
 
 /// Start it all again, from its stores, and wait for Ctrl-C.
@@ -318,25 +330,32 @@ fn keep(stage: &mut Stage) -> Result<(), String> {
     }
     stage.start_all()?;
     let settled = stage.settle();
-    let access = stage.network.directory.join("client.toml");
-    let program = std::env::current_exe().map_or_else(|_| "duohuo".into(), |p| p.display().to_string());
-    let text = format!(
-        "the network runs until Ctrl-C; look at it with\n  {program} status --config {access}\n  {program} submit --config {access} --from 1 --to 2 --amount 5",
-        access = access.display()
-    );
-    if stage.screen.mode() == Mode::Json {
-        eprintln!("{text}")
-    } else {
-        println!("{text}")
+    let access = quoted(&stage.network.directory.join("client.toml"));
+    let program = std::env::current_exe().map_or_else(|_| "duohuo".into(), |p| quoted(&p));
+    // the summary stays the last JSON object on standard output
+    let say =
+        |text: &str| if stage.screen.mode() == Mode::Json { eprintln!("{text}") } else { print_line(text) };
+    if let Err(why) = settled {
+        say(&format!("the network runs again, but {why}"));
     }
-    settled?;
+    say(&format!(
+        "the network runs until Ctrl-C; look at it with\n  {program} status --config {access}\n  {program} submit --config {access} --from 1 --to 2 --amount 5"
+    ));
     while !stage.interrupted.load(Ordering::Relaxed) {
+        for (id, status) in stage.processes.fallen() {
+            eprintln!("{} ended by itself: {status}", stage.name_of(id));
+        }
         std::thread::sleep(Duration::from_millis(100));
     }
-    let all: BTreeSet<NodeId> = stage.processes.live();
-    stage.processes.stop(&all);
     stage.processes.stop_all();
     Ok(())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
+    if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// A layout whose addresses are all free.

@@ -93,7 +93,7 @@ impl StepReport {
     pub(crate) fn line(&self) -> String {
         let time = |t: Option<f64>| t.map_or_else(|| "-".into(), |t| format!("{t:.1}"));
         format!(
-            "{:<4} {:<24} {:<8} {:>9} {:>8} {:>7} {:>8} {:>8}{}",
+            "{:<4} {:<23} {:<6} {:>8} {:>7} {:>7} {:>7} {:>7}{}",
             if self.ok() { "ok" } else { "FAIL" },
             self.name,
             self.requirement,
@@ -110,8 +110,8 @@ impl StepReport {
 /// The head of the table of [`StepReport::line`].
 pub(crate) fn head() -> String {
     format!(
-        "{:<4} {:<24} {:<8} {:>9} {:>8} {:>7} {:>8} {:>8}   (ms)",
-        "", "step", "", "detected", "granted", "vote", "commit", "gap"
+        "{:<4} {:<23} {:<6} {:>8} {:>7} {:>7} {:>7} {:>7}",
+        "", "step (ms from the fault)", "", "detected", "granted", "vote", "commit", "gap"
     )
 }
 

@@ -18,9 +18,13 @@ use std::time::{Duration, Instant};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// All live nodes in sync and near the head: at the start and between faults.
-pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
+///
+/// This and the next are far above what is needed: a busy machine must not fail the demo. The times it prints are measured.
+pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// From a fault to the first commit of every new master.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15);
+/// A switch that came just before a fault is seen within this.
+const OVERTAKEN_AFTER: Duration = Duration::from_secs(1);
 /// The chain is watched for so long after a recovery.
 const AFTERMATH: Duration = Duration::from_millis(300);
 /// A network must stay settled for so long before the next fault: a busy machine can drop a member at any moment.
@@ -44,6 +48,8 @@ pub(crate) struct Stage {
     pub(crate) reports: Vec<StepReport>,
     /// Processes that ended by themselves: each fails the demo.
     pub(crate) fallen: Vec<String>,
+    /// The last fault hit no master: a switch for another reason came just before.
+    pub(crate) overtaken: bool,
 }
 
 /// A step under way.
@@ -258,7 +264,7 @@ impl Stage {
     ) -> Result<(), String> {
         self.screen.doing(&step.what);
         let before = self.rows();
-        let expected: BTreeSet<ClusterId> = before
+        let mut expected: BTreeSet<ClusterId> = before
             .values()
             .filter(|row| {
                 victims.contains(&row.master)
@@ -270,13 +276,24 @@ impl Stage {
         let fault_us = unix_us();
         inject(self);
         let mut switches = BTreeMap::new();
+        let anybody = !expected.is_empty();
+        let injected = Instant::now();
         let waited = self.wait(RECOVERY_TIMEOUT, |stage| {
             let view = stage.picture.view();
             switches =
                 expected.iter().map(|c| (*c, marks(&view, *c, fault_us, victims, detection))).collect();
+            if injected.elapsed() > OVERTAKEN_AFTER {
+                let overtaken = |c: &ClusterId, m: &Marks| switched_before(&view, *c, m, victims, detection);
+                switches.retain(|c, m| !overtaken(c, m));
+                expected.retain(|c| switches.contains_key(c));
+            }
             let missing = switches.iter().find(|(_, m)| !m.complete());
             missing.map(|(cluster, m)| format!("cluster {}: {}", cluster.0, missing_mark(m)))
         });
+        self.overtaken = anybody && expected.is_empty();
+        if self.overtaken {
+            return Err("a switch for another reason came just before the fault".into());
+        }
         let goes_on = waited.and_then(|()| self.chain_goes_on());
         let goes_on = goes_on.and_then(|()| self.pause(AFTERMATH));
         let gap_ms = self.picture.view().longest_gap_ms(fault_us, unix_us());
@@ -367,6 +384,27 @@ fn unsettled_row(
     None
 }
 
+/// Whether the victim of a fault had lost its cluster for another reason, as happens on a busy machine, so that the
+/// fault could cause no switch there.
+fn switched_before(
+    view: &View,
+    cluster: ClusterId,
+    marks: &Marks,
+    victims: &BTreeSet<NodeId>,
+    detection: Detection,
+) -> bool {
+    match detection {
+        Detection::Silence => {
+            marks.granted.is_none()
+                && view.rows.get(&cluster).is_some_and(|row| {
+                    !victims.contains(&row.master)
+                        && view.nodes.get(&row.master).and_then(|n| n.role) == Some(Role::Master)
+                })
+        }
+        Detection::WrongResult => marks.granted.is_some() && marks.detected.is_none(),
+    }
+}
+
 fn missing_mark(m: &Marks) -> &'static str {
     if m.detected.is_none() {
         "nobody noticed the fault"
@@ -407,11 +445,23 @@ fn marks(
             && s.cluster == cluster
             && !victims.contains(&s.node)
     };
-    let Some(grant) = view.first(fault_us, granted) else { return marks };
-    marks.granted = Some(grant.at_us);
-    let master = grant.node;
-    marks.voted = view.first(grant.at_us, |s| s.kind == kind::RELEASED && s.from == master).map(|s| s.at_us);
-    let Some(voted) = marks.voted else { return marks };
-    marks.committed = view.first(voted, |s| s.kind == kind::COMMITTED && s.from == master).map(|s| s.at_us);
+    // a new master may be suspected in its turn before it votes: the first one that commits ends the switch
+    let mut grants: Vec<Seen> =
+        view.seen.iter().filter(|s| s.at_us >= fault_us && granted(s)).copied().collect();
+    grants.sort_by_key(|s| s.at_us);
+    for grant in grants {
+        let master = grant.node;
+        let acted = Marks { granted: Some(grant.at_us), voted: None, committed: None, ..marks };
+        let voted = view.first(grant.at_us, |s| s.kind == kind::RELEASED && s.from == master);
+        let committed =
+            voted.and_then(|vote| view.first(vote.at_us, |s| s.kind == kind::COMMITTED && s.from == master));
+        let acted = Marks { voted: voted.map(|s| s.at_us), committed: committed.map(|s| s.at_us), ..acted };
+        if acted.committed.is_some() {
+            return acted;
+        }
+        if marks.granted.is_none() {
+            marks = acted;
+        }
+    }
     marks
 }
