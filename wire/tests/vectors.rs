@@ -267,6 +267,12 @@ fn every_handshake_goes_as_stated() {
                     return Err("bad_mac");
                 }
                 let accepted = answer(transcript, init)?;
+                if !file["enrolled"].as_array().unwrap().contains(&shown(&accepted.remote_public)) {
+                    return Err("unknown_key");
+                }
+                if test["last_timestamp"].is_string() && accepted.timestamp <= array(test, "last_timestamp") {
+                    return Err("old_handshake");
+                }
                 assert_eq!(accepted.remote_public, array(transcript, "initiator_public"));
                 assert_eq!(accepted.timestamp, array(transcript, "timestamp"));
                 let mac2 = handshake::check_mac2(&array(cookie, "cookie"), &packet);

@@ -155,11 +155,12 @@ pub(crate) fn suite() -> Suite {
         &[
             "transcript names the keys. The receiver of HandshakeInit has responder_secret, that of HandshakeResponse is the initiator, waiting with its ephemeral key.",
             "mac2 says whether mac2 is right under cookie; only a receiver under load asks.",
-            "Order: header, body, for a response the session it answers (unknown_session), mac1 (bad_mac), Noise (bad_handshake).",
+            "Order: header, body, for a response the session it answers (unknown_session), mac1 (bad_mac), Noise (bad_handshake), enrolled (unknown_key), last_timestamp (old_handshake).",
             "Packets of other types are sealed under the transcript's keys, from = who sealed them; they come after the handshake.",
         ],
     )
     .with("transcripts", obj! { "datagram": datagram.show(), "stream": stream.show() })
+    .with("enrolled", J::List(vec![public(&datagram.keys.initiator).show()]))
     .with("cookie", obj! {
         "secret": COOKIE_SECRET.show(), "address": J::text("10.0.0.1:7400"),
         "address_6": J::text("[2001:db8::1]:7400"), "cookie": COOKIE.show(),
@@ -167,6 +168,7 @@ pub(crate) fn suite() -> Suite {
     transcript(&mut suite, "datagram", &datagram, true);
     transcript(&mut suite, "stream", &stream, false);
     cookies(&mut suite, &datagram);
+    timestamps(&mut suite, &datagram);
     refused_init(&mut suite, &datagram, &stream);
     refused_response(&mut suite, &datagram);
     refused_seal(&mut suite, &datagram);
@@ -252,6 +254,52 @@ fn cookies(suite: &mut Suite, transcript: &Transcript) {
             ],
         );
     }
+}
+
+/// W-HSK-6: what the responder has accepted of this key before.
+fn timestamps(suite: &mut Suite, transcript: &Transcript) {
+    let said = |last: &[u8; 12]| -> Pairs {
+        vec![
+            ("transcript", J::text("datagram")),
+            ("packet", J::text("HandshakeInit")),
+            ("hex", J::hex(&transcript.init)),
+            ("last_timestamp", last.show()),
+        ]
+    };
+    let own = transcript.keys.timestamp;
+    let other = |at: usize, change: i8| {
+        let mut last = own;
+        last[at] = last[at].wrapping_add_signed(change);
+        last
+    };
+    let mut newer = said(&other(11, -1));
+    newer.push(("mac2", true.show()));
+    newer.push(("fields", decoded(&transcript.init).show()));
+    suite.valid("a nanosecond newer than the last", newer);
+    for (comment, last) in [
+        ("the same timestamp again: a replay", own),
+        ("a nanosecond older than the last", other(11, 1)),
+        ("a second older than the last, with more nanoseconds", {
+            let mut last = other(7, 1);
+            last[8..].fill(0);
+            last
+        }),
+    ] {
+        suite.invalid(comment, "W-HSK-6", "old_handshake", said(&last));
+    }
+    let stranger = noise(&NoiseKeys { initiator: [0x12; 32], ..transcript.keys });
+    let responder = public(&transcript.keys.responder);
+    let packet = init_packet(&stranger.message_1, &responder, INITIATOR_SESSION, NODE, None);
+    suite.invalid(
+        "a key that is not enrolled",
+        "W-HSK-6",
+        "unknown_key",
+        vec![
+            ("transcript", J::text("datagram")),
+            ("packet", J::text("HandshakeInit")),
+            ("hex", J::hex(&packet)),
+        ],
+    );
 }
 
 fn refused_init(suite: &mut Suite, datagram: &Transcript, stream: &Transcript) {

@@ -1,6 +1,7 @@
 //! The files of `spec/vectors`, by name. Used by the example that writes them and by the test that reads them.
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod cases;
 pub(crate) mod crypto;
 mod exchange;
 pub(crate) mod fields;

@@ -8,7 +8,7 @@ use duohuo_wire::{
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use super::{Pairs, Suite, fields::Show as _, json::J, packets::signed_row};
+use super::{Pairs, Suite, cases::signed_row, fields::Show as _, json::J};
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
