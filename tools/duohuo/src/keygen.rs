@@ -19,7 +19,8 @@ pub(crate) struct KeygenArgs {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Everything for a new network: keys, a signed roster, one directory per process
+    /// Make everything for a new network: keys, a signed roster, one directory per process
+    #[command(after_help = EXIT_HELP)]
     Network {
         /// Where it goes: a new or empty directory
         #[arg(long, value_name = "DIRECTORY")]
@@ -40,19 +41,22 @@ enum What {
         #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         keepalive_interval_ms: u64,
     },
-    /// Keys of one node; prints what the operator enters into the roster
+    /// Make the keys of one node; prints what the operator enters into the roster
+    #[command(after_help = EXIT_HELP)]
     Node {
         /// Where session.key and signing.key go; files that are there are never overwritten
         #[arg(long, value_name = "DIRECTORY")]
         dir: PathBuf,
     },
-    /// Keys of one client; prints what the operator enters into the roster
+    /// Make the key of one client; prints what the operator enters into the roster
+    #[command(after_help = EXIT_HELP)]
     Client {
         /// The new key file; one that is there is never overwritten
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
     /// Sign a roster after a change (raise its version first)
+    #[command(after_help = EXIT_HELP)]
     Sign {
         /// The roster; rewritten with its signature
         #[arg(long, value_name = "FILE")]

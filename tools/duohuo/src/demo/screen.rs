@@ -261,7 +261,7 @@ fn frame(
         String::new(),
     ];
     table(told, roster, view, &mut lines);
-    lines.push("M master  S standby  o ordinary  x dead  ! barred  ~ not in sync; with the height".into());
+    lines.push("M master  S standby  o ordinary  x dead  ! barred  ~ not in sync; and height".into());
     lines.push(String::new());
     lines.push(format!("> {}", told.doing));
     let room = rows.saturating_sub(lines.len());

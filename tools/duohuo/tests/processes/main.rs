@@ -1,0 +1,10 @@
+//! The `duohuo` command as an operator meets it: real processes on loopback, real files, real faults of the world.
+//! Every test has a port of its own and removes what it made.
+
+mod demo;
+mod full_disk;
+mod hostile;
+mod keys;
+mod network;
+mod refusals;
+mod usage;
