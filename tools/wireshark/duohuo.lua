@@ -140,7 +140,7 @@ local DECLARE = {
     str8 = function(def) return add_field(ProtoField.string, def.path, def.name) end,
     address = declare_address,
     round = function(def)
-        return add_field(ProtoField.uint32, def.path, def.name, base.DEC, { [4294967295] = "nil" })
+        return add_field(ProtoField.uint32, def.path, def.name)
     end,
     struct = function(def)
         declare(def.path, def.fields)
@@ -332,7 +332,7 @@ local function add_key_line(into, line)
     end
     if not name or #key ~= 64 or #iv ~= 24 then return false end
     into[name] = into[name] or {}
-    table.insert(into[name], { key = from_hex(key), iv = from_hex(iv), cluster = tonumber(cluster) })
+    table.insert(into[name], { key = from_hex(key), iv = from_hex(iv), cluster = tonumber(cluster) or 0 })
     return true
 end
 
@@ -523,7 +523,10 @@ function READ.round(r, tree, def)
     local range = take(r, 4, def.path)
     local item = tree:add(def.field, range)
     local value = range:uint()
-    if value == 4294967295 and def.nil_allowed then return "nil" end
+    if value == 4294967295 and def.nil_allowed then
+        item:append_text(" (nil)")
+        return "nil"
+    end
     if value > 2 ^ 24 then refuse("bad_value", def.path, item) end
     return value
 end
@@ -860,7 +863,7 @@ local function link(ctx, packet, out, root)
         local known = state.requests[name]
         if asks then
             if not known then
-                known = { frame = ctx.pinfo.number, time = ctx.pinfo.abs_ts }
+                known = { frame = ctx.pinfo.number, time = ctx.pinfo.rel_ts }
                 state.requests[name] = known
             elseif known.frame < ctx.pinfo.number then
                 root:add(G.repeat_of, known.frame):set_generated()
@@ -869,7 +872,7 @@ local function link(ctx, packet, out, root)
         elseif known and known.frame <= ctx.pinfo.number then
             known.answer = known.answer or ctx.pinfo.number
             root:add(G.response_to, known.frame):set_generated()
-            local span = math.max(ctx.pinfo.abs_ts - known.time, 0)
+            local span = math.max(ctx.pinfo.rel_ts - known.time, 0)
             root:add(G.response_time, NSTime.new(math.floor(span), math.floor((span % 1) * 1e9 + 0.5))):set_generated()
         end
     elseif packet.key == "master_keepalive_answer" then
@@ -1015,7 +1018,7 @@ local function window_verdict(ctx, h, tag)
     state.verdicts[ctx.id] = verdict
     if ctx.high_sequence then return nil end
     local n = h.sequence:tonumber()
-    local key = ctx.key_name .. (h.group == 0 and ctx.destination or "")
+    local key = ctx.key_name .. (ctx.grouped and "" or ctx.destination)
     local seen = state.sequences[key] or { newest = n, tags = {} }
     state.sequences[key] = seen
     if seen.tags[n] and seen.tags[n] ~= tag then verdict.reuse = true end
@@ -1114,9 +1117,26 @@ local function learn(ctx, packet, out)
     end
 end
 
+local function session_key_name(h)
+    return "session " .. h.session:tohex()
+end
+
+local function group_key_name(h)
+    return string.format("group %d %d %s", h.group, h.sender, h.session:tohex())
+end
+
+-- A group field of 0 says that it is a session packet. Before the first master's key is handed out, members use the
+-- enrolment secret as generation 0 all the same (B-GRP-1): then the type tells, or the key log.
+local function is_grouped(packet, h)
+    if h.group ~= 0 then return true end
+    if not packet or not packet.travels:find("g", 1, true) then return false end
+    return packet.travels == "g" or (not find_keys(session_key_name(h)) and find_keys(group_key_name(h)) ~= nil)
+end
+
 local function travels(packet, ctx, h)
-    local way = h.type < FIRST_SEALED_TYPE and "h" or (h.group ~= 0 and "g") or (ctx.stream and "s") or "d"
-    return packet.travels:find(way, 1, true) ~= nil and not (h.group ~= 0 and ctx.stream)
+    local way = h.type < FIRST_SEALED_TYPE and "h" or (ctx.grouped and "g") or (ctx.stream and "s") or "d"
+    if ctx.grouped and (ctx.stream or h.group == 0) then return false end
+    return packet.travels:find(way, 1, true) ~= nil
 end
 
 local function after_opening(ctx, h, items, packet, tvb, at, stop)
@@ -1126,8 +1146,10 @@ local function after_opening(ctx, h, items, packet, tvb, at, stop)
     end
     local out = dissect_body(ctx, packet, tvb, at, stop, ctx.root)
     if not out then return end
-    learn(ctx, packet, out)
-    link(ctx, packet, out, ctx.root)
+    if not ctx.quoted then
+        learn(ctx, packet, out)
+        link(ctx, packet, out, ctx.root)
+    end
     ctx.text = INFO[packet.key](out)
 end
 
@@ -1137,12 +1159,17 @@ local function dissect_sealed(ctx, tvb, h, items, packet)
     if count > 0 then body = ctx.root:add(G.body, tvb(HEADER_BYTES, count)) end
     local tag_range = tvb(HEADER_BYTES + count, TAG_BYTES)
     local tag_item = ctx.root:add(G.tag, tag_range)
-    local group_allows = h.group == 0 or (packet and packet.travels:find("g", 1, true))
+    local group_allows = not ctx.grouped or (packet and packet.travels:find("g", 1, true))
     if ctx.high_sequence then
         discard(ctx, "replayed", "W-WIN-2", items.sequence, "a sequence is below 2^63")
         return
     end
-    local refused, reuse = window_verdict(ctx, h, tag_range:raw())
+    local refused, reuse
+    if ctx.quoted then
+        state.verdicts[ctx.id] = state.verdicts[ctx.id] or {}
+    else
+        refused, reuse = window_verdict(ctx, h, tag_range:raw())
+    end
     if refused then
         discard(ctx, "replayed", "W-WIN-2", items.sequence, refused)
     elseif reuse then
@@ -1172,7 +1199,7 @@ local function dissect_sealed(ctx, tvb, h, items, packet)
     ctx.root:add(G.decrypted, true):set_generated()
     local stop = #opened.plain
     local plain = stop > 0 and ByteArray.new(opened.plain, true):tvb("Opened body") or nil
-    if h.group ~= 0 then
+    if ctx.grouped then
         ctx.root:add(G.key_cluster, opened.cluster):set_generated()
         check_generation(ctx, h, opened.cluster, items)
         if stop < SIGNATURE_BYTES then
@@ -1201,12 +1228,13 @@ local function title(ctx, h)
     if not h.type then return "Not a packet" end
     local name = type_names[h.type] or string.format("Type 0x%02X", h.type)
     if not h.sender then return name end
-    local to = h.group and h.group ~= 0 and "group" or party(ctx.receiver)
+    local to = ctx.grouped and "group" or party(ctx.receiver)
     return string.format("%s %s -> %s", name, party(h.sender), to)
 end
 
 local function dissect_packet(tvb, pinfo, tree, stream, index)
-    local ctx = { pinfo = pinfo, stream = stream, reported = stream and tvb:len() or tvb:reported_len() }
+    -- What an ICMP error quotes is no packet on its way.
+    local ctx = { pinfo = pinfo, stream = stream, quoted = pinfo.in_error_pkt, reported = stream and tvb:len() or tvb:reported_len() }
     local source = tostring(pinfo.src) .. ":" .. tostring(pinfo.src_port)
     ctx.destination = tostring(pinfo.dst) .. ":" .. tostring(pinfo.dst_port)
     ctx.root = tree:add(duohuo, tvb())
@@ -1214,20 +1242,23 @@ local function dissect_packet(tvb, pinfo, tree, stream, index)
     local taken = check_header(ctx, tvb, ctx.root, h, items)
     if taken then
         ctx.sender = h.sender
-        if not state.at_address[source] then state.at_address[source] = h.sender end
+        if not state.at_address[source] and not ctx.quoted then state.at_address[source] = h.sender end
         ctx.receiver = state.owners[h.session:tohex()]
-        if ctx.receiver == nil and h.group == 0 then ctx.receiver = state.at_address[ctx.destination] end
-        if ctx.receiver ~= nil and h.group == 0 then ctx.root:add(G.receiver, ctx.receiver):set_generated() end
+        if ctx.receiver == nil then ctx.receiver = state.at_address[ctx.destination] end
+        ctx.grouped = is_grouped(schema.BY_CODE[h.type], h)
+        if ctx.receiver ~= nil and not ctx.grouped then ctx.root:add(G.receiver, ctx.receiver):set_generated() end
     end
     if taken and not ctx.cut then
         local packet = schema.BY_CODE[h.type]
         local n = tvb:len()
         ctx.id = pinfo.number .. " " .. tvb:raw(0, HEADER_BYTES) .. tvb:raw(n - CRC_BYTES, CRC_BYTES)
-        if packet and not travels(packet, ctx, h) then items.type:add_proto_expert_info(EXPERT["note.wrong_transport"]) end
+        if packet and not travels(packet, ctx, h) then
+            items.type:add_proto_expert_info(EXPERT["note.wrong_transport"], ctx.grouped and h.group == 0
+                and "Under the group seal, but generation 0 is none" or packet.name .. " does not travel so")
+        end
         if h.sealed then
             ctx.high_sequence = tvb(24, 1):uint() >= 0x80
-            ctx.key_name = h.group == 0 and "session " .. h.session:tohex()
-                or string.format("group %d %d %s", h.group, h.sender, h.session:tohex())
+            ctx.key_name = ctx.grouped and group_key_name(h) or session_key_name(h)
             dissect_sealed(ctx, tvb, h, items, packet)
         else
             after_opening(ctx, h, items, packet, tvb, HEADER_BYTES, n - CRC_BYTES)
@@ -1237,6 +1268,7 @@ local function dissect_packet(tvb, pinfo, tree, stream, index)
     ctx.root:set_text("Duohuo " .. text .. (ctx.discard and ", discard: " .. ctx.discard or ""))
     local info = text .. (ctx.text and ctx.text ~= "" and "  " .. ctx.text or "")
         .. (ctx.discard and "  [" .. ctx.discard .. "]" or "")
+    if ctx.quoted then return end
     pinfo.cols.protocol = "Duohuo"
     if stream then
         -- A segment may hold several: each stays when the next is set.

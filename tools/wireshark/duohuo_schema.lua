@@ -27,7 +27,7 @@ M.ENUMS = {
     Role = { [0] = "Ordinary", "Standby", "Master" },
     SubmitVerdict = { [0] = "Committed", "Refused", "TryLater", "NotMaster", "Malformed", "Expired" },
     -- spec/chain.md
-    VoteKind = { [1] = "prevote", "precommit" },
+    VoteKind = { "prevote", "precommit" },
     RoundKind = { [0] = "skip", "precommit" },
     Step = { [0] = "propose", "prevote", "precommit" },
 }
