@@ -11,6 +11,7 @@ pub mod discard;
 pub mod election;
 pub mod event;
 pub mod io;
+mod lateness;
 mod links;
 pub mod node;
 mod outbox;

@@ -4,6 +4,7 @@ use super::table::{At, Command, Conflict};
 use super::{Authority, Deadline, Effect};
 use crate::discard::Discard;
 use crate::event::Event;
+use crate::lateness::Lateness;
 use crate::links::Party;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, NodeId};
@@ -122,7 +123,12 @@ impl Authority {
             inquiry.probes_sent += 1;
             let probe = Packet::from(Probe { nonce: inquiry.nonce, epoch, ..Default::default() });
             self.links.send_datagram(Party::Node(master), &probe, &mut self.out);
-            self.deadlines.set(Deadline::Inquiry(cluster), self.now + self.config.timers.probe_interval);
+            // A master that is late as a rule, its stream open, is given time to answer the last one.
+            let patient = heard && inquiry.probes_sent == probes;
+            let bound = self.config.timers.dead_interval;
+            let margin = if patient { soft.lateness.margin(bound) } else { Duration::ZERO };
+            let due = self.now + self.config.timers.probe_interval + margin;
+            self.deadlines.set(Deadline::Inquiry(cluster), due);
             return;
         }
         if let Some(i) = soft.inquiry.take() {
@@ -293,6 +299,10 @@ impl Authority {
             soft.challenges = [next, soft.challenges[0]];
         }
         if is_master && fresh {
+            if let Some(before) = soft.heard_at {
+                let interval = self.config.timers.keepalive_interval;
+                soft.lateness.observe((self.now - before).saturating_sub(interval));
+            }
             soft.heard_at = Some(self.now);
             soft.present = true;
             let age = self.age();

@@ -14,6 +14,7 @@ use crate::deadlines::Deadlines;
 use crate::discard::{Discard, Discards};
 use crate::event::Event;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
+use crate::lateness::Lateness;
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
 use crate::outbox::Outbox;
 use crate::random::Random;
@@ -56,6 +57,8 @@ pub struct Authority {
 struct Soft {
     /// When the master's last keepalive came.
     heard_at: Option<Instant>,
+    /// How late its keepalives come.
+    lateness: Lateness,
     /// The entry of the master table is in force (not aged out).
     present: bool,
     /// The master said that it stops.

@@ -4,6 +4,7 @@
 //! stream closes, and *dead* when three probes go unanswered. A wrong suspicion costs a question, never safety.
 
 use crate::config::Timers;
+use crate::lateness::Lateness;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{Epoch, Height, NodeId};
 use duohuo_wire::packet::{NodeKeepalive, Role};
@@ -38,6 +39,7 @@ pub(super) struct Neighbour {
     pub(super) height: Height,
     /// Its newest sequence, echoed in our heard list.
     pub(super) sequence: u64,
+    lateness: Lateness,
 }
 
 impl Neighbour {
@@ -84,6 +86,7 @@ impl Neighbours {
                     promised: Epoch(0),
                     height: Height(0),
                     sequence: 0,
+                    lateness: Lateness::default(),
                 })
                 .priority = *priority;
         }
@@ -109,8 +112,12 @@ impl Neighbours {
             return false;
         };
         let was_alive = neighbour.is_not_dead();
+        if let (true, Some(before)) = (was_alive, neighbour.heard_at) {
+            neighbour.lateness.observe((now - before).saturating_sub(interval));
+        }
+        let margin = neighbour.lateness.margin(self.timers.dead_interval);
         neighbour.heard_at = Some(now);
-        neighbour.liveness = Liveness::Alive { suspect_at: now + interval * 3 / 2 };
+        neighbour.liveness = Liveness::Alive { suspect_at: now + interval * 3 / 2 + margin };
         neighbour.role = keepalive.role;
         neighbour.promised = keepalive.promised;
         neighbour.height = keepalive.height;
@@ -142,7 +149,8 @@ impl Neighbours {
             return None;
         }
         neighbour.heard_at = Some(now);
-        neighbour.liveness = Liveness::Alive { suspect_at: now + suspect_interval };
+        let margin = neighbour.lateness.margin(self.timers.dead_interval);
+        neighbour.liveness = Liveness::Alive { suspect_at: now + suspect_interval + margin };
         (neighbour.role, neighbour.promised) = (role, promised);
         Some(())
     }
@@ -189,6 +197,9 @@ impl Neighbours {
             if *probes_sent < PROBES {
                 *probes_sent += 1;
                 *next_at = now + self.timers.probe_interval;
+                if *probes_sent == PROBES {
+                    *next_at = *next_at + neighbour.lateness.margin(self.timers.dead_interval);
+                }
                 verdicts.push(Verdict::Probe { node: *node, nonce: *nonce });
             } else {
                 neighbour.liveness = Liveness::Dead;
@@ -267,6 +278,20 @@ mod tests {
         assert!(!n.is_alive(N));
         assert_eq!(n.tick(ms(104), || 0), [Verdict::Dead(N)]);
         assert_eq!(n.poll_timeout(), None);
+    }
+
+    #[test]
+    fn who_comes_late_as_a_rule_is_given_twice_that_time_before_it_is_suspected() {
+        let mut n = table();
+        n.heard(ms(100), N, &keepalive(10_000));
+        n.heard(ms(114), N, &keepalive(10_000));
+        assert_eq!(n.poll_timeout(), Some(ms(114 + 15 + 8)));
+        n.suspect(ms(120), N, 9);
+        for at in [120, 121, 122] {
+            assert_eq!(n.tick(ms(at), || 0), [Verdict::Probe { node: N, nonce: 9 }]);
+        }
+        assert_eq!(n.tick(ms(130), || 0), []);
+        assert_eq!(n.tick(ms(131), || 0), [Verdict::Dead(N)]);
     }
 
     #[test]

@@ -1,0 +1,59 @@
+//! How late somebody's keepalives come of late: what silence means depends on it.
+//!
+//! On a quiet network a keepalive that is half an interval late is a sign; on a machine whose processors are all busy
+//! it is the rule. So each suspicion waits for twice the worst lateness of the recent past, which decays by 1/64 with
+//! each keepalive (half of it is forgotten after 44). A crash is not found by this at all: its stream closes.
+
+use crate::time::Duration;
+
+/// Peak-hold of lateness.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Lateness {
+    peak: Duration,
+}
+
+impl Lateness {
+    /// Something came so much later than it should have.
+    pub(crate) fn observe(&mut self, late: Duration) {
+        self.peak = (self.peak - self.peak / 64).max(late);
+    }
+
+    /// How much longer to wait than the rule says; at most `bound`.
+    pub(crate) fn margin(&self, bound: Duration) -> Duration {
+        (self.peak * 2).min(bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn who_is_in_time_gets_no_margin() {
+        let mut l = Lateness::default();
+        l.observe(Duration::ZERO);
+        assert_eq!(l.margin(BOUND), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_margin_is_twice_the_worst_and_bounded() {
+        let mut l = Lateness::default();
+        l.observe(Duration::from_millis(3));
+        assert_eq!(l.margin(BOUND), Duration::from_millis(6));
+        l.observe(Duration::from_secs(3600));
+        assert_eq!(l.margin(BOUND), BOUND);
+    }
+
+    #[test]
+    fn half_is_forgotten_after_forty_four_keepalives_in_time() {
+        let mut l = Lateness::default();
+        l.observe(Duration::from_millis(16));
+        for _ in 0..44 {
+            l.observe(Duration::ZERO);
+        }
+        let left = l.margin(BOUND);
+        assert!(left > Duration::from_millis(15) && left < Duration::from_millis(17), "{left:?}");
+    }
+}
