@@ -56,7 +56,7 @@ pub const MIN_BYTES: usize = 44;
 /// The smallest sealed packet.
 pub const MIN_SEALED_BYTES: usize = 60;
 /// The largest packet in a datagram: never fragmented.
-pub const MAX_DATAGRAM: usize = 1200;
+pub const MAX_DATAGRAM: u32 = 1200;
 /// The largest packet in a stream.
 pub const MAX_FRAME: u32 = 8 << 20;
 /// The largest packet in a stream before the handshake is done.
@@ -97,6 +97,18 @@ impl Header {
     /// # Errors
     /// The first check that fails.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_within(bytes, MAX_FRAME)
+    }
+
+    /// The same for a datagram: at most [`MAX_DATAGRAM`] bytes.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn decode_datagram(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_within(bytes, MAX_DATAGRAM)
+    }
+
+    fn decode_within(bytes: &[u8], limit: u32) -> Result<Self, DecodeError> {
         if bytes.len() < MIN_BYTES {
             return Err(DecodeError::TooShort);
         }
@@ -104,7 +116,7 @@ impl Header {
         if usize::try_from(length) != Ok(bytes.len()) {
             return Err(DecodeError::BadLength);
         }
-        if length > MAX_FRAME {
+        if length > limit {
             return Err(DecodeError::TooLong);
         }
         let mut input = bytes;

@@ -140,9 +140,14 @@ impl NodeKeepalive {
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut input = body;
         let input = &mut input;
+        let cluster = codec::get(input, "node_keepalive.cluster")?;
+        let priority = codec::get(input, "node_keepalive.priority")?;
+        if priority > crate::roster::MAX_PRIORITY {
+            return Err(DecodeError::BadValue { field: "node_keepalive.priority" });
+        }
         let mut packet = Self {
-            cluster: codec::get(input, "node_keepalive.cluster")?,
-            priority: codec::get(input, "node_keepalive.priority")?,
+            cluster,
+            priority,
             role: codec::get(input, "node_keepalive.role")?,
             in_sync: codec::get(input, "node_keepalive.in_sync")?,
             interval_us: codec::get(input, "node_keepalive.interval_us")?,
@@ -155,9 +160,6 @@ impl NodeKeepalive {
             heard: Vec::new(),
             extensions: Extensions::decode(input, &[])?,
         };
-        if packet.priority > crate::roster::MAX_PRIORITY {
-            return Err(DecodeError::BadValue { field: "node_keepalive.priority" });
-        }
         if let Some(value) = packet.extensions.remove(HEARD) {
             packet.heard = decode_heard(&value)?;
         }

@@ -111,7 +111,7 @@ impl DatagramSessions {
         from: SocketAddr,
         bytes: &Bytes,
     ) -> Result<DatagramEvent, Discard> {
-        let header = Header::decode(bytes).map_err(Discard::Decode)?;
+        let header = Header::decode_datagram(bytes).map_err(Discard::Decode)?;
         if header.is_sealed() {
             return self.receive_sealed(turn, from, &header, bytes);
         }

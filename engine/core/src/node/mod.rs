@@ -298,7 +298,7 @@ impl Node {
     }
 
     fn on_datagram(&mut self, from: SocketAddr, bytes: &Bytes) -> Result<(), Discard> {
-        let header = Header::decode(bytes).map_err(Discard::Decode)?;
+        let header = Header::decode_datagram(bytes).map_err(Discard::Decode)?;
         if header.is_sealed() && self.is_group_sealed(&header) {
             return self.on_group(from, &header, bytes);
         }
