@@ -1,0 +1,328 @@
+-- Reads the fields of an opened body and shows them: packets, extensions, and what bytes fields hold. Loaded by duohuo.lua; by
+-- itself it registers nothing. `party` names a number; `add_client` is told which numbers are clients.
+
+return function(schema, fields, party, add_client)
+
+local G, ANY, EXPERT, WIDTH, least_bytes = fields.own, fields.any, fields.expert, fields.width, fields.least_bytes
+local enum_names = schema.ENUMS
+-- Lists longer than this are read and checked to their end, but not all shown.
+local SHOWN_ITEMS = 1000
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Reading fields. A broken rule is raised as { label, path, item }; anything else that is raised is our own error.
+-- ---------------------------------------------------------------------------------------------------------------------
+
+local function refuse(label, path, item, rule)
+    error({ label = label, path = path, item = item, rule = rule }, 0)
+end
+
+local function left(r) return r.stop - r.at end
+
+local function take(r, count, path)
+    if count > left(r) then refuse("truncated", path) end
+    local range = r.tvb(r.at, count)
+    r.at = r.at + count
+    return range
+end
+
+local function add_any(tree, which, range)
+    tree:add(ANY[which], range):set_hidden()
+end
+
+local READ = {}
+local read_fields, read_content
+
+local function read_number(r, tree, def)
+    local range = take(r, WIDTH[def.kind], def.path)
+    local item = tree:add(def.field, range)
+    if def.any then add_any(tree, def.any, range) end
+    local value = def.kind == "u64" and range:uint64() or range:uint()
+    if def.check and not def.check(value) then refuse("bad_value", def.path, item) end
+    return value
+end
+READ.u8, READ.u16, READ.u32, READ.u64 = read_number, read_number, read_number, read_number
+
+function READ.bool(r, tree, def)
+    local range = take(r, 1, def.path)
+    local item = tree:add(def.field, range)
+    if range:uint() > 1 then refuse("bad_value", def.path, item) end
+    return range:uint() == 1
+end
+
+function READ.enum(r, tree, def)
+    local range = take(r, 1, def.path)
+    local item = tree:add(def.field, range)
+    local name = enum_names[def.of][range:uint()]
+    if not name then refuse("bad_value", def.path, item) end
+    return name
+end
+
+function READ.bytes(r, tree, def)
+    local range = take(r, def.n, def.path)
+    tree:add(def.field, range)
+    return range
+end
+
+local function read_counted(width)
+    return function(r, tree, def)
+        local count = take(r, width, def.path)
+        local item = tree:add(def.length, count)
+        if count:uint() > left(r) then refuse("truncated", def.path, item) end
+        if count:uint() == 0 then
+            return nil
+        end
+        local range = take(r, count:uint(), def.path)
+        item = tree:add(def.field, range)
+        if def.content then
+            return read_content(r, item, schema.CONTENT[def.content], range:offset() - r.base, range:len())
+        end
+        return range
+    end
+end
+READ.bytes16, READ.bytes32 = read_counted(2), read_counted(4)
+
+local function is_utf8(text)
+    local at = 1
+    while at <= #text do
+        local a = text:byte(at)
+        local more, low, high = 0, 0x80, 0xBF
+        if a >= 0xC2 and a <= 0xDF then more = 1
+        elseif a >= 0xE0 and a <= 0xEF then
+            more, low, high = 2, a == 0xE0 and 0xA0 or 0x80, a == 0xED and 0x9F or 0xBF
+        elseif a >= 0xF0 and a <= 0xF4 then
+            more, low, high = 3, a == 0xF0 and 0x90 or 0x80, a == 0xF4 and 0x8F or 0xBF
+        elseif a >= 0x80 then return false end
+        for i = 1, more do
+            local b = text:byte(at + i)
+            if not b or b < low or b > high then return false end
+            low, high = 0x80, 0xBF
+        end
+        at = at + more + 1
+    end
+    return true
+end
+
+function READ.str8(r, tree, def)
+    local count = take(r, 1, def.path)
+    if count:uint() == 0 then
+        local item = tree:add(def.field, count, "")
+        if def.check then refuse("bad_value", def.path, item) end
+        return ""
+    end
+    local range = take(r, count:uint(), def.path)
+    local item = tree:add(def.field, range)
+    if not is_utf8(range:raw()) then refuse("bad_value", def.path, item) end
+    return range:raw()
+end
+
+function READ.address(r, tree, def)
+    local family = take(r, 1, def.path)
+    local start = r.at - 1
+    local is_v4 = family:uint() == 4
+    if not is_v4 and (family:uint() ~= 6 or def.ipv4_only) then
+        refuse("bad_value", def.path, tree:add(def.family, family))
+    end
+    local host = take(r, is_v4 and 4 or 16, def.path)
+    local port = take(r, 2, def.path)
+    local text = is_v4 and string.format("%s:%d", tostring(host:ipv4()), port:uint())
+        or string.format("[%s]:%d", tostring(host:ipv6()), port:uint())
+    local item = tree:add(def.field, r.tvb(start, r.at - start), text)
+    item:add(def.family, family)
+    item:add(is_v4 and def.ipv4 or def.ipv6, host)
+    item:add(def.port, port)
+    return text
+end
+
+local function read_optional(reader)
+    return function(r, tree, def)
+        local present = take(r, 1, def.path)
+        local item = tree:add(def.present, present)
+        if present:uint() > 1 then refuse("bad_value", def.path, item) end
+        if present:uint() == 0 then return nil end
+        return reader(r, tree, def)
+    end
+end
+READ.optional_address = read_optional(READ.address)
+READ.value = read_optional(function(r, tree, def)
+    local range = take(r, 32, def.path)
+    tree:add(def.field, range)
+    return range
+end)
+
+function READ.round(r, tree, def)
+    local range = take(r, 4, def.path)
+    local item = tree:add(def.field, range)
+    local value = range:uint()
+    if value == 4294967295 and def.nil_allowed then
+        item:append_text(" (nil)")
+        return "nil"
+    end
+    if value > 2 ^ 24 then refuse("bad_value", def.path, item) end
+    return value
+end
+
+function READ.struct(r, tree, def)
+    local item = tree:add(def.field, r.tvb(r.at, left(r)))
+    local start = r.at
+    local out = read_fields(r, item, def.fields)
+    item:set_len(r.at - start)
+    return out
+end
+
+local function read_item(r, tree, def, shown)
+    if def.item == "u32" then
+        local range = take(r, 4, def.path)
+        local item = shown and tree:add(def.field, range)
+        if shown and def.any then add_any(tree, def.any, range) end
+        return range:uint(), range:uint(), item
+    elseif def.item == "hash" then
+        local range = take(r, 32, def.path)
+        return range, nil, tree:add(def.field, range)
+    end
+    local start = r.at
+    local item = tree:add(def.field, r.tvb(start, left(r)))
+    local out = read_fields(r, item, def.item)
+    item:set_len(r.at - start)
+    return out, def.ascending and out[def.ascending], item
+end
+
+local function read_list(width)
+    return function(r, tree, def)
+        local count = take(r, width, def.path)
+        local n = count:uint()
+        local item = tree:add(def.count, count)
+        if n * least_bytes(def.item) > left(r) then refuse("truncated", def.path, item) end
+        if n > (def.most or n) or n < (def.least or 0) then refuse("bad_value", def.path, item) end
+        -- The order is looked at when the whole list has been read, as a receiver does.
+        local out, last, disorder = {}, nil, nil
+        for i = 1, n do
+            local value, order, at = read_item(r, tree, def, i <= SHOWN_ITEMS)
+            out[i] = value
+            if def.ascending then
+                if last and order <= last then disorder = disorder or at or item end
+                last = order
+            end
+        end
+        if n > SHOWN_ITEMS then item:append_text(string.format(", the first %d shown", SHOWN_ITEMS)) end
+        if disorder then refuse("not_canonical", def.path, disorder) end
+        return out
+    end
+end
+READ.list, READ.list32 = read_list(2), read_list(4)
+
+function read_fields(r, tree, defs)
+    local out = {}
+    for _, def in ipairs(defs) do
+        out[def.name] = READ[def.kind](r, tree, def)
+    end
+    return out
+end
+
+-- W-ROS-2.
+local function check_roster(roster)
+    local ids, session_keys = {}, { [roster.authority.session_key:raw()] = true }
+    local function unique(entry, path)
+        if ids[entry.id] then refuse("bad_value", path .. ".id") end
+        if session_keys[entry.session_key:raw()] then refuse("bad_value", path .. ".session_key") end
+        ids[entry.id], session_keys[entry.session_key:raw()] = true, true
+    end
+    for _, cluster in ipairs(roster.clusters) do
+        for _, node in ipairs(cluster.nodes) do
+            unique(node, "roster.clusters.nodes")
+        end
+    end
+    for _, client in ipairs(roster.clients) do
+        unique(client, "roster.clients")
+        add_client(client.id)
+    end
+end
+
+-- What a bytes field holds. The packet is taken whatever stands here, so a broken rule is no discard of the packet.
+function read_content(outer, tree, content, at, count)
+    local r = { tvb = outer.tvb, base = outer.base, at = at, stop = at + count }
+    local item = tree:add(content.field, r.tvb(at, count))
+    local out = { title = content.title }
+    local ran, broken = pcall(function()
+        if content.by then
+            local code = take(r, 1, content.prefix .. ".type")
+            local type_item = item:add(content.type, code)
+            local variant = content.by[code:uint()]
+            if not variant then refuse("bad_value", content.prefix .. ".type", type_item) end
+            item:append_text(", " .. variant[1])
+            out.variant = variant[1]
+            out.fields = read_fields(r, left(r) > 0 and item:add(variant.field, r.tvb(r.at, left(r))) or item, variant[2])
+        else
+            out.fields = read_fields(r, item, content.fields)
+        end
+        if left(r) > 0 then refuse("trailing_bytes", content.prefix) end
+        if content.prefix == "roster" then check_roster(out.fields) end
+    end)
+    if not ran then
+        if type(broken) ~= "table" then error(broken, 0) end
+        out.broken = broken.label
+        local where = broken.item or item
+        where:add_proto_expert_info(EXPERT["note.malformed_content"],
+            string.format("%s refused: %s in %s", content.title, broken.label, broken.path))
+    end
+    return out
+end
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Extensions
+-- ---------------------------------------------------------------------------------------------------------------------
+
+local function read_heard(r, tree, at, count)
+    local path = "node_keepalive.heard"
+    if count == 0 then refuse("not_canonical", path, tree) end
+    local heard = { tvb = r.tvb, at = at, stop = at + count }
+    local out, last, disorder = {}, nil, nil
+    while left(heard) > 0 do
+        local start = heard.at
+        local node = take(heard, 4, path)
+        local sequence = take(heard, 4, path)
+        local item = tree:add(G.heard, r.tvb(start, 8))
+        item:add(G.heard_node, node)
+        add_any(item, "node", node)
+        item:add(G.heard_sequence, sequence)
+        item:append_text(string.format(": %s, sequence %d", party(node:uint()), sequence:uint()))
+        if last and node:uint() <= last then disorder = disorder or item end
+        last = node:uint()
+        out[#out + 1] = last
+    end
+    if disorder then refuse("not_canonical", path, disorder) end
+    return out
+end
+
+local function read_extensions(r, tree, packet, out)
+    local last, heard = nil, nil
+    while left(r) > 0 do
+        local start = r.at
+        local rest = tree:add(G.extension, r.tvb(start, left(r)))
+        if left(r) < 4 then refuse("tlv_truncated", "extensions", rest) end
+        local kind, length = r.tvb(start, 2), r.tvb(start + 2, 2)
+        local kind_item = rest:add(G.extension_type, kind)
+        rest:add(G.extension_critical, kind)
+        rest:add(G.extension_length, length)
+        local count = length:uint()
+        if 4 + count > left(r) then refuse("tlv_truncated", "extensions", rest) end
+        rest:set_len(4 + count)
+        r.at = start + 4 + count
+        if count > 0 then rest:add(G.extension_value, r.tvb(start + 4, count)) end
+        rest:append_text(string.format(" 0x%04X, %d bytes", kind:uint(), count))
+        if last and kind:uint() <= last then refuse("tlv_order", "extensions", kind_item) end
+        last = kind:uint()
+        if packet.key == "node_keepalive" and last == 0x0001 then
+            rest:append_text(", heard")
+            heard = { rest, start + 4, count }
+        elseif last >= 0x8000 then
+            refuse("unknown_critical_tlv", "extensions", kind_item)
+        else
+            rest:add_proto_expert_info(EXPERT["note.unknown_extension"])
+        end
+    end
+    if heard then out.heard = read_heard(r, heard[1], heard[2], heard[3]) end
+end
+
+return { read = READ, left = left, read_extensions = read_extensions, add_any = add_any }
+
+end
