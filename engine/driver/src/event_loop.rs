@@ -249,7 +249,10 @@ fn log_event(event: &Event) {
             Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } => {
                 tracing::error!(?event, "{name}")
             }
-            Event::Dead { .. } | Event::ForcedSwitch { .. } | Event::ConsensusErrorReported { .. } => {
+            Event::Dead { .. }
+            | Event::ForcedSwitch { .. }
+            | Event::ConsensusErrorReported { .. }
+            | Event::Unstable { .. } => {
                 tracing::warn!(?event, "{name}");
             }
             _ => tracing::info!(?event, "{name}"),

@@ -343,7 +343,7 @@ fn accepted_limit() -> usize {
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: Some(limit.maximum.map_or(wanted, |max| max.min(wanted))), ..limit };
         // refused: then what is there must do
-        if setrlimit(Resource::Nofile, raised.clone()).is_ok() {
+        if setrlimit(Resource::Nofile, raised).is_ok() {
             limit = raised;
         }
     }

@@ -24,6 +24,7 @@ use screen::{Mode, Screen, print_line};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stage::Stage;
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -193,7 +194,7 @@ fn close(stage: &mut Stage, all_well: bool) -> Result<(), String> {
 /// Every live node's ledger, compared, in lines for people; an error if one is not known.
 fn ledgers(stage: &mut Stage) -> (Vec<String>, Result<(), String>) {
     let mut view = stage.picture.view();
-    let (mut values, mut lines, mut silent) = (Vec::new(), Vec::new(), None);
+    let (mut values, mut owners, mut silent) = (Vec::new(), BTreeMap::<_, Vec<String>>::new(), None);
     for id in stage.processes.live() {
         let name = stage.name_of(id);
         let Some(report) = view.nodes.get(&id).and_then(|n| n.report.clone()) else {
@@ -205,12 +206,15 @@ fn ledgers(stage: &mut Stage) -> (Vec<String>, Result<(), String>) {
             view.hash(report.height.0, report.state_hash, id);
         }
         let hash = hex(&report.state_hash);
-        lines.push(format!("ledger      {name:<5} height {:<7} {hash}", report.height.0));
         values.push(json!({ "node": id.0, "height": report.height.0, "state_hash": hash }));
+        owners.entry((report.height.0, hash)).or_default().push(name);
     }
     drop(view);
     stage.screen.json("ledgers", json!({ "nodes": values }));
-    (lines, silent.map_or(Ok(()), Err))
+    let lines = owners.into_iter().flat_map(|((height, hash), names)| {
+        [format!("ledger      {hash}"), format!("            height {height}: {}", names.join(" "))]
+    });
+    (lines.collect(), silent.map_or(Ok(()), Err))
 }
 
 fn audit(stage: &Stage) -> Audit {
@@ -319,7 +323,7 @@ fn crash_line(steps: &[StepReport]) -> Option<String> {
     let ms = median(crashes.collect())?;
     let verdict = if ms <= CRASH_BOUND_MS { "within" } else { "ABOVE" };
     Some(format!(
-        "kill -9 of a master to the first commit: {ms:.1} ms in the median, {verdict} the bound of {CRASH_BOUND_MS} ms (10 ms keepalives, idle machine)"
+        "crash       kill -9 to first commit {ms:.1} ms (median), {verdict} {CRASH_BOUND_MS} ms (idle machine)"
     ))
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod kind {
     pub(crate) const SUSPECTED: u16 = 1;
     pub(crate) const DEAD: u16 = 2;
     pub(crate) const GRANTED: u16 = 6;
+    pub(crate) const IN_SYNC_CHANGED: u16 = 7;
     pub(crate) const ROLE_CHANGED: u16 = 8;
     pub(crate) const RELEASED: u16 = 9;
     pub(crate) const RECEIVED: u16 = 10;
@@ -25,7 +26,7 @@ pub(crate) mod kind {
 }
 
 /// Names of the kinds, as in logs.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "unknown",
     "suspected",
     "dead",
@@ -47,6 +48,7 @@ const NAMES: [&str; 21] = [
     "roster_in_force",
     "halted",
     "store_failed",
+    "unstable",
 ];
 
 /// The name of a kind.

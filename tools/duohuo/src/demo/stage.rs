@@ -22,7 +22,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// This and the next are far above what is needed: a busy machine must not fail the demo. The times it prints are measured.
 pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// From a fault to the first commit of every new master.
-const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15);
 /// A switch that came just before a fault is seen within this.
 const OVERTAKEN_AFTER: Duration = Duration::from_secs(1);
 /// The chain is watched for so long after a recovery.

@@ -1,6 +1,7 @@
 //! The steps of the tour and of the single scenarios: which fault, and what must follow.
 
-use super::stage::{Detection, SETTLE_TIMEOUT, Stage, Step};
+use super::picture::kind;
+use super::stage::{Detection, RECOVERY_TIMEOUT, SETTLE_TIMEOUT, Stage, Step};
 use crate::layout::{ADDED_PRIORITY, LayoutNode, loopback};
 use crate::network::places;
 use duohuo_driver::keys;
@@ -161,10 +162,25 @@ impl Stage {
         let what = format!("everything killed comes back: {}", self.names(&dead));
         self.calm(Step { name: "everybody-returns", requirement: "SYS-7", what }, |stage| {
             stage.revive()?;
-            let view = stage.picture.view();
-            let master = dead.iter().find(|id| view.nodes.get(id).and_then(|n| n.role) == Some(Role::Master));
-            master.map_or(Ok(()), |id| Err(format!("node {} came back as master", id.0)))
+            for id in &dead {
+                stage.rejoined(*id)?;
+            }
+            Ok(())
         })
+    }
+
+    /// Who came back joins its cluster's in-sync set first. On a busy machine the cluster may then switch to it.
+    fn rejoined(&self, id: NodeId) -> Result<(), String> {
+        let view = self.picture.view();
+        let told = |kind| view.first(0, |s| s.from == NodeId::AUTHORITY && s.kind == kind && s.node == id);
+        let Some(granted) = told(kind::GRANTED) else { return Ok(()) };
+        let name = self.name_of(id);
+        if told(kind::IN_SYNC_CHANGED).is_none_or(|joined| joined.at_us > granted.at_us) {
+            return Err(format!("{name} came back as master"));
+        }
+        self.screen
+            .say(&format!("{name} was in sync again, then its cluster switched to it for another reason"));
+        Ok(())
     }
 
     fn rooms_fail(&mut self) -> Result<(), String> {
@@ -178,9 +194,9 @@ impl Stage {
         self.fault(step, &victims, Detection::Silence, |stage| stage.kill(&victims))?;
         self.require_masters(4, &[1, 2])?;
         self.settle()?;
-        // the room to lose: the one whose loss leaves the most clusters; if it does not matter, room 2
-        let [left_by_1, left_by_2] = [1u16, 2].map(|lost| self.clusters_without(&self.live_in(&[lost])));
-        let (lost, kept) = if left_by_1 > left_by_2 { (1, 2) } else { (2, 1) };
+        // the room to lose: the one whose loss leaves the most clusters, then the one that makes most of them switch
+        let [by_1, by_2] = [1u16, 2].map(|lost| self.outcome_without(&self.live_in(&[lost])));
+        let (lost, kept) = if by_1 > by_2 { (1, 2) } else { (2, 1) };
         let victims = self.live_in(&[lost]);
         let what = format!("room {lost} goes dark too: {}; room {kept} is left", self.names(&victims));
         let step = Step { name: "three-rooms-fail", requirement: "DEP-3", what };
@@ -188,14 +204,19 @@ impl Stage {
         self.require_masters(QUORUM, &[kept])
     }
 
-    /// How many clusters have an electable node outside `lost`.
-    fn clusters_without(&self, lost: &BTreeSet<NodeId>) -> usize {
-        self.network
+    /// How many clusters have an electable node outside `lost`, and how many of these lose their master.
+    fn outcome_without(&self, lost: &BTreeSet<NodeId>) -> (usize, usize) {
+        let left: Vec<ClusterId> = self
+            .network
             .roster
             .clusters
             .iter()
-            .filter(|c| self.electable(c.id).iter().any(|id| !lost.contains(id)))
-            .count()
+            .map(|c| c.id)
+            .filter(|id| self.electable(*id).iter().any(|node| !lost.contains(node)))
+            .collect();
+        let rows = self.rows();
+        let switches = left.iter().filter_map(|id| rows.get(id)).filter(|row| lost.contains(&row.master));
+        (left.len(), switches.count())
     }
 
     /// So many clusters must have a master that acts in one of these rooms.
@@ -275,7 +296,7 @@ impl Stage {
             .copied()
             .filter(|kept| {
                 let lost: Vec<u16> = rooms.iter().copied().filter(|room| room != kept).collect();
-                self.clusters_without(&self.live_in(&lost)) == all
+                self.outcome_without(&self.live_in(&lost)).0 == all
             })
             .collect();
         let choice = usize::from(keys::random().first().copied().unwrap_or(0)) % valid.len().max(1);
@@ -307,10 +328,11 @@ impl Stage {
             stage.kill(&BTreeSet::from([NodeId::AUTHORITY]));
             let height = stage.picture.view().height();
             stage.pause(AUTHORITY_AWAY)?;
-            let now = stage.picture.view().height();
-            if now < height + BLOCKS_WITHOUT_AUTHORITY {
-                return Err(format!("only {} blocks without the authority", now - height));
-            }
+            stage.wait(RECOVERY_TIMEOUT, |stage| {
+                let blocks = stage.picture.view().height() - height;
+                let too_few = blocks < BLOCKS_WITHOUT_AUTHORITY;
+                too_few.then(|| format!("only {blocks} blocks without the authority"))
+            })?;
             stage.picture.view().rows_at = None;
             stage.start(NodeId::AUTHORITY)?;
             stage.wait(SETTLE_TIMEOUT, |stage| {

@@ -1,6 +1,8 @@
 //! The `duohuo` command as an operator meets it: real processes on loopback, real files, real faults of the world.
 //! Every test has a port of its own and removes what it made.
 
+#![allow(clippy::indexing_slicing, reason = "a wrong index fails the test")]
+
 mod demo;
 mod full_disk;
 mod hostile;
