@@ -6,4 +6,5 @@ pub mod checker;
 pub mod client;
 pub mod consortium;
 pub mod host;
+pub mod scenario;
 pub mod world;

@@ -2,27 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use core::time::Duration;
-use duohuo_core::Instant;
 use duohuo_core::io::{Input, StreamId};
-use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
+use duohuo_tests::consortium::{cluster_id, node};
+use duohuo_tests::scenario::{ms, settled_with};
 use duohuo_tests::world::{Luck, World};
 use duohuo_wire::handshake::{Initiator, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Packet;
 
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn settled(seed: u64) -> World {
-    let luck = Luck { replay: 1, ..Luck::default() };
-    let mut world = World::new(seed, Consortium::new(seed, &FIG_18), luck);
-    world.start_all();
-    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
-    world.run_for(ms(700));
-    assert!((0..4).all(|c| world.master(cluster_id(c)) == Some(node(c, 0))));
-    world
+/// Everything on the wire is captured.
+fn captured() -> Luck {
+    Luck { replay: 1, ..Luck::default() }
 }
 
 /// After whatever was done to it, the network still fails over.
@@ -45,7 +35,7 @@ fn datagram(world: &World, from: NodeId, bytes: Bytes) -> Input {
 
 #[test]
 fn every_captured_datagram_replayed_is_dropped_and_moves_nothing() {
-    let mut world = settled(1);
+    let mut world = settled_with(1, captured());
     let captured = world.captured().to_vec();
     assert!(captured.len() > 1000);
     let grants = world.checker.grants().len();
@@ -64,7 +54,7 @@ fn every_captured_datagram_replayed_is_dropped_and_moves_nothing() {
 
 #[test]
 fn a_captured_life_replayed_to_a_restarted_node_keeps_nobody_alive() {
-    let mut world = settled(2);
+    let mut world = settled_with(2, captured());
     let (old, standby) = (node(0, 0), node(0, 1));
     let captured: Vec<Input> =
         world.captured().iter().filter(|(to, _)| *to == standby).map(|(_, input)| input.clone()).collect();
@@ -89,7 +79,7 @@ fn a_captured_life_replayed_to_a_restarted_node_keeps_nobody_alive() {
 
 #[test]
 fn garbage_of_every_length_is_counted_and_nothing_more() {
-    let mut world = settled(3);
+    let mut world = settled_with(3, captured());
     for target in [NodeId::AUTHORITY, node(0, 0), node(0, 1)] {
         for length in 0..200u8 {
             let bytes: Vec<u8> = (0..length).map(|i| i.wrapping_mul(37) ^ length).collect();
@@ -104,7 +94,7 @@ fn garbage_of_every_length_is_counted_and_nothing_more() {
 
 #[test]
 fn a_flipped_bit_anywhere_is_counted_and_nothing_more() {
-    let mut world = settled(4);
+    let mut world = settled_with(4, captured());
     let target = node(0, 1);
     let sample = world.captured().iter().find_map(|(to, input)| match input {
         Input::Datagram { from, group, bytes } if *to == target => Some((*from, *group, bytes.clone())),
@@ -123,7 +113,7 @@ fn a_flipped_bit_anywhere_is_counted_and_nothing_more() {
 
 #[test]
 fn a_stranger_with_a_key_of_its_own_is_an_unknown_key() {
-    let mut world = settled(5);
+    let mut world = settled_with(5, captured());
     let roster = world.consortium.roster.clone();
     let prologue = Prologue { consortium: roster.consortium, transport: Transport::Datagram };
     let server = roster.authority.session_key;
@@ -139,7 +129,7 @@ fn a_stranger_with_a_key_of_its_own_is_an_unknown_key() {
 
 #[test]
 fn a_known_key_from_another_address_gets_no_session() {
-    let mut world = settled(6);
+    let mut world = settled_with(6, captured());
     let roster = world.consortium.roster.clone();
     let prologue = Prologue { consortium: roster.consortium, transport: Transport::Datagram };
     let stolen = world.consortium.keys[&node(0, 0)].session;
@@ -155,7 +145,7 @@ fn a_known_key_from_another_address_gets_no_session() {
 
 #[test]
 fn a_stream_that_says_nothing_is_closed_and_one_that_babbles_at_once() {
-    let mut world = settled(7);
+    let mut world = settled_with(7, captured());
     let target = node(0, 1);
     let from = "127.66.0.1:9".parse().unwrap();
     world.inject(target, Input::StreamAccepted { stream: StreamId(1_000_000), from });

@@ -1,28 +1,15 @@
 //! Each rule that safety rests on, broken on purpose: the checker must fire. A checker that never fired is not trusted.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use core::time::Duration;
-use duohuo_core::Instant;
 use duohuo_core::io::Table;
-use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
-use duohuo_tests::world::{Luck, World};
+use duohuo_tests::consortium::{cluster_id, node};
+use duohuo_tests::scenario::{ms, settled};
+use duohuo_tests::world::World;
 use duohuo_wire::ids::NodeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// So many seeds at most until a broken rule must have been noticed.
 const SEEDS: u64 = 40;
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn settled(seed: u64) -> World {
-    let mut world = World::new(seed, Consortium::new(seed, &FIG_18), Luck::default());
-    world.start_all();
-    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
-    world.run_for(ms(600));
-    world
-}
 
 /// Run `scenario` with one seed after the other until a checker fires; what it said.
 fn first_complaint(scenario: impl Fn(u64)) -> Option<String> {

@@ -6,14 +6,11 @@ use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::Table;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
+use duohuo_tests::scenario::ms;
 use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::NodeId;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
 
 /// One run: replay it with `DUOHUO_SEED=<seed> cargo test -p duohuo-tests --test chaos one_seed -- --nocapture`.
 fn run(seed: u64) {

@@ -1,31 +1,12 @@
 //! Cut links and broken disks: who may go on, who must be silent (design P1, P3, R3, R5, R6).
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::event::Event;
-use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
-use duohuo_tests::world::{Luck, World};
+use duohuo_tests::consortium::{FIG_18, cluster_id, node};
+use duohuo_tests::scenario::{ms, settled};
+use duohuo_tests::world::World;
 use duohuo_wire::ids::{Epoch, NodeId};
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn settled(seed: u64) -> World {
-    let mut world = World::new(seed, Consortium::new(seed, &FIG_18), Luck::default());
-    world.start_all();
-    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
-    let up = world.run_until(ms(3000), |w| {
-        let synced =
-            |(_, _, e): &&(Instant, NodeId, Event)| matches!(e, Event::InSyncChanged { members: 3, .. });
-        (0..4).all(|c| w.master(cluster_id(c)) == Some(node(c, 0)))
-            && w.checker.log.iter().filter(synced).count() >= 4
-            && w.checker.height().0 >= 5
-    });
-    assert!(up, "settled");
-    world
-}
 
 /// All nodes of a layout with their rooms.
 fn places() -> Vec<(NodeId, u16)> {

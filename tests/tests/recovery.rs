@@ -1,34 +1,10 @@
 //! The patent's recoveries (Figs. 13 to 15) over four clusters in the layout of Fig. 18.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use core::time::Duration;
-use duohuo_core::Instant;
 use duohuo_core::event::Event;
-use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
-use duohuo_tests::world::{Luck, World};
+use duohuo_tests::consortium::{FIG_18, cluster_id, node};
+use duohuo_tests::scenario::{ms, settled};
 use duohuo_wire::ids::NodeId;
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// A network in the layout of Fig. 18, started, all masters acting, transfers flowing.
-fn settled(seed: u64) -> World {
-    let mut world = World::new(seed, Consortium::new(seed, &FIG_18), Luck::default());
-    world.start_all();
-    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
-    let up = world.run_until(ms(3000), |w| {
-        (0..4).all(|c| w.master(cluster_id(c)) == Some(node(c, 0))) && w.checker.height().0 >= 5
-    });
-    assert!(up, "all masters act and blocks are committed: {:?}", world.checker.log);
-    // Every node in sync.
-    let synced = world.run_until(ms(1000), |w| {
-        w.checker.log.iter().filter(|(_, _, e)| matches!(e, Event::InSyncChanged { members: 3, .. })).count()
-            >= 4
-    });
-    assert!(synced, "every node is in sync");
-    world
-}
 
 #[test]
 fn a_network_of_four_clusters_starts_and_commits() {

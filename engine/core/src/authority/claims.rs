@@ -4,7 +4,6 @@ use super::table::{At, Command, Conflict};
 use super::{Authority, Deadline, Effect};
 use crate::discard::Discard;
 use crate::event::Event;
-use crate::lateness::Lateness;
 use crate::links::Party;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, NodeId};
