@@ -10,9 +10,11 @@ use duohuo_wire::handshake::{Initiator, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Packet;
 
-/// Everything on the wire is captured.
-fn captured() -> Luck {
-    Luck { replay: 1, ..Luck::default() }
+/// A network that has run for a while, everything on the wire captured.
+fn captured(seed: u64) -> World {
+    let mut world = settled_with(seed, Luck { replay: 1, ..Luck::default() });
+    world.run_for(ms(500));
+    world
 }
 
 /// After whatever was done to it, the network still fails over.
@@ -35,7 +37,7 @@ fn datagram(world: &World, from: NodeId, bytes: Bytes) -> Input {
 
 #[test]
 fn every_captured_datagram_replayed_is_dropped_and_moves_nothing() {
-    let mut world = settled_with(1, captured());
+    let mut world = captured(1);
     let captured = world.captured().to_vec();
     assert!(captured.len() > 1000);
     let grants = world.checker.grants().len();
@@ -54,7 +56,7 @@ fn every_captured_datagram_replayed_is_dropped_and_moves_nothing() {
 
 #[test]
 fn a_captured_life_replayed_to_a_restarted_node_keeps_nobody_alive() {
-    let mut world = settled_with(2, captured());
+    let mut world = captured(2);
     let (old, standby) = (node(0, 0), node(0, 1));
     let captured: Vec<Input> =
         world.captured().iter().filter(|(to, _)| *to == standby).map(|(_, input)| input.clone()).collect();
@@ -79,7 +81,7 @@ fn a_captured_life_replayed_to_a_restarted_node_keeps_nobody_alive() {
 
 #[test]
 fn garbage_of_every_length_is_counted_and_nothing_more() {
-    let mut world = settled_with(3, captured());
+    let mut world = captured(3);
     for target in [NodeId::AUTHORITY, node(0, 0), node(0, 1)] {
         for length in 0..200u8 {
             let bytes: Vec<u8> = (0..length).map(|i| i.wrapping_mul(37) ^ length).collect();
@@ -94,7 +96,7 @@ fn garbage_of_every_length_is_counted_and_nothing_more() {
 
 #[test]
 fn a_flipped_bit_anywhere_is_counted_and_nothing_more() {
-    let mut world = settled_with(4, captured());
+    let mut world = captured(4);
     let target = node(0, 1);
     let sample = world.captured().iter().find_map(|(to, input)| match input {
         Input::Datagram { from, group, bytes } if *to == target => Some((*from, *group, bytes.clone())),
@@ -113,7 +115,7 @@ fn a_flipped_bit_anywhere_is_counted_and_nothing_more() {
 
 #[test]
 fn a_stranger_with_a_key_of_its_own_is_an_unknown_key() {
-    let mut world = settled_with(5, captured());
+    let mut world = captured(5);
     let roster = world.consortium.roster.clone();
     let prologue = Prologue { consortium: roster.consortium, transport: Transport::Datagram };
     let server = roster.authority.session_key;
@@ -129,7 +131,7 @@ fn a_stranger_with_a_key_of_its_own_is_an_unknown_key() {
 
 #[test]
 fn a_known_key_from_another_address_gets_no_session() {
-    let mut world = settled_with(6, captured());
+    let mut world = captured(6);
     let roster = world.consortium.roster.clone();
     let prologue = Prologue { consortium: roster.consortium, transport: Transport::Datagram };
     let stolen = world.consortium.keys[&node(0, 0)].session;
@@ -145,7 +147,7 @@ fn a_known_key_from_another_address_gets_no_session() {
 
 #[test]
 fn a_stream_that_says_nothing_is_closed_and_one_that_babbles_at_once() {
-    let mut world = settled_with(7, captured());
+    let mut world = captured(7);
     let target = node(0, 1);
     let from = "127.66.0.1:9".parse().unwrap();
     world.inject(target, Input::StreamAccepted { stream: StreamId(1_000_000), from });
