@@ -66,7 +66,7 @@ local add_any, left = body.add_any, body.left
 
 local BODY_RULES = {
     truncated = "W-ENC-2", bad_value = "W-ENC-1", not_canonical = "W-ENC-3", tlv_order = "W-TLV-1", tlv_truncated = "W-TLV-2",
-    unknown_critical_tlv = "W-TLV-3", trailing_bytes = "W-ENC-4",
+    unknown_critical_tlv = "W-TLV-3", trailing_bytes = "W-RCV-6",
 }
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -432,9 +432,11 @@ local function dissect_sealed(ctx, tvb, h, items, packet)
             tag_item:add_proto_expert_info(EXPERT["note." .. why], why == "no_key" and "no `" .. ctx.key_name .. "` in the key log" or nil)
         end
         -- Without the key the tag is taken to hold.
-        if not packet then discard(ctx, "unknown_type", "W-RCV-5", items.type) end
-        if packet and not group_allows then
-            discard(ctx, "bad_value", "W-RCV-4", items.type, packet.name .. " does not travel under the group seal", "header.type")
+        if not group_allows then
+            discard(ctx, "bad_value", "W-RCV-4", items.type, "only NodeKeepalive, Probe and ProbeAnswer travel under the group seal",
+                "header.type")
+        elseif not packet then
+            discard(ctx, "unknown_type", "W-RCV-5", items.type)
         end
         if not ctx.discard and verdict.commit then verdict.commit() end
         return
@@ -452,7 +454,7 @@ local function dissect_sealed(ctx, tvb, h, items, packet)
         stop = stop - SIGNATURE_BYTES
         ctx.root:add(G.signature, plain(stop, SIGNATURE_BYTES)):append_text(" (not checked here)")
         if not group_allows then
-            discard(ctx, packet and "bad_value" or "unknown_type", packet and "W-RCV-4" or "W-RCV-5", items.type,
+            discard(ctx, "bad_value", "W-RCV-4", items.type,
                 "only NodeKeepalive, Probe and ProbeAnswer travel under the group seal", "header.type")
             return
         end

@@ -16,6 +16,15 @@ local function refuse(label, path, item, rule)
     error({ label = label, path = path, item = item, rule = rule }, 0)
 end
 
+-- A rule that a roster is asked for only when all of it is read; anything else is refused where it stands.
+local function refuse_rule(r, label, path, item)
+    if r.later then
+        table.insert(r.later, { label = label, path = path, item = item })
+    else
+        refuse(label, path, item)
+    end
+end
+
 local function left(r) return r.stop - r.at end
 
 local function take(r, count, path)
@@ -37,7 +46,7 @@ local function read_number(r, tree, def)
     local item = tree:add(def.field, range)
     if def.any then add_any(tree, def.any, range) end
     local value = def.kind == "u64" and range:uint64() or range:uint()
-    if def.check and not def.check(value) then refuse("bad_value", def.path, item) end
+    if def.check and not def.check(value) then refuse_rule(r, "bad_value", def.path, item) end
     return value
 end
 READ.u8, READ.u16, READ.u32, READ.u64 = read_number, read_number, read_number, read_number
@@ -106,7 +115,7 @@ function READ.str8(r, tree, def)
     local count = take(r, 1, def.path)
     if count:uint() == 0 then
         local item = tree:add(def.field, count, "")
-        if def.check then refuse("bad_value", def.path, item) end
+        if def.check then refuse_rule(r, "bad_value", def.path, item) end
         return ""
     end
     local range = take(r, count:uint(), def.path)
@@ -119,9 +128,7 @@ function READ.address(r, tree, def)
     local family = take(r, 1, def.path)
     local start = r.at - 1
     local is_v4 = family:uint() == 4
-    if not is_v4 and (family:uint() ~= 6 or def.ipv4_only) then
-        refuse("bad_value", def.path, tree:add(def.family, family))
-    end
+    if not is_v4 and family:uint() ~= 6 then refuse("bad_value", def.path, tree:add(def.family, family)) end
     local host = take(r, is_v4 and 4 or 16, def.path)
     local port = take(r, 2, def.path)
     local text = is_v4 and string.format("%s:%d", tostring(host:ipv4()), port:uint())
@@ -130,6 +137,7 @@ function READ.address(r, tree, def)
     item:add(def.family, family)
     item:add(is_v4 and def.ipv4 or def.ipv6, host)
     item:add(def.port, port)
+    if def.ipv4_only and not is_v4 then refuse_rule(r, "bad_value", def.path, item) end
     return text
 end
 
@@ -192,7 +200,7 @@ local function read_list(width)
         local n = count:uint()
         local item = tree:add(def.count, count)
         if n * least_bytes(def.item) > left(r) then refuse("truncated", def.path, item) end
-        if n > (def.most or n) or n < (def.least or 0) then refuse("bad_value", def.path, item) end
+        if n > (def.most or n) or n < (def.least or 0) then refuse_rule(r, "bad_value", def.path, item) end
         -- The order is looked at when the whole list has been read, as a receiver does.
         local out, last, disorder = {}, nil, nil
         for i = 1, n do
@@ -204,7 +212,7 @@ local function read_list(width)
             end
         end
         if n > SHOWN_ITEMS then item:append_text(string.format(", the first %d shown", SHOWN_ITEMS)) end
-        if disorder then refuse("not_canonical", def.path, disorder) end
+        if disorder then refuse_rule(r, "not_canonical", def.path, disorder) end
         return out
     end
 end
@@ -240,6 +248,7 @@ end
 -- What a bytes field holds. The packet is taken whatever stands here, so a broken rule is no discard of the packet.
 function read_content(outer, tree, content, at, count)
     local r = { tvb = outer.tvb, base = outer.base, at = at, stop = at + count }
+    r.later = content.prefix == "roster" and {} or nil
     local item = tree:add(content.field, r.tvb(at, count))
     local out = { title = content.title }
     local ran, broken = pcall(function()
@@ -255,6 +264,7 @@ function read_content(outer, tree, content, at, count)
             out.fields = read_fields(r, item, content.fields)
         end
         if left(r) > 0 then refuse("trailing_bytes", content.prefix) end
+        if r.later and r.later[1] then error(r.later[1], 0) end
         if content.prefix == "roster" then check_roster(out.fields) end
     end)
     if not ran then
