@@ -17,10 +17,28 @@ pub(crate) struct KeygenArgs {
     what: What,
 }
 
+const LAYOUT_HELP: &str = r#"A layout names the authority's address and, for each cluster, its multicast group and its nodes; the node
+of the highest priority is the first master:
+
+    authority = "10.0.9.1:4750"
+    [[cluster]]
+    name = "A"
+    group = "239.77.0.1:4750"
+    [[cluster.node]]
+    name = "a1"
+    room = 1
+    priority = 200
+    address = "10.0.1.1:4750"
+    [[cluster.node]]
+    name = "a2"
+    room = 2
+    priority = 150
+    address = "10.0.2.1:4750""#;
+
 #[derive(Subcommand, Debug)]
 enum What {
     /// Make everything for a new network: keys, a signed roster, one directory per process
-    #[command(after_help = EXIT_HELP)]
+    #[command(after_help = format!("{LAYOUT_HELP}\n\n{EXIT_HELP}"))]
     Network {
         /// Where it goes: a new or empty directory
         #[arg(long, value_name = "DIRECTORY")]

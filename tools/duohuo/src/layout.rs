@@ -46,7 +46,7 @@ const TWO_COMPANIES: &[(&str, &[u16])] = &[("A", &[1, 2]), ("B", &[1, 2]), ("C",
 impl Layout {
     /// Read a layout's file.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
-        read_toml(path, "README.md shows an example of a layout")
+        read_toml(path, "duohuo keygen network --help shows an example of a layout")
     }
 
     /// Fig. 18 on loopback.
