@@ -55,7 +55,7 @@ impl Authority {
             Some(Outcome::Barred)
         } else if self.is_starting() {
             Some(Outcome::Starting)
-        } else if self.is_held_down(cluster) {
+        } else if self.links.stream_of(Party::Node(row.master)).is_some() && self.is_held_down(cluster) {
             Some(Outcome::HoldDown)
         } else {
             None
@@ -213,6 +213,7 @@ impl Authority {
         }
     }
 
+    /// Damping: a cluster that changes its master again and again must wait, unless the master's process is gone.
     fn is_held_down(&self, cluster: ClusterId) -> bool {
         let Some(soft) = self.soft.get(&cluster) else {
             return false;
