@@ -27,7 +27,7 @@ pub struct Record {
 pub enum ChainOutput {
     /// Append to the log of the cluster.
     Log {
-        /// The height being worked on: always [`Chain::height`] + 1.
+        /// The height being worked on: one above that of [`Chain::status`].
         height: Height,
         /// The entry.
         bytes: Bytes,

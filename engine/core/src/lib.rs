@@ -1,7 +1,7 @@
 //! All state machines of Duohuo, sans IO: told the time, told the bytes, answering with outputs.
 //!
-//! Two machines, [`Node`] and [`Authority`], which never use each other: they meet through packets. Both are driven as
-//! [`io`] says.
+//! Two machines, [`node::Node`] and [`authority::Authority`], which never use each other: they meet through packets.
+//! Both are driven as [`io`] says.
 
 pub mod authority;
 pub mod chain;
