@@ -1,6 +1,7 @@
 //! Acting as master: from the adopted grant to what the chain says leaving by the gate (rules 15, 16, 18 to 23).
 
 use super::master::{Gated, Master};
+use super::neighbours::Neighbour;
 use super::{After, Duty, Node};
 use crate::chain::{ChainOutput, HaltReason, Record};
 use crate::discard::Discard;
@@ -317,9 +318,10 @@ impl Node {
     }
 
     /// How long a member may owe an acknowledgement: no time if it answers no probe and has no stream; the dead
-    /// interval if it only answers no probe; a slow disk's time if it answers.
+    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet.
     fn patience(&self, node: NodeId) -> Duration {
-        match (self.neighbours.is_alive(node), self.links.stream_of(Party::Node(node)).is_some()) {
+        let not_dead = self.neighbours.of(node).is_some_and(Neighbour::is_not_dead);
+        match (not_dead, self.links.stream_of(Party::Node(node)).is_some()) {
             (true, _) => self.config.timers.sync_interval,
             (false, true) => self.config.timers.dead_interval,
             (false, false) => Duration::ZERO,

@@ -276,9 +276,11 @@ impl Stage {
         let fault_us = unix_us();
         inject(self);
         let mut switches = BTreeMap::new();
+        let mut stranded = None;
         let anybody = !expected.is_empty();
         let injected = Instant::now();
         let waited = self.wait(RECOVERY_TIMEOUT, |stage| {
+            let without_heir = expected.iter().copied().find(|c| stage.electable(*c).is_empty());
             let view = stage.picture.view();
             switches =
                 expected.iter().map(|c| (*c, marks(&view, *c, fault_us, victims, detection))).collect();
@@ -286,6 +288,10 @@ impl Stage {
                 let overtaken = |c: &ClusterId, m: &Marks| switched_before(&view, *c, m, victims, detection);
                 switches.retain(|c, m| !overtaken(c, m));
                 expected.retain(|c| switches.contains_key(c));
+                if let Some(cluster) = without_heir.filter(|c| expected.contains(c)) {
+                    stranded = Some(cluster);
+                    return None;
+                }
             }
             let missing = switches.iter().find(|(_, m)| !m.complete());
             missing.map(|(cluster, m)| format!("cluster {}: {}", cluster.0, missing_mark(m)))
@@ -293,6 +299,13 @@ impl Stage {
         self.overtaken = anybody && expected.is_empty();
         if self.overtaken {
             return Err("a switch for another reason came just before the fault".into());
+        }
+        if let Some(cluster) = stranded {
+            self.overtaken = true;
+            return Err(format!(
+                "in the moment of the fault cluster {} took all that were left out of its in-sync set (R5)",
+                cluster.0
+            ));
         }
         let goes_on = waited.and_then(|()| self.chain_goes_on());
         let goes_on = goes_on.and_then(|()| self.pause(AFTERMATH));
