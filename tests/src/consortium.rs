@@ -97,6 +97,28 @@ impl Consortium {
         consortium
     }
 
+    /// Enrol one node more: its entry; the roster gets a new version and signature. `None`: there is no such cluster.
+    pub fn enrol(&mut self, cluster: ClusterId, room: u16, priority: u8) -> Option<NodeEntry> {
+        let c = usize::try_from(cluster.0).ok()?.checked_sub(1)?;
+        let n = self.roster.cluster(cluster)?.nodes.len();
+        let id = node(c, n);
+        let mut seed = self.operator.to_bytes();
+        seed[..4].copy_from_slice(&id.0.to_be_bytes());
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut key = || {
+            let mut bytes = [0; 32];
+            rng.fill_bytes(&mut bytes);
+            bytes
+        };
+        self.keys.insert(id, Keys { session: key(), signing: SigningKey::from_bytes(&key()) });
+        let entry = self.entry(c, n, (room, priority));
+        let mut roster = self.roster.clone();
+        roster.version += 1;
+        roster.clusters.iter_mut().find(|entry| entry.id == cluster)?.nodes.push(entry.clone());
+        self.roster = roster.sign(&self.operator);
+        Some(entry)
+    }
+
     fn party(&self, id: NodeId, address: SocketAddr) -> Party {
         let keys = &self.keys[&id];
         Party {
@@ -106,28 +128,25 @@ impl Consortium {
         }
     }
 
+    fn entry(&self, c: usize, n: usize, (room, priority): Place) -> NodeEntry {
+        let id = node(c, n);
+        let party = self.party(id, address(room, c, n));
+        NodeEntry {
+            id,
+            name: format!("{}{}", letter(c), n + 1),
+            room: RoomId(room),
+            priority,
+            address: party.address,
+            session_key: party.session_key,
+            signing_key: party.signing_key,
+        }
+    }
+
     fn cluster(&self, c: usize, nodes: &[Place]) -> ClusterEntry {
-        let letter = char::from(b'a' + u8::try_from(c).unwrap_or(0));
-        let nodes = nodes
-            .iter()
-            .enumerate()
-            .map(|(n, (room, priority))| {
-                let id = node(c, n);
-                let party = self.party(id, address(*room, c, n));
-                NodeEntry {
-                    id,
-                    name: format!("{letter}{}", n + 1),
-                    room: RoomId(*room),
-                    priority: *priority,
-                    address: party.address,
-                    session_key: party.session_key,
-                    signing_key: party.signing_key,
-                }
-            })
-            .collect();
+        let nodes = nodes.iter().enumerate().map(|(n, place)| self.entry(c, n, *place)).collect();
         let group =
             SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 75, 66, u8::try_from(c + 1).unwrap_or(0))), PORT);
-        ClusterEntry { id: cluster_id(c), name: letter.to_string(), group, nodes }
+        ClusterEntry { id: cluster_id(c), name: letter(c).to_string(), group, nodes }
     }
 }
 
@@ -135,6 +154,10 @@ impl Consortium {
 #[must_use]
 pub fn cluster_id(c: usize) -> ClusterId {
     ClusterId(u32::try_from(c + 1).unwrap_or(0))
+}
+
+fn letter(c: usize) -> char {
+    char::from(b'a' + u8::try_from(c).unwrap_or(0))
 }
 
 fn address(room: u16, c: usize, n: usize) -> SocketAddr {

@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::consortium::Consortium;
+use crate::liar::Liar;
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,16 +14,100 @@ use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
 use duohuo_core::discard::Discards;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
 use duohuo_core::node::Node;
-use duohuo_wire::ids::NodeId;
+use duohuo_wire::ids::{Height, NodeId};
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
-/// Keepalive interval of all worlds.
-pub const KEEPALIVE: Duration = Duration::from_millis(10);
+/// What all machines of a world are told.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Between two keepalives.
+    pub keepalive: Duration,
+    /// Pace of the chain.
+    pub timing: Timing,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { keepalive: Duration::from_millis(10), timing: Timing::default() }
+    }
+}
+
+/// A host's monotonic clock: runs at a rate of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    global: Instant,
+    local: Instant,
+    ppm: i32,
+}
+
+impl Clock {
+    /// A clock that shows `local` at `global`, and runs faster by `ppm` parts per million from there.
+    pub(crate) const fn from_now(global: Instant, local: Instant, ppm: i32) -> Self {
+        Self { global, local, ppm }
+    }
+
+    fn rate(&self) -> i128 {
+        1_000_000 + i128::from(self.ppm)
+    }
+
+    /// What it shows.
+    pub(crate) fn local(&self, global: Instant) -> Instant {
+        let passed = i128::from(global.as_nanos()) - i128::from(self.global.as_nanos());
+        let local = i128::from(self.local.as_nanos()) + passed * self.rate() / 1_000_000;
+        Instant::from_nanos(u64::try_from(local).unwrap_or(0))
+    }
+
+    /// When it will show this; never earlier.
+    pub(crate) fn global(&self, local: Instant) -> Instant {
+        let passed = i128::from(local.as_nanos()) - i128::from(self.local.as_nanos());
+        let global = i128::from(self.global.as_nanos()) + passed * 1_000_000 / self.rate();
+        Instant::from_nanos(u64::try_from(global).unwrap_or(0).saturating_add(u64::from(self.ppm != 0)))
+    }
+}
+
+/// A disk: what a store holds.
+pub type Disk = BTreeMap<(Table, u64), Bytes>;
+
+/// Make a batch durable.
+pub fn write(disk: &mut Disk, writes: Vec<Write>) {
+    for write in writes {
+        match write {
+            Write::Put { table, key, value } => drop(disk.insert((table, key), value)),
+            Write::DeleteRange { table, from, to } => {
+                let keys: Vec<u64> =
+                    disk.range((table, from)..(table, to)).map(|((_, key), _)| *key).collect();
+                for key in keys {
+                    disk.remove(&(table, key));
+                }
+            }
+        }
+    }
+}
+
+/// Committed blocks from `from` on, as [`Output::ReadBlocks`] asks for them: at least one if there is one.
+#[must_use]
+pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, Bytes)> {
+    let mut blocks = Vec::new();
+    let mut bytes = 0;
+    for ((_, height), block) in disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX)) {
+        if bytes > 0 && bytes + block.len() > max_bytes as usize {
+            break;
+        }
+        bytes += block.len();
+        blocks.push((Height(*height), block.clone()));
+    }
+    blocks
+}
 
 /// Whatever runs on a host.
-pub(crate) enum Anyone {
+pub enum Anyone {
+    /// The authority.
     Authority(Box<Authority>),
+    /// A node.
     Node(Box<Node>),
+    /// A client.
     Client(Box<Client>),
 }
 
@@ -36,7 +121,8 @@ impl Anyone {
     }
 
     /// What it dropped, and why.
-    pub(crate) fn discards(&self) -> Option<&Discards> {
+    #[must_use]
+    pub fn discards(&self) -> Option<&Discards> {
         match self {
             Self::Authority(machine) => Some(machine.discards()),
             Self::Node(machine) => Some(machine.discards()),
@@ -67,7 +153,7 @@ impl Machine for Anyone {
 pub(crate) struct Host {
     pub(crate) address: SocketAddr,
     pub(crate) machine: Option<Anyone>,
-    pub(crate) disk: BTreeMap<(Table, u64), Bytes>,
+    pub(crate) disk: Disk,
     /// Batches not yet durable, oldest first.
     pub(crate) writing: VecDeque<(u64, Vec<Write>)>,
     pub(crate) disk_free_at: Instant,
@@ -75,15 +161,74 @@ pub(crate) struct Host {
     pub(crate) life: u32,
     pub(crate) next_accepted: u64,
     pub(crate) timer: Option<Instant>,
+    pub(crate) clock: Clock,
+    /// What its machine is told at its next start.
+    pub(crate) told: Told,
+    /// Stopped by SIGSTOP or by its hypervisor.
+    pub(crate) paused: bool,
+    /// What waits for it meanwhile.
+    pub(crate) backlog: Vec<Input>,
+    /// It dies when it has said so many things more.
+    pub(crate) crash_after: Option<u32>,
+    /// Its disk is so many times as slow.
+    pub(crate) disk_factor: u32,
+    /// Its next write fails.
+    pub(crate) disk_fails: bool,
+    /// It can neither open nor accept a stream.
+    pub(crate) refuses_streams: bool,
+}
+
+impl Host {
+    /// A host with an empty disk, where nothing runs.
+    pub(crate) fn new(address: SocketAddr, settings: Settings) -> Self {
+        Self {
+            address,
+            machine: None,
+            disk: BTreeMap::new(),
+            writing: VecDeque::new(),
+            disk_free_at: Instant::ZERO,
+            life: 0,
+            next_accepted: 0,
+            timer: None,
+            clock: Clock::from_now(Instant::ZERO, Instant::ZERO, 0),
+            told: Told { settings, ..Told::default() },
+            paused: false,
+            backlog: Vec::new(),
+            crash_after: None,
+            disk_factor: 1,
+            disk_fails: false,
+            refuses_streams: false,
+        }
+    }
 }
 
 /// The machine of a node or of the authority, as its disk says.
-pub(crate) fn start(
+///
+/// # Panics
+/// Its own disk does not start it, or `id` is not enrolled.
+#[must_use]
+pub fn start(id: NodeId, consortium: &Consortium, disk: &Disk, seed: [u8; 32]) -> Anyone {
+    start_as(id, consortium, disk, seed, &Told::default())
+}
+
+/// What one host's machine is told beside its keys.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) settings: Settings,
+    /// Seconds by which its wall clock is wrong.
+    pub(crate) wall_offset: i64,
+    /// Its chain lies while this is set.
+    pub(crate) lies: Rc<Cell<bool>>,
+}
+
+pub(crate) fn start_as(
     id: NodeId,
     consortium: &Consortium,
-    disk: &BTreeMap<(Table, u64), Bytes>,
+    disk: &Disk,
     seed: [u8; 32],
+    told: &Told,
 ) -> Anyone {
+    let settings = told.settings;
     let mut stored = Stored::default();
     let mut blocks = Vec::new();
     for ((table, key), value) in disk {
@@ -95,10 +240,10 @@ pub(crate) fn start(
         }
     }
     let keys = consortium.keys[&id].clone();
-    let timers = Timers::for_keepalive(KEEPALIVE);
+    let timers = Timers::for_keepalive(settings.keepalive);
     let roster = consortium.roster.clone();
     let operator_key = consortium.operator.verifying_key().to_bytes();
-    let unix_at_zero = Duration::from_secs(1_700_000_000);
+    let unix_at_zero = Duration::from_secs(1_700_000_000u64.saturating_add_signed(told.wall_offset));
     if id == NodeId::AUTHORITY {
         let config = AuthorityConfig {
             session_secret: keys.session,
@@ -120,11 +265,12 @@ pub(crate) fn start(
         signing_key: keys.signing.clone(),
         roster: roster.clone(),
         genesis: Genesis { accounts: (0..16).map(|a| (a, 1_000_000)).collect() },
-        timing: Timing::default(),
+        timing: settings.timing,
     });
     for block in &blocks {
         chain.restore(block).expect("own blocks restore");
     }
+    let chain = Liar::new(chain, cluster, id, keys.signing.clone(), Rc::clone(&told.lies));
     let config = NodeConfig {
         node: id,
         session_secret: keys.session,

@@ -5,6 +5,10 @@
 pub mod checker;
 pub mod client;
 pub mod consortium;
+pub mod faults;
 pub mod host;
+mod liar;
+pub mod plan;
 pub mod scenario;
+pub mod sim;
 pub mod world;

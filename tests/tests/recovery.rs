@@ -41,7 +41,7 @@ fn rec_2_an_ordinary_node_takes_over_when_master_and_standby_are_killed() {
 fn rec_3_a_master_that_computes_wrong_results_is_switched_by_order() {
     let mut world = settled(4);
     let wrong = node(2, 0);
-    world.checker.expect_wrong_results(wrong);
+    world.checker.expect_wrong_results(cluster_id(2), wrong);
     world.wrong_results(wrong, true);
     assert!(world.run_until(ms(1000), |w| w.master(cluster_id(2)) == Some(node(2, 1))));
     assert!(world.saw(|e| matches!(e, Event::ForcedSwitch { node, .. } if *node == NodeId(31))));
@@ -53,7 +53,7 @@ fn rec_3_a_master_that_computes_wrong_results_is_switched_by_order() {
 fn rec_3_works_although_the_wrong_master_cannot_hear_the_order() {
     let mut world = settled(9);
     let wrong = node(2, 0);
-    world.checker.expect_wrong_results(wrong);
+    world.checker.expect_wrong_results(cluster_id(2), wrong);
     world.set_cut(NodeId::AUTHORITY, wrong, true);
     world.wrong_results(wrong, true);
     assert!(world.run_until(ms(2000), |w| w.master(cluster_id(2)) == Some(node(2, 1))));

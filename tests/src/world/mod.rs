@@ -2,24 +2,26 @@
 //!
 //! The seed decides every delay and every loss; the same seed gives the same run.
 
+mod look;
+mod network;
+
 use crate::checker::Checker;
 use crate::client::{Book, Client};
 use crate::consortium::{CLIENT, Consortium};
-use crate::host::{self, Anyone, Host};
+use crate::faults::Kind;
+use crate::host::{self, Anyone, Clock, Host, Settings};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
-use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::Instant;
-use duohuo_core::chain::TransactionId;
 use duohuo_core::event::Event;
-use duohuo_core::io::{Input, Machine, Output, StreamId, Table, Write};
-use duohuo_wire::ids::{ClusterId, Height, NodeId};
-use duohuo_wire::packet::Role;
+use duohuo_core::io::{Input, Machine, Output, StreamId, Table};
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::roster::NodeEntry;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
 
 /// What a run draws its luck from.
@@ -33,6 +35,8 @@ pub struct Luck {
     pub replay: u32,
     /// Datagrams with a flipped bit, in parts per thousand.
     pub corruption: u32,
+    /// Datagrams of which a copy comes to somebody else, in parts per thousand.
+    pub astray: u32,
     /// One-way delay.
     pub delay: (Duration, Duration),
     /// Time of a durable write.
@@ -47,6 +51,7 @@ impl Default for Luck {
             duplication: 0,
             replay: 0,
             corruption: 0,
+            astray: 0,
             delay: (us(50), us(200)),
             disk: (us(200), us(800)),
         }
@@ -119,10 +124,25 @@ pub struct World {
     streams: BTreeMap<End, (End, Instant)>,
     /// Pairs that cannot reach each other, and since when.
     cut: BTreeMap<(NodeId, NodeId), Instant>,
+    /// What a link adds to the delay, one way.
+    slow: BTreeMap<(NodeId, NodeId), Duration>,
+    /// Links that keep everything back, one way, and the datagrams they keep.
+    clogged: BTreeMap<(NodeId, NodeId), Vec<Input>>,
+    /// Whose multicast gets nowhere.
+    mute: BTreeSet<NodeId>,
+    /// Links that lose datagrams longer than this, one way.
+    narrow: BTreeMap<(NodeId, NodeId), usize>,
+    /// When the latest datagram of a link arrives: one that arrives before it has been overtaken.
+    last_arrival: BTreeMap<(NodeId, NodeId), Instant>,
     /// Bytes that a cut holds back, by the end they go to: sent again when it is mended.
     held: BTreeMap<End, Vec<Bytes>>,
     rng: ChaCha12Rng,
     luck: Luck,
+    settings: Settings,
+    /// How often each fault had an effect.
+    pub felt: BTreeMap<Kind, u64>,
+    /// Digest of everything that happened: the same seed gives the same.
+    digest: u64,
     /// Watches from outside.
     pub checker: Checker,
     /// Datagrams seen on the wire: receiver, input.
@@ -142,21 +162,16 @@ impl World {
     /// A world where nothing runs yet.
     #[must_use]
     pub fn new(seed: u64, consortium: Consortium, luck: Luck) -> Self {
+        Self::with_settings(seed, consortium, luck, Settings::default())
+    }
+
+    /// A world whose machines are told these settings.
+    #[must_use]
+    pub fn with_settings(seed: u64, consortium: Consortium, luck: Luck, settings: Settings) -> Self {
         let mut hosts = BTreeMap::new();
+        let clusters = consortium.roster.clusters.len();
         let mut host = |id, address| {
-            hosts.insert(
-                id,
-                Host {
-                    address,
-                    machine: None,
-                    disk: BTreeMap::new(),
-                    writing: VecDeque::new(),
-                    disk_free_at: Instant::ZERO,
-                    life: 0,
-                    next_accepted: 0,
-                    timer: None,
-                },
-            );
+            hosts.insert(id, Host::new(address, settings));
         };
         host(NodeId::AUTHORITY, consortium.roster.authority.address);
         for (_, node) in consortium.roster.all_nodes() {
@@ -173,10 +188,18 @@ impl World {
             hosts,
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
+            slow: BTreeMap::new(),
+            clogged: BTreeMap::new(),
+            mute: BTreeSet::new(),
+            narrow: BTreeMap::new(),
+            last_arrival: BTreeMap::new(),
             held: BTreeMap::new(),
             rng: ChaCha12Rng::seed_from_u64(seed),
             luck,
-            checker: Checker::default(),
+            settings,
+            felt: BTreeMap::new(),
+            digest: 0,
+            checker: Checker::new(clusters),
             captured: Vec::new(),
             book: Rc::default(),
             lying_disks: None,
@@ -207,8 +230,20 @@ impl World {
     pub fn start(&mut self, id: NodeId) {
         let seed = self.draw_key();
         let Some(host) = self.hosts.get(&id) else { return };
-        let machine = host::start(id, &self.consortium, &host.disk, seed);
+        let machine = host::start_as(id, &self.consortium, &host.disk, seed, &host.told);
+        if id == NodeId::AUTHORITY {
+            self.checker.authority_started(&host.disk);
+        }
         self.put(id, machine);
+    }
+
+    /// A node is enrolled: it gets a host, and the authority the new roster.
+    pub fn enrol(&mut self, cluster: ClusterId, room: u16, priority: u8) -> Option<NodeId> {
+        let entry: NodeEntry = self.consortium.enrol(cluster, room, priority)?;
+        self.hosts.insert(entry.id, Host::new(entry.address, self.settings));
+        let roster = Box::new(self.consortium.roster.clone());
+        self.give(NodeId::AUTHORITY, Input::Roster(roster));
+        Some(entry.id)
     }
 
     /// Start a client that submits a transfer every `rate` until `until`.
@@ -226,6 +261,8 @@ impl World {
         host.machine = Some(machine);
         host.life += 1;
         host.writing.clear();
+        host.disk_fails = false;
+        host.crash_after = None;
         host.next_accepted = 0;
         host.timer = None;
         let life = host.life;
@@ -241,6 +278,12 @@ impl World {
             return;
         }
         host.life += 1;
+        host.paused = false;
+        host.backlog.clear();
+        host.crash_after = None;
+        if !host.writing.is_empty() {
+            *self.felt.entry(Kind::LostWrites).or_default() += 1;
+        }
         host.writing.clear();
         self.checker.killed(id);
         let ends: Vec<End> = self.streams.keys().copied().filter(|(node, _)| *node == id).collect();
@@ -249,60 +292,99 @@ impl World {
         }
     }
 
+    /// SIGSTOP: nothing reaches the machine, and it does nothing, until [`World::resume`].
+    pub fn pause(&mut self, id: NodeId) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.paused = host.machine.is_some();
+        }
+    }
+
+    /// SIGCONT: all that was waiting comes at once.
+    pub fn resume(&mut self, id: NodeId) {
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        if !core::mem::take(&mut host.paused) {
+            return;
+        }
+        let waiting = core::mem::take(&mut host.backlog);
+        for input in waiting {
+            self.schedule_input(id, self.now, input);
+        }
+        self.schedule_input(id, self.now, Input::Tick);
+    }
+
+    /// Kill it when it has said so many things more.
+    pub fn crash_after(&mut self, id: NodeId, outputs: u32) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.crash_after = Some(outputs);
+        }
+    }
+
+    /// Its clock runs faster (or slower) by so many parts per million from now on.
+    pub fn set_clock_rate(&mut self, id: NodeId, ppm: i32) {
+        let now = self.now;
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.clock = Clock::from_now(now, host.clock.local(now), ppm);
+            host.timer = None;
+        }
+        self.schedule_input(id, now, Input::Tick);
+    }
+
+    /// Its wall clock is wrong by so much from its next start on.
+    pub fn set_wall_clock(&mut self, id: NodeId, seconds: i64) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.told.wall_offset = seconds;
+        }
+    }
+
+    /// Its durable writes take so many times as long.
+    pub fn slow_disk(&mut self, id: NodeId, factor: u32) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk_factor = factor;
+        }
+    }
+
+    /// Its disk is full: the next write fails, and none is tried after it.
+    pub fn fill_disk(&mut self, id: NodeId) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk_fails = true;
+        }
+    }
+
+    /// It has no file descriptors left: no stream can be opened by it or to it.
+    pub fn refuse_streams(&mut self, id: NodeId, refuse: bool) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.refuses_streams = refuse;
+        }
+    }
+
+    /// Make its chain say things that are not so (see [`crate::liar`]).
+    pub fn lie(&mut self, id: NodeId, on: bool) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.told.lies.set(on);
+        }
+    }
+
+    /// Stop it in good order.
+    pub fn shut_down(&mut self, id: NodeId) {
+        self.give(id, Input::Shutdown);
+        self.kill(id);
+    }
+
+    /// The digest of everything that happened so far.
+    #[must_use]
+    pub const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// A fault had an effect.
+    pub(crate) fn feel(&mut self, kind: Kind) {
+        *self.felt.entry(kind).or_default() += 1;
+    }
+
     /// Whether it runs.
     #[must_use]
     pub fn is_up(&self, id: NodeId) -> bool {
         self.hosts.get(&id).is_some_and(|h| h.machine.is_some())
-    }
-
-    /// Cut or mend the link between two hosts, both ways. Datagrams are lost; streams wait, and end after a while.
-    pub fn set_cut(&mut self, a: NodeId, b: NodeId, cut: bool) {
-        if cut {
-            for pair in [(a, b), (b, a)] {
-                self.cut.insert(pair, self.now);
-            }
-            self.schedule(self.now + STREAM_PATIENCE, What::CutTimeout { a, b, since: self.now });
-            return;
-        }
-        for pair in [(a, b), (b, a)] {
-            self.cut.remove(&pair);
-        }
-        let ends: Vec<End> = self.held.keys().copied().filter(|(node, _)| *node == a || *node == b).collect();
-        for end in ends {
-            let between = self.streams.get(&end).is_some_and(|((other, _), _)| *other == a || *other == b);
-            if between {
-                for bytes in self.held.remove(&end).unwrap_or_default() {
-                    self.stream_bytes(end, bytes);
-                }
-            }
-        }
-    }
-
-    /// A cut that lasted: both ends of each stream between the two see it end.
-    fn cut_timeout(&mut self, a: NodeId, b: NodeId, since: Instant) {
-        if self.cut.get(&(a, b)) != Some(&since) {
-            return;
-        }
-        let ends: Vec<End> = self
-            .streams
-            .iter()
-            .filter(|((node, _), ((other, _), _))| (*node, *other) == (a, b) || (*node, *other) == (b, a))
-            .map(|(end, _)| *end)
-            .collect();
-        for end in ends {
-            self.streams.remove(&end);
-            self.held.remove(&end);
-            self.schedule_input(end.0, self.now, Input::StreamClosed { stream: end.1 });
-        }
-    }
-
-    /// Bytes on their way to an end, after those before them.
-    fn stream_bytes(&mut self, to: End, bytes: Bytes) {
-        let delay = self.between(self.luck.delay);
-        let Some((_, last)) = self.streams.get_mut(&to) else { return };
-        let at = (self.now + delay).max(*last + Duration::from_nanos(1));
-        *last = at;
-        self.schedule_input(to.0, at, Input::StreamBytes { stream: to.1, bytes });
     }
 
     fn draw_key(&mut self) -> [u8; 32] {
@@ -360,7 +442,7 @@ impl World {
         match what {
             What::Input { to, life, input } => {
                 if self.hosts.get(&to).is_some_and(|h| h.life == life) {
-                    self.give(to, input);
+                    self.give_or_keep(to, input);
                 }
             }
             What::Timer { host, life } => {
@@ -372,7 +454,7 @@ impl World {
                     due
                 });
                 if due {
-                    self.give(host, Input::Tick);
+                    self.give_or_keep(host, Input::Tick);
                 }
             }
             What::DiskDone { host, life } => {
@@ -382,44 +464,18 @@ impl World {
                 let Some((token, writes)) = h.writing.pop_front() else {
                     return;
                 };
-                for write in writes {
-                    match write {
-                        Write::Put { table, key, value } => drop(h.disk.insert((table, key), value)),
-                        Write::DeleteRange { table, from, to } => {
-                            h.disk.retain(|(t, k), _| *t != table || *k < from || *k >= to);
-                        }
-                    }
+                if host == NodeId::AUTHORITY {
+                    self.checker.decided(&writes);
                 }
+                host::write(&mut h.disk, writes);
+                self.checker.disk(self.now, host, &h.disk);
                 if self.lying_disks.is_none() {
-                    self.give(host, Input::Persisted { token });
+                    self.give_or_keep(host, Input::Persisted { token });
                 }
             }
             What::CutTimeout { a, b, since } => self.cut_timeout(a, b, since),
             What::Dial { from, life, stream, to } => self.dial(from, life, stream, to),
         }
-    }
-
-    fn dial(&mut self, from: NodeId, life: u32, stream: StreamId, to: SocketAddr) {
-        if self.hosts.get(&from).is_none_or(|h| h.life != life) {
-            return;
-        }
-        let target = self.hosts.iter().find(|(_, h)| h.address == to).map(|(id, _)| *id);
-        let reachable = target.filter(|t| !self.cut.contains_key(&(from, *t)) && self.is_up(*t));
-        let Some(target) = reachable else {
-            self.schedule_input(from, self.now, Input::StreamClosed { stream });
-            return;
-        };
-        let Some(host) = self.hosts.get_mut(&target) else {
-            return;
-        };
-        host.next_accepted += 2;
-        let accepted = StreamId(host.next_accepted);
-        let from_address = self.hosts[&from].address;
-        let (here, there) = ((from, stream), (target, accepted));
-        self.streams.insert(here, (there, self.now));
-        self.streams.insert(there, (here, self.now));
-        self.schedule_input(target, self.now, Input::StreamAccepted { stream: accepted, from: from_address });
-        self.schedule_input(from, self.now, Input::StreamOpened { stream });
     }
 
     fn schedule_input(&mut self, to: NodeId, at: Instant, input: Input) {
@@ -428,17 +484,19 @@ impl World {
         }
     }
 
-    /// One end goes; the other is told after what is under way.
-    fn close(&mut self, end: End) {
-        let Some((other, _)) = self.streams.remove(&end) else {
+    /// As [`World::give`]; what comes for one that is paused waits, as long as there is room.
+    fn give_or_keep(&mut self, to: NodeId, input: Input) {
+        /// Datagrams that a socket's buffer holds.
+        const SOCKET_BUFFER: usize = 256;
+        let Some(host) = self.hosts.get_mut(&to).filter(|h| h.paused) else {
+            self.give(to, input);
             return;
         };
-        let Some((_, last)) = self.streams.remove(&other) else {
-            return;
-        };
-        let delay = self.between(self.luck.delay);
-        let at = (self.now + delay).max(last);
-        self.schedule_input(other.0, at, Input::StreamClosed { stream: other.1 });
+        let datagram = |input: &Input| matches!(input, Input::Datagram { .. });
+        let full = host.backlog.iter().filter(|i| datagram(i)).count() >= SOCKET_BUFFER;
+        if !matches!(input, Input::Tick) && !(datagram(&input) && full) {
+            host.backlog.push(input);
+        }
     }
 
     fn give(&mut self, to: NodeId, input: Input) {
@@ -449,9 +507,19 @@ impl World {
             return;
         };
         let life = host.life;
-        machine.handle(self.now, input);
+        let mut outputs_left = host.crash_after;
+        machine.handle(host.clock.local(self.now), input);
         let mut exit = false;
         while let Some(output) = machine.poll_output() {
+            if let Some(left) = &mut outputs_left {
+                if *left == 0 {
+                    // Dead before this one; what it said before is said.
+                    exit = true;
+                    self.feel(Kind::CrashAtOutput);
+                    break;
+                }
+                *left -= 1;
+            }
             exit |= matches!(output, Output::Exit);
             self.carry_out(to, life, output);
         }
@@ -460,7 +528,8 @@ impl World {
             return;
         };
         host.machine = Some(machine);
-        if let Some(at) = timeout
+        host.crash_after = outputs_left;
+        if let Some(at) = timeout.map(|at| host.clock.global(at))
             && host.timer.is_none_or(|set| at < set)
         {
             let at = at.max(self.now + Duration::from_nanos(1));
@@ -469,6 +538,25 @@ impl World {
         }
         if exit {
             self.kill(to);
+        }
+    }
+
+    /// Into the digest.
+    fn note(&mut self, from: NodeId, event: &Event) {
+        let fields = event.fields();
+        let parts = [
+            self.now.as_nanos(),
+            u64::from(from.0),
+            u64::from(fields.kind),
+            u64::from(fields.cluster.0),
+            u64::from(fields.node.0),
+            fields.epoch.0,
+            fields.height.0,
+            u64::from(fields.round),
+            u64::from(fields.detail),
+        ];
+        for part in parts {
+            self.digest = (self.digest ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
         }
     }
 
@@ -489,8 +577,13 @@ impl World {
             }
             Output::CloseStream { stream } => self.close((from, stream)),
             Output::Persist { token, writes } => {
-                let span = self.between(self.luck.disk);
                 let lie = self.lying_disks;
+                let factor = self.hosts.get(&from).map_or(1, |h| h.disk_factor);
+                let span = self.between(self.luck.disk) * factor;
+                if self.hosts.get(&from).is_some_and(|h| h.disk_fails) {
+                    self.schedule_input(from, self.now, Input::PersistFailed);
+                    return;
+                }
                 if lie.is_some() {
                     self.schedule_input(from, self.now, Input::Persisted { token });
                 }
@@ -506,17 +599,7 @@ impl World {
                 let Some(host) = self.hosts.get(&from) else {
                     return;
                 };
-                let mut blocks = Vec::new();
-                let mut bytes = 0;
-                for ((_, height), block) in
-                    host.disk.range((Table::Block, first.0)..=(Table::Block, u64::MAX))
-                {
-                    if bytes > 0 && bytes + block.len() > max_bytes as usize {
-                        break;
-                    }
-                    bytes += block.len();
-                    blocks.push((Height(*height), block.clone()));
-                }
+                let blocks = host::read_blocks(&host.disk, first, max_bytes);
                 let at = self.now + self.between(self.luck.disk);
                 self.schedule_input(from, at, Input::BlocksRead { token, blocks });
             }
@@ -524,64 +607,20 @@ impl World {
                 if self.trace && !event.is_frequent() {
                     println!("{} {from} {event:?}", self.now);
                 }
+                self.note(from, &event);
+                if let Event::Released(vote) = &event {
+                    let disks = self.hosts.iter().map(|(id, host)| (*id, &host.disk));
+                    self.checker.released(self.now, from, vote, disks);
+                }
                 self.checker.event(self.now, from, &event);
             }
             Output::Exit => {}
         }
     }
 
-    fn datagram(&mut self, from: NodeId, to: SocketAddr, bytes: &Bytes) {
-        let roster = &self.consortium.roster;
-        let group = to.ip().is_multicast();
-        let receivers: Vec<NodeId> = if group {
-            roster
-                .clusters
-                .iter()
-                .filter(|c| c.group == to)
-                .flat_map(|c| c.nodes.iter().map(|n| n.id))
-                .collect()
-        } else {
-            self.hosts.iter().filter(|(_, h)| h.address == to).map(|(id, _)| *id).collect()
-        };
-        let source = self.hosts[&from].address;
-        for receiver in receivers {
-            let copies = if self.by_chance(self.luck.duplication) { 2 } else { 1 };
-            for _ in 0..copies {
-                if self.by_chance(self.luck.loss) || self.cut.contains_key(&(from, receiver)) {
-                    continue;
-                }
-                let at = self.now + self.between(self.luck.delay);
-                let mut bytes = bytes.clone();
-                if self.by_chance(self.luck.corruption) {
-                    let mut damaged = bytes.to_vec();
-                    let bit = usize::try_from(self.rng.next_u32()).unwrap_or(0) % (damaged.len() * 8);
-                    damaged[bit / 8] ^= 1 << (bit % 8);
-                    bytes = damaged.into();
-                }
-                let input = Input::Datagram { from: source, group, bytes };
-                self.capture(receiver, &input);
-                self.schedule_input(receiver, at, input);
-            }
-        }
-        if self.by_chance(self.luck.replay) && !self.captured.is_empty() {
-            let pick = usize::try_from(self.rng.next_u64() % self.captured.len() as u64).unwrap_or(0);
-            let (receiver, input) = self.captured[pick].clone();
-            self.schedule_input(receiver, self.now, input);
-        }
-    }
-
-    /// Keep what was on the wire, so that it can come again: from an earlier life of its receiver, too.
-    fn capture(&mut self, receiver: NodeId, input: &Input) {
-        const CAPTURED: usize = 4096;
-        if self.luck.replay == 0 {
-            return;
-        }
-        if self.captured.len() < CAPTURED {
-            self.captured.push((receiver, input.clone()));
-        } else {
-            let at = usize::try_from(self.rng.next_u64() % CAPTURED as u64).unwrap_or(0);
-            self.captured[at] = (receiver, input.clone());
-        }
+    /// Something comes out of the blue.
+    pub fn arrive(&mut self, to: NodeId, input: Input) {
+        self.schedule_input(to, self.now, input);
     }
 
     /// Give a machine an input out of turn: what an attacker on its segment could.
@@ -589,31 +628,11 @@ impl World {
         self.give(to, input);
     }
 
-    /// How often a machine dropped something for this reason in its present life.
-    #[must_use]
-    pub fn discards(&self, id: NodeId, label: &str) -> u64 {
-        let machine = self.hosts.get(&id).and_then(|h| h.machine.as_ref());
-        machine.and_then(Anyone::discards).map_or(0, |d| d.of(label))
-    }
-
-    /// All datagrams on the wire so far (kept while [`Luck::replay`] is not zero).
-    #[must_use]
-    pub fn captured(&self) -> &[(NodeId, Input)] {
-        &self.captured
-    }
-
     /// Breaks a rule on purpose: a stopped machine's disk loses what `lost` says.
     pub fn lose(&mut self, id: NodeId, lost: impl Fn(Table, u64) -> bool) {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.disk.retain(|(table, key), _| !lost(*table, *key));
         }
-    }
-
-    /// The highest key of a table on a disk.
-    #[must_use]
-    pub fn last_key(&self, id: NodeId, table: Table) -> Option<u64> {
-        let host = self.hosts.get(&id)?;
-        host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
     }
 
     /// The disk of a machine fails at its next write.
@@ -624,51 +643,5 @@ impl World {
     /// Tell a node to compute wrong results, or to stop it.
     pub fn wrong_results(&mut self, id: NodeId, on: bool) {
         self.give(id, Input::WrongResults(on));
-    }
-
-    /// Who acts as master of a cluster, by the last role each live node told.
-    #[must_use]
-    pub fn master(&self, cluster: ClusterId) -> Option<NodeId> {
-        let nodes = &self.consortium.roster.cluster(cluster)?.nodes;
-        nodes.iter().map(|n| n.id).find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
-    }
-
-    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store.
-    pub fn audit(&self, id: NodeId) {
-        let mut found: BTreeMap<TransactionId, u32> = BTreeMap::new();
-        for block in self.blocks(id) {
-            let block = CommittedBlock::decode(&block).and_then(|committed| Block::decode(&committed.block));
-            let block = block.expect("a stored block can be read");
-            for transfer in &block.transactions {
-                *found.entry(transfer.id).or_default() += 1;
-            }
-        }
-        for (transaction, height) in &self.book.borrow().committed {
-            let times = found.get(transaction).copied().unwrap_or(0);
-            assert_eq!(
-                times, 1,
-                "{transaction:?}, answered as committed at {height}, stands in {times} blocks of {id}"
-            );
-        }
-        assert!(found.values().all(|times| *times == 1), "nothing is committed twice");
-    }
-
-    /// The committed blocks on a disk.
-    #[must_use]
-    pub fn blocks(&self, id: NodeId) -> Vec<Bytes> {
-        let Some(host) = self.hosts.get(&id) else {
-            return Vec::new();
-        };
-        host.disk
-            .iter()
-            .filter(|((table, _), _)| *table == Table::Block)
-            .map(|(_, block)| block.clone())
-            .collect()
-    }
-
-    /// The last event of a kind, for scenarios.
-    #[must_use]
-    pub fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
-        self.checker.log.iter().any(|(_, _, event)| wanted(event))
     }
 }

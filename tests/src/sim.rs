@@ -1,0 +1,202 @@
+//! A run of the simulator: a plan carried out, watched, and then given time to converge.
+
+use crate::consortium::Consortium;
+use crate::faults::{Fault, Injector, Kind, everybody};
+use crate::plan::Plan;
+use crate::world::{Luck, World};
+use core::time::Duration;
+use duohuo_core::Instant;
+use duohuo_core::event::Event;
+use duohuo_core::io::Table;
+use duohuo_wire::ids::{ClusterId, NodeId};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// After the faults stop, everything has converged within so much virtual time (S10): a hold-down of 6.4 s, a round
+/// of the chain that has grown to its longest time-outs, a session that is given up, and the timers of the slowest
+/// keepalives, one after the other.
+pub const CONVERGENCE: Duration = Duration::from_secs(60);
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// What was broken; empty: nothing.
+    pub failure: Option<String>,
+    /// How often each fault had an effect.
+    pub felt: BTreeMap<Kind, u64>,
+    /// Virtual time.
+    pub virtual_time: Duration,
+    /// Machines, the authority included.
+    pub hosts: u64,
+    /// Masters granted after the first.
+    pub switches: u64,
+    /// Blocks.
+    pub height: u64,
+    /// Words said in rounds above 0.
+    pub late_rounds: u64,
+    /// How long the network took to converge after the faults.
+    pub converged_in: Duration,
+    /// Digest of everything that happened.
+    pub digest: u64,
+}
+
+/// Carry out a plan.
+#[must_use]
+pub fn run(plan: &Plan, trace: bool) -> Outcome {
+    let layout: Vec<&[(u16, u8)]> = plan.layout.iter().map(Vec::as_slice).collect();
+    let consortium = Consortium::new(plan.seed, &layout);
+    let mut world = World::with_settings(plan.seed, consortium, plan.luck, plan.settings);
+    world.trace |= trace;
+    let mut outcome = Outcome::default();
+    let done = catch_unwind(AssertUnwindSafe(|| play(plan, &mut world, trace)));
+    outcome.failure = match done {
+        Ok(Ok(converged_in)) => {
+            outcome.converged_in = converged_in;
+            None
+        }
+        Ok(Err(why)) => Some(why),
+        Err(panic) => Some(said(panic.as_ref())),
+    };
+    outcome.felt.clone_from(&world.felt);
+    outcome.virtual_time = Duration::from_nanos(world.now().as_nanos());
+    outcome.hosts = everybody(&world).len() as u64;
+    outcome.switches = (world.checker.grants().len() as u64).saturating_sub(plan.layout.len() as u64);
+    outcome.height = world.checker.height().0;
+    outcome.late_rounds = world.checker.late_rounds;
+    outcome.digest = world.digest();
+    outcome
+}
+
+/// What a panic says.
+fn said(panic: &(dyn core::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words").to_owned()
+}
+
+fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String> {
+    world.start_all();
+    world.start_client(plan.rate, Instant::from_nanos(u64::MAX / 2));
+    let mut injector = Injector::default();
+    for fault in &plan.faults {
+        run_to(world, &mut injector, Instant::ZERO + fault.at);
+        let done = injector.inject(world, fault);
+        if trace {
+            let done = if done { "" } else { " (not possible now)" };
+            println!("{} FAULT {:?} for {:?}{done}", world.now(), fault.kind, fault.span);
+        }
+    }
+    run_to(world, &mut injector, Instant::ZERO + plan.end);
+    if trace {
+        println!("{} the faults stop", world.now());
+    }
+    world.set_luck(Luck::default());
+    injector.stop(world);
+    let stopped = world.now();
+    converge(world, "after the faults")?;
+    let converged_in = world.now() - stopped;
+    without_the_authority(world, plan)?;
+    one_more_switch(world)?;
+    world.run_for(plan.settings.keepalive * 20);
+    let answered = world.book.borrow().committed.len();
+    if answered == 0 {
+        return Err("not one transfer was answered".into());
+    }
+    for id in everybody(world).into_iter().filter(|id| *id != NodeId::AUTHORITY) {
+        world.audit(id);
+    }
+    Ok(converged_in)
+}
+
+/// Let time pass to `at`, and end the faults that are over.
+fn run_to(world: &mut World, injector: &mut Injector, at: Instant) {
+    while let Some(next) = injector.next_ending().filter(|next| *next <= at) {
+        world.run_for(next.max(world.now()) - world.now());
+        injector.end_due(world);
+    }
+    world.run_for(at.max(world.now()) - world.now());
+}
+
+/// S10: every cluster has a master, the chain goes on, everybody holds every block, and everybody that is not barred is
+/// in sync.
+fn converge(world: &mut World, when: &str) -> Result<(), String> {
+    let clusters: Vec<ClusterId> = world.consortium.roster.clusters.iter().map(|c| c.id).collect();
+    let height = world.checker.height().0;
+    let until = world.now() + CONVERGENCE;
+    let wait = |world: &mut World, what: &str, done: &dyn Fn(&World) -> bool| {
+        let left = until.max(world.now()) - world.now();
+        if world.run_until(left, |w| done(w)) { Ok(()) } else { Err(format!("S10: {when}: {what}")) }
+    };
+    wait(world, "a cluster has no master", &|w| clusters.iter().all(|c| w.master(*c).is_some()))?;
+    wait(world, "the chain stands still", &|w| w.checker.height().0 > height + 5)?;
+    let reached = world.checker.height().0;
+    wait(world, "a node lacks blocks", &|w| {
+        let mut nodes = w.consortium.roster.all_nodes().map(|(_, n)| n.id);
+        nodes.all(|id| w.last_key(id, Table::Block).is_some_and(|height| height >= reached))
+    })?;
+    wait(world, "somebody is not in sync", &|w| {
+        let row = |c: ClusterId| w.checker.rows().entry(c).map(|entry| &entry.row);
+        w.consortium.roster.all_nodes().all(|(cluster, node)| {
+            row(cluster.id).is_some_and(|row| row.in_sync.contains(&node.id) || row.barred.contains(&node.id))
+        })
+    })
+}
+
+/// P4: with the authority away and nobody else at fault the chain goes on.
+fn without_the_authority(world: &mut World, plan: &Plan) -> Result<(), String> {
+    world.run_for(plan.settings.keepalive * 10);
+    world.kill(NodeId::AUTHORITY);
+    let height = world.checker.height().0;
+    let goes_on = world.run_until(Duration::from_secs(10), |w| w.checker.height().0 > height + 10);
+    world.start(NodeId::AUTHORITY);
+    if goes_on { Ok(()) } else { Err("P4: without the authority the chain stands still".into()) }
+}
+
+/// P3: a master that is killed is followed by another, if there is one that may be.
+fn one_more_switch(world: &mut World) -> Result<(), String> {
+    converge(world, "after the authority came back")?;
+    let heirs = |w: &World, c: ClusterId| {
+        let row = w.checker.rows().entry(c).map(|entry| entry.row.clone());
+        row.map_or(0, |row| row.in_sync.iter().filter(|id| !row.barred.contains(id)).count())
+    };
+    let clusters: Vec<ClusterId> = world.consortium.roster.clusters.iter().map(|c| c.id).collect();
+    let Some(cluster) = clusters.into_iter().find(|c| heirs(world, *c) > 1) else { return Ok(()) };
+    let Some(master) = world.master(cluster) else { return Err("P3: a master got lost".into()) };
+    let granted = |w: &World| {
+        let ours = |e: &Event| matches!(e, Event::Granted { cluster: c, .. } if *c == cluster);
+        w.checker.log.iter().filter(|(_, _, e)| ours(e)).count()
+    };
+    let before = granted(world);
+    world.kill(master);
+    let followed = world.run_until(CONVERGENCE, |w| granted(w) > before);
+    world.start(master);
+    if followed { Ok(()) } else { Err(format!("P3: nobody followed {master}, the master of {cluster}")) }
+}
+
+/// The fewest faults of a plan that still make it fail, by leaving out ever smaller parts; gives up after `tries` runs.
+#[must_use]
+pub fn minimise(plan: &Plan, tries: usize) -> Plan {
+    let mut best = plan.clone();
+    let mut left = tries;
+    let mut size = best.faults.len().div_ceil(2).max(1);
+    loop {
+        let mut at = 0;
+        let mut smaller = false;
+        while at < best.faults.len() && left > 0 {
+            left -= 1;
+            let end = (at + size).min(best.faults.len());
+            let faults: Vec<Fault> =
+                best.faults.iter().take(at).chain(best.faults.iter().skip(end)).cloned().collect();
+            let candidate = Plan { faults, ..best.clone() };
+            if run(&candidate, false).failure.is_some() {
+                best = candidate;
+                smaller = true;
+            } else {
+                at = end;
+            }
+        }
+        if left == 0 || (size == 1 && !smaller) {
+            return best;
+        }
+        size = (size / 2).max(1);
+    }
+}

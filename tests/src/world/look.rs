@@ -1,0 +1,80 @@
+//! What a scenario may ask of a world.
+
+use super::World;
+use crate::host::Anyone;
+use bytes::Bytes;
+use duohuo_chain::{Block, CommittedBlock};
+use duohuo_core::chain::TransactionId;
+use duohuo_core::event::Event;
+use duohuo_core::io::{Input, Table};
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::packet::Role;
+use std::collections::BTreeMap;
+
+impl World {
+    /// How often a machine dropped something for this reason in its present life.
+    #[must_use]
+    pub fn discards(&self, id: NodeId, label: &str) -> u64 {
+        let machine = self.hosts.get(&id).and_then(|h| h.machine.as_ref());
+        machine.and_then(Anyone::discards).map_or(0, |d| d.of(label))
+    }
+
+    /// All datagrams on the wire so far (kept while [`Luck::replay`] is not zero).
+    #[must_use]
+    pub fn captured(&self) -> &[(NodeId, Input)] {
+        &self.captured
+    }
+
+    /// The highest key of a table on a disk.
+    #[must_use]
+    pub fn last_key(&self, id: NodeId, table: Table) -> Option<u64> {
+        let host = self.hosts.get(&id)?;
+        host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
+    }
+
+    /// Who acts as master of a cluster, by the last role each live node told.
+    #[must_use]
+    pub fn master(&self, cluster: ClusterId) -> Option<NodeId> {
+        let nodes = &self.consortium.roster.cluster(cluster)?.nodes;
+        nodes.iter().map(|n| n.id).find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
+    }
+
+    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store.
+    pub fn audit(&self, id: NodeId) {
+        let mut found: BTreeMap<TransactionId, u32> = BTreeMap::new();
+        for block in self.blocks(id) {
+            let block = CommittedBlock::decode(&block).and_then(|committed| Block::decode(&committed.block));
+            let block = block.expect("a stored block can be read");
+            for transfer in &block.transactions {
+                *found.entry(transfer.id).or_default() += 1;
+            }
+        }
+        for (transaction, height) in &self.book.borrow().committed {
+            let times = found.get(transaction).copied().unwrap_or(0);
+            assert_eq!(
+                times, 1,
+                "{transaction:?}, answered as committed at {height}, stands in {times} blocks of {id}"
+            );
+        }
+        assert!(found.values().all(|times| *times == 1), "nothing is committed twice");
+    }
+
+    /// The committed blocks on a disk.
+    #[must_use]
+    pub fn blocks(&self, id: NodeId) -> Vec<Bytes> {
+        let Some(host) = self.hosts.get(&id) else {
+            return Vec::new();
+        };
+        host.disk
+            .iter()
+            .filter(|((table, _), _)| *table == Table::Block)
+            .map(|(_, block)| block.clone())
+            .collect()
+    }
+
+    /// The last event of a kind, for scenarios.
+    #[must_use]
+    pub fn saw(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.checker.log.iter().any(|(_, _, event)| wanted(event))
+    }
+}
