@@ -77,6 +77,7 @@ kinds! {
     RoomDark "F49" "room-dark" "A room loses power, and gets it back",
     MasterAndStandby "F50" "master-and-standby" "Master and standby of a cluster die together",
     MostRoomsDark "F51" "most-rooms-dark" "All rooms but one lose power",
+    Busy "F54" "busy" "All processes share a busy machine: each stands still now and then",
     Reset "F52" "reset" "All streams between two hosts are reset",
     Kill "F53" "kill" "A process is killed and starts again",
 }
@@ -96,6 +97,9 @@ pub struct Fault {
     pub span: Duration,
 }
 
+/// For so long the authority counts a report: a cluster that lied is one of the faulty ones until then.
+const REPORT_WINDOW: Duration = Duration::from_secs(10);
+
 /// What ends a fault.
 enum Ending {
     Start(NodeId),
@@ -103,9 +107,11 @@ enum Ending {
     Resume(NodeId),
     Reconnect(NodeId),
     Mend(Vec<(NodeId, NodeId)>),
-    Honest(ClusterId, NodeId),
+    Truthful(ClusterId, NodeId),
+    Forgotten(ClusterId),
     Wide(NodeId, NodeId),
     Unmute(NodeId),
+    Quiet,
     FastDisk(NodeId),
     Descriptors(NodeId),
     Flap(NodeId, NodeId, u32),
@@ -158,20 +164,22 @@ impl Injector {
                     world.set_clogged(a, b, false);
                 }
             }
-            Ending::Honest(cluster, id) => {
+            Ending::Truthful(cluster, id) => {
                 world.lie(id, false);
                 if world.checker.is_wrong(id) {
                     // As an operator would: the process starts anew without the fault.
                     world.kill(id);
                     world.start(id);
                 }
-                world.checker.is_honest(cluster);
+                self.endings.push((world.now() + REPORT_WINDOW, Ending::Forgotten(cluster)));
             }
+            Ending::Forgotten(cluster) => world.checker.is_honest(cluster),
             Ending::Wide(a, b) => {
                 world.set_narrow(a, b, None);
                 world.set_narrow(b, a, None);
             }
             Ending::Unmute(id) => world.set_mute(id, false),
+            Ending::Quiet => world.set_busy(Duration::ZERO),
             Ending::FastDisk(id) => world.slow_disk(id, 1),
             Ending::Descriptors(id) => world.refuse_streams(id, false),
             Ending::Flap(a, b, left) => {
@@ -203,7 +211,11 @@ impl Injector {
             }
         }
         world.mend_network();
+        world.set_busy(Duration::ZERO);
         for id in everybody(world) {
+            if world.has_full_disk(id) {
+                world.kill(id);
+            }
             world.resume(id);
             world.slow_disk(id, 1);
             world.refuse_streams(id, false);
@@ -329,6 +341,11 @@ impl Injector {
                 later(Ending::Unmute(node));
                 return true;
             }
+            Kind::Busy => {
+                world.set_busy(Duration::from_millis(1 + fault.more % 60));
+                later(Ending::Quiet);
+                return true; // felt each time somebody stands still
+            }
             Kind::Flood => flood(world, any, fault.more),
             Kind::ClockRate => {
                 let ppm = i32::try_from(fault.more % 600_000).unwrap_or(0) - 300_000;
@@ -377,7 +394,7 @@ impl Injector {
                     world.checker.expect_lies(cluster);
                     world.lie(master, true);
                 }
-                later(Ending::Honest(cluster, master));
+                later(Ending::Truthful(cluster, master));
             }
         }
         world.feel(fault.kind);

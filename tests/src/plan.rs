@@ -72,6 +72,7 @@ const TIMED: &[Kind] = &[
     Kind::MostRoomsDark,
     Kind::Reset,
     Kind::Kill,
+    Kind::Busy,
 ];
 
 impl Plan {
@@ -94,7 +95,7 @@ impl Plan {
             })
             .collect();
         // The slower the keepalives, the more virtual time a second of work buys.
-        let keepalive = dice.one_of(&[10, 10, 20, 50, 100, 200]);
+        let keepalive = dice.one_of(&[10, 20, 50, 100, 200, 500]);
         let pace = u32::try_from(keepalive / 10).unwrap_or(1);
         let timing = Timing { block_interval: Timing::default().block_interval * pace, ..Timing::default() };
         let settings = Settings { keepalive: Duration::from_millis(keepalive), timing };

@@ -92,11 +92,15 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
     world.set_luck(Luck::default());
     injector.stop(world);
     let stopped = world.now();
-    converge(world, "after the faults")?;
+    let converged = converge(world, "after the faults");
+    if trace && converged.is_err() {
+        explain(world);
+    }
+    converged?;
     let converged_in = world.now() - stopped;
-    without_the_authority(world, plan)?;
+    without_the_authority(world, plan, trace)?;
     one_more_switch(world)?;
-    world.run_for(plan.settings.keepalive * 20);
+    converge(world, "after the last switch")?;
     let answered = world.book.borrow().committed.len();
     if answered == 0 {
         return Err("not one transfer was answered".into());
@@ -141,12 +145,35 @@ fn converge(world: &mut World, when: &str) -> Result<(), String> {
     })
 }
 
+/// Where everybody stands, for whoever looks at a failed run.
+fn explain(world: &World) {
+    for id in everybody(world) {
+        let height = world.last_key(id, Table::Block).unwrap_or(0);
+        let role = world.checker.role(id);
+        println!(
+            "{id}: up {}, height {height}, {role:?}, dropped {:?}",
+            world.is_up(id),
+            world.all_discards(id)
+        );
+    }
+    for (cluster, entry) in world.checker.rows().entries() {
+        println!("{cluster}: {:?}", entry.row);
+    }
+}
+
 /// P4: with the authority away and nobody else at fault the chain goes on.
-fn without_the_authority(world: &mut World, plan: &Plan) -> Result<(), String> {
+fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<(), String> {
+    world.run_for(plan.settings.keepalive * 10);
+    // Half of the runs: on a busy machine, which must not matter.
+    world.set_busy(Duration::from_millis(if plan.seed % 2 == 0 { 0 } else { 40 }));
     world.run_for(plan.settings.keepalive * 10);
     world.kill(NodeId::AUTHORITY);
     let height = world.checker.height().0;
-    let goes_on = world.run_until(Duration::from_secs(10), |w| w.checker.height().0 > height + 10);
+    let goes_on = world.run_until(Duration::from_secs(20), |w| w.checker.height().0 > height + 10);
+    world.set_busy(Duration::ZERO);
+    if trace && !goes_on {
+        explain(world);
+    }
     world.start(NodeId::AUTHORITY);
     if goes_on { Ok(()) } else { Err("P4: without the authority the chain stands still".into()) }
 }

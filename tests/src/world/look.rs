@@ -19,6 +19,13 @@ impl World {
         machine.and_then(Anyone::discards).map_or(0, |d| d.of(label))
     }
 
+    /// What a machine dropped in its present life, by reason.
+    #[must_use]
+    pub fn all_discards(&self, id: NodeId) -> Vec<(&'static str, u64)> {
+        let machine = self.hosts.get(&id).and_then(|h| h.machine.as_ref());
+        machine.and_then(Anyone::discards).map_or_else(Vec::new, |d| d.iter().collect())
+    }
+
     /// All datagrams on the wire so far (kept while [`Luck::replay`] is not zero).
     #[must_use]
     pub fn captured(&self) -> &[(NodeId, Input)] {

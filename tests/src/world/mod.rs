@@ -72,6 +72,13 @@ enum What {
         host: NodeId,
         life: u32,
     },
+    /// The machine under all of them is busy: somebody is not given a processor for a while.
+    Busy,
+    /// It is given one again.
+    Resume {
+        host: NodeId,
+        life: u32,
+    },
     /// A cut has lasted for as long as a stream waits for acknowledgements.
     CutTimeout {
         a: NodeId,
@@ -149,6 +156,8 @@ pub struct World {
     captured: Vec<(NodeId, Input)>,
     /// What the client was answered.
     pub book: Rc<RefCell<Book>>,
+    /// How busy the machine under all of them is: each millisecond somebody may stand still for up to so long.
+    busy: Duration,
     /// Breaks a rule on purpose: `Persisted` is said at once, and the write follows so much later.
     pub lying_disks: Option<Duration>,
     /// Prints events as they happen.
@@ -202,6 +211,7 @@ impl World {
             checker: Checker::new(clusters),
             captured: Vec::new(),
             book: Rc::default(),
+            busy: Duration::ZERO,
             lying_disks: None,
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
         }
@@ -319,6 +329,32 @@ impl World {
         }
     }
 
+    /// All processes share a busy machine from now on: each millisecond one of them, drawn at random, stands still for
+    /// up to `most`. Zero: no more.
+    pub fn set_busy(&mut self, most: Duration) {
+        if self.busy.is_zero() && !most.is_zero() {
+            self.schedule(self.now, What::Busy);
+        }
+        self.busy = most;
+    }
+
+    fn keep_busy(&mut self) {
+        if self.busy.is_zero() {
+            return;
+        }
+        self.feel(Kind::Busy);
+        let pick = usize::try_from(self.rng.next_u64() % self.hosts.len() as u64).unwrap_or(0);
+        let span = self.between((Duration::ZERO, self.busy));
+        let victim = self.hosts.iter().nth(pick).map(|(id, host)| (*id, host.life, host.paused));
+        if let Some((host, life, false)) = victim
+            && host != CLIENT
+        {
+            self.pause(host);
+            self.schedule(self.now + span, What::Resume { host, life });
+        }
+        self.schedule(self.now + Duration::from_millis(1), What::Busy);
+    }
+
     /// Its clock runs faster (or slower) by so many parts per million from now on.
     pub fn set_clock_rate(&mut self, id: NodeId, ppm: i32) {
         let now = self.now;
@@ -348,6 +384,12 @@ impl World {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.disk_fails = true;
         }
+    }
+
+    /// Whether its next write fails.
+    #[must_use]
+    pub fn has_full_disk(&self, id: NodeId) -> bool {
+        self.hosts.get(&id).is_some_and(|h| h.disk_fails)
     }
 
     /// It has no file descriptors left: no stream can be opened by it or to it.
@@ -471,6 +513,12 @@ impl World {
                 self.checker.disk(self.now, host, &h.disk);
                 if self.lying_disks.is_none() {
                     self.give_or_keep(host, Input::Persisted { token });
+                }
+            }
+            What::Busy => self.keep_busy(),
+            What::Resume { host, life } => {
+                if self.hosts.get(&host).is_some_and(|h| h.life == life) {
+                    self.resume(host);
                 }
             }
             What::CutTimeout { a, b, since } => self.cut_timeout(a, b, since),
