@@ -17,6 +17,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+/// Between two attempts to reach one node.
+const REDIAL: Duration = Duration::from_millis(20);
 /// A transfer that got no answer for so long is submitted elsewhere.
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -50,6 +52,7 @@ pub struct Client {
     next_at: Instant,
     until: Instant,
     links: BTreeMap<StreamId, Link>,
+    redial_at: BTreeMap<NodeId, Instant>,
     next_stream: u64,
     next_session: u64,
     next_transfer: u64,
@@ -84,6 +87,7 @@ impl Client {
             next_at: Instant::ZERO,
             until,
             links: BTreeMap::new(),
+            redial_at: BTreeMap::new(),
             next_stream: 1,
             next_session: 1,
             next_transfer: 1,
@@ -101,9 +105,11 @@ impl Client {
         let nodes: Vec<(NodeId, SocketAddr)> =
             self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).collect();
         for (node, to) in nodes {
-            if self.links.values().any(|l| l.to == node) {
+            let due = self.redial_at.get(&node).is_none_or(|at| self.now >= *at);
+            if !due || self.links.values().any(|l| l.to == node) {
                 continue;
             }
+            self.redial_at.insert(node, self.now + REDIAL.max(self.rate));
             let stream = StreamId(self.next_stream);
             self.next_stream += 2;
             self.links.insert(
@@ -290,6 +296,6 @@ impl Machine for Client {
 
     fn poll_timeout(&self) -> Option<Instant> {
         // Often enough for its rate, its retries, and dialling whom it lost.
-        Some(self.now + self.rate.min(Duration::from_millis(20)))
+        Some(self.now + self.rate)
     }
 }
