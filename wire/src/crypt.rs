@@ -23,6 +23,8 @@ pub(crate) struct Cipher {
     // Wiped by its own drop (feature zeroize of aes-gcm).
     aead: Aes256Gcm,
     iv: [u8; 12],
+    #[cfg(feature = "key-log")]
+    key: Zeroizing<[u8; 32]>,
 }
 
 impl Drop for Cipher {
@@ -43,7 +45,22 @@ impl Cipher {
         let (first, last) = material.split_at(32);
         key.copy_from_slice(first);
         iv.copy_from_slice(last);
-        Self { aead: Aes256Gcm::new((&*key).into()), iv }
+        Self::new(&key, iv)
+    }
+
+    pub(crate) fn new(key: &[u8; 32], iv: [u8; 12]) -> Self {
+        Self {
+            aead: Aes256Gcm::new(key.into()),
+            iv,
+            #[cfg(feature = "key-log")]
+            key: Zeroizing::new(*key),
+        }
+    }
+
+    /// Key and iv, for a key log.
+    #[cfg(feature = "key-log")]
+    pub(crate) fn material(&self) -> ([u8; 32], [u8; 12]) {
+        (*self.key, self.iv)
     }
 
     fn nonce(&self, sequence: u64) -> [u8; 12] {

@@ -132,6 +132,15 @@ impl GroupSenderKey {
         self.cipher.seal_packet(out, sequence)
     }
 
+    /// For a key log: `cluster` is the one whose secret this key was derived from.
+    #[cfg(feature = "key-log")]
+    #[must_use]
+    pub fn key_log(&self, cluster: ClusterId) -> crate::key_log::Entry {
+        let Self { generation, sender, boot, .. } = *self;
+        let direction = crate::key_log::Direction::Group { cluster, generation, sender, boot };
+        crate::key_log::Entry::of(direction, &self.cipher)
+    }
+
     /// Opens a packet whose header has been decoded from the same bytes: tag, then signature, then body.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 pub use crate::crypt::OpenError;
+#[cfg(feature = "key-log")]
+use crate::key_log::{Direction, Entry};
 use crate::{
     crypt::{self, Cipher},
     header::{self, CRC_BYTES, Header, MAX_SEQUENCE, TAG_BYTES},
@@ -43,6 +45,24 @@ impl SealingKey {
         packet.encode(&mut out);
         header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
         self.0.seal_packet(out, sequence)
+    }
+}
+
+#[cfg(feature = "key-log")]
+impl SealingKey {
+    /// For a key log: `receiver_session` is the id that the other side chose.
+    #[must_use]
+    pub fn key_log(&self, receiver_session: u64) -> Entry {
+        Entry::of(Direction::Session { receiver_session }, &self.0)
+    }
+}
+
+#[cfg(feature = "key-log")]
+impl OpeningKey {
+    /// For a key log: `receiver_session` is the id that this side chose.
+    #[must_use]
+    pub fn key_log(&self, receiver_session: u64) -> Entry {
+        Entry::of(Direction::Session { receiver_session }, &self.0)
     }
 }
 

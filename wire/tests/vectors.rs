@@ -8,6 +8,7 @@ mod files;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use bytes::BytesMut;
+use duohuo_wire::show::Show;
 use duohuo_wire::{
     group::{self, GroupSecret},
     handshake::{self, Accepted, Initiator, Keys, Prologue, Transport},
@@ -21,7 +22,6 @@ use duohuo_wire::{
     status::StatusReport,
     stream::FrameReader,
 };
-use files::fields::Show;
 use serde_json::{Value, json};
 
 fn directory() -> PathBuf {
@@ -69,7 +69,7 @@ fn verify_key(value: &Value, key: &str) -> VerifyingKey {
 type Read = Result<Value, &'static str>;
 
 fn shown(value: &impl Show) -> Value {
-    serde_json::from_str(&value.show().pretty()).unwrap()
+    serde_json::from_str(&files::json::pretty(&value.show())).unwrap()
 }
 
 /// Runs every case of a file.

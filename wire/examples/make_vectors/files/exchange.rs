@@ -6,6 +6,7 @@ use duohuo_wire::{
     packet::*,
     roster::{ClusterEntry, NodeEntry, Party, Roster},
     sealed_id::{self, SealedClaims},
+    show::Show as _,
     tlv::Extensions,
 };
 use ed25519_dalek::SigningKey;
@@ -13,7 +14,6 @@ use ed25519_dalek::SigningKey;
 use super::{
     Suite,
     crypto::{GroupPlace, NoiseKeys, Seal, public},
-    fields::Show as _,
     handshake::Transcript,
     json::{J, obj},
     parties::{CONSORTIUM, NOW_S, timestamp},

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
     packet::{Heard, NodeKeepalive, Packet, Probe, ProbeAnswer, Role, StatusQuery},
+    show::Show as _,
     tlv::Extensions,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -11,7 +12,6 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use super::{
     Pairs, Suite,
     crypto::{GroupPlace, Seal, mend_crc},
-    fields::Show as _,
     json::{J, obj},
     packets::group_keys,
     parties::{NODE, group},

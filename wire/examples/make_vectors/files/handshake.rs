@@ -3,7 +3,6 @@
 use super::{
     Pairs, Suite,
     crypto::{Noise, NoiseKeys, Seal, dh, mac1_key, mac16, mend_crc, noise, public, unsealed},
-    fields::Show as _,
     json::{J, obj},
     parties::{INITIATOR_SESSION, NODE, RESPONDER_SESSION, datagram_keys, stream_keys},
 };
@@ -11,6 +10,7 @@ use duohuo_wire::{
     handshake::{Initiator, Prologue, Transport, respond},
     ids::NodeId,
     packet::Packet,
+    show::Show as _,
 };
 
 const COOKIE: [u8; 16] = [0xC0; 16];

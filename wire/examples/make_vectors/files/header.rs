@@ -1,11 +1,11 @@
 //! The header's rules, one by one and in pairs: of two broken rules the one that stands first is named.
 
 use duohuo_wire::header::Header;
+use duohuo_wire::show::Show as _;
 
 use super::{
     Pairs, Suite,
     crypto::{header, mend_crc, put_crc, unsealed},
-    fields::Show as _,
     json::J,
 };
 

@@ -4,7 +4,6 @@
 mod cases;
 pub(crate) mod crypto;
 mod exchange;
-pub(crate) mod fields;
 mod group;
 mod handshake;
 mod header;
@@ -16,7 +15,7 @@ mod sealed_id;
 mod statements;
 mod stream;
 
-use json::{J, obj};
+use json::{J, obj, pretty};
 
 /// One file in the making.
 pub(crate) struct Suite {
@@ -82,7 +81,7 @@ impl Suite {
         ];
         file.extend(self.extra);
         file.push(("tests", J::List(self.tests)));
-        (self.name + ".json", J::Object(file).pretty())
+        (self.name + ".json", pretty(&J::Object(file)))
     }
 }
 

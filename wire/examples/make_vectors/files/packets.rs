@@ -2,13 +2,13 @@
 
 use bytes::BytesMut;
 use duohuo_wire::packet::{Packet, PacketType};
+use duohuo_wire::show::Show as _;
 use ed25519_dalek::SigningKey;
 
 use super::{
     Pairs, Suite,
     cases::{Case, case},
     crypto::unsealed,
-    fields::Show as _,
     json::{J, obj},
     parties::{NODE, RESPONDER_SESSION, group, stream_session},
     seal_keys,

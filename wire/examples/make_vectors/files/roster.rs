@@ -4,10 +4,11 @@ use bytes::BytesMut;
 use duohuo_wire::{
     ids::{ClusterId, NodeId, RoomId},
     roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster},
+    show::Show as _,
 };
 use ed25519_dalek::SigningKey;
 
-use super::{Pairs, Suite, fields::Show as _, json::J};
+use super::{Pairs, Suite, json::J};
 
 fn operator() -> SigningKey {
     SigningKey::from_bytes(&[0x0A; 32])

@@ -4,13 +4,13 @@ use bytes::BufMut as _;
 use duohuo_wire::{
     ids::{ClusterId, NodeId},
     sealed_id::{self, SealedClaims},
+    show::Show as _,
 };
 use hkdf::Hkdf;
 
 use super::{
     Pairs, Suite,
     crypto::{Seal, aead, dh, public},
-    fields::Show as _,
     json::{J, obj},
 };
 

@@ -4,11 +4,12 @@ use bytes::{BufMut as _, BytesMut};
 use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, NodeId, Version},
     packet::{GroupKey, History, Packet, Role, Row, SignedResult, SignedRow, SignedSwitch},
+    show::Show as _,
     status::{NeighbourStatus, StatusReport},
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use super::{Pairs, Suite, cases::signed_row, fields::Show as _, json::J};
+use super::{Pairs, Suite, cases::signed_row, json::J};
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])

@@ -1,9 +1,10 @@
 //! A stream cut into packets, and the window that refuses repeats.
 
+use duohuo_wire::show::Show as _;
+
 use super::{
     Suite,
     crypto::{header, put_crc, unsealed},
-    fields::Show as _,
     json::J,
 };
 
