@@ -130,6 +130,9 @@ pub enum Output {
     },
     /// Something worth telling an operator; has no effect on the protocol.
     Event(Event),
+    /// A key that came into use, before the first packet under it: for the key log, if there is one.
+    #[cfg(feature = "key-log")]
+    Key(duohuo_wire::key_log::Entry),
     /// The machine cannot go on (an operator's file is unusable, the disk failed): exit with the event told last.
     Exit,
 }

@@ -25,6 +25,18 @@ impl Outbox {
         self.queue.push_back(Output::Event(event));
     }
 
+    /// Both keys of a new session, for the key log: each is named by the id its receiver chose.
+    #[cfg(feature = "key-log")]
+    pub(crate) fn keys(
+        &mut self,
+        keys: &duohuo_wire::handshake::Keys,
+        local_session: u64,
+        remote_session: u64,
+    ) {
+        self.push(Output::Key(keys.sealing.key_log(remote_session)));
+        self.push(Output::Key(keys.opening.key_log(local_session)));
+    }
+
     /// Queue a batch; its token.
     pub(crate) fn persist(&mut self, writes: Vec<Write>) -> u64 {
         self.last_token += 1;

@@ -206,6 +206,9 @@ pub struct NodeSettings {
     pub drill_allowed: bool,
     /// Log.
     pub log: LogSettings,
+    /// Where the keys of all sessions are written; not in the file, the command line has it.
+    #[cfg(feature = "key-log")]
+    pub key_log: Option<PathBuf>,
 }
 
 /// What the authority's files say, read and checked.
@@ -227,6 +230,9 @@ pub struct AuthoritySettings {
     pub timers: Timers,
     /// Log.
     pub log: LogSettings,
+    /// Where the keys of all sessions are written; not in the file, the command line has it.
+    #[cfg(feature = "key-log")]
+    pub key_log: Option<PathBuf>,
 }
 
 /// The roster's file and the key it must be signed with.
@@ -319,6 +325,8 @@ impl NodeSettings {
             chain: chain_timing(path, &file.chain)?,
             drill_allowed: file.drill.allow,
             log: LogSettings { format: file.log.format, level: file.log.level },
+            #[cfg(feature = "key-log")]
+            key_log: None,
             roster,
         })
     }
@@ -357,6 +365,8 @@ impl AuthoritySettings {
             sealing_secret: keys::read_secret(&beside(path, &file.keys.sealing))?,
             timers: timers(path, &file.timers)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
+            #[cfg(feature = "key-log")]
+            key_log: None,
             roster,
         })
     }

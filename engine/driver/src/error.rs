@@ -63,6 +63,15 @@ pub enum DriverError {
     /// A file of the operator; see there.
     #[error(transparent)]
     Config(#[from] crate::config::ConfigError),
+    /// The key log cannot be written.
+    #[cfg(feature = "key-log")]
+    #[error("{path}: {source}; expected a file that can be made or appended to: give --key-log another")]
+    KeyLog {
+        /// Where.
+        path: PathBuf,
+        /// What was tried.
+        source: io::Error,
+    },
     /// The machine refuses to start.
     #[error("{path}: the machine refuses to start: {reason}")]
     Start {

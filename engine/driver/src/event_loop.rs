@@ -33,6 +33,8 @@ pub struct World {
     orders: Orders,
     roster: RosterSource,
     drill_allowed: bool,
+    #[cfg(feature = "key-log")]
+    key_log: Option<crate::key_log::KeyLogFile>,
     wrong_results: bool,
     /// Set by an order to stop or by the machine's own exit.
     stop_at: Option<Instant>,
@@ -76,6 +78,8 @@ impl World {
             orders,
             roster,
             drill_allowed,
+            #[cfg(feature = "key-log")]
+            key_log: None,
             wrong_results: false,
             stop_at: None,
             exit: None,
@@ -83,6 +87,16 @@ impl World {
             log_at: clock::now() + COUNTERS_INTERVAL,
             poll,
         })
+    }
+
+    /// Write the keys of all sessions to a file.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    #[cfg(feature = "key-log")]
+    pub fn with_key_log(self, path: Option<&Path>) -> Result<Self, DriverError> {
+        let key_log = path.map(crate::key_log::KeyLogFile::open).transpose()?;
+        Ok(Self { key_log, ..self })
     }
 
     /// Be the world of `machine` until it is told to stop or cannot go on.
@@ -196,6 +210,12 @@ impl World {
             Output::Persist { token, writes } => self.store.persist(token, writes),
             Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
             Output::Event(event) => log_event(&event),
+            #[cfg(feature = "key-log")]
+            Output::Key(entry) => {
+                if let Some(key_log) = &mut self.key_log {
+                    key_log.write(&entry);
+                }
+            }
             Output::Exit => {
                 self.exit.get_or_insert(Exit::Failed);
                 self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);

@@ -6,6 +6,8 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod event_loop;
+#[cfg(feature = "key-log")]
+pub mod key_log;
 pub mod keys;
 pub mod net;
 pub mod roster_file;

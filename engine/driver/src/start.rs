@@ -49,6 +49,8 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode) -> Result<Exit, DriverEr
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, Some(group), store, settings.roster_source, settings.drill_allowed)?;
+    #[cfg(feature = "key-log")]
+    let world = world.with_key_log(settings.key_log.as_deref())?;
     let mut node = Node::new(config, stored, Box::new(chain))
         .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
     tracing::info!(node = settings.node.0, cluster = cluster.0, %local, %group, height = height.0, "node started");
@@ -76,6 +78,8 @@ pub fn run_authority(settings: AuthoritySettings, mode: OpenMode) -> Result<Exit
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, None, store, settings.roster_source, false)?;
+    #[cfg(feature = "key-log")]
+    let world = world.with_key_log(settings.key_log.as_deref())?;
     let mut authority = Authority::new(config, stored)
         .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
     tracing::info!(%local, clusters, "authority started");

@@ -663,6 +663,8 @@ impl World {
                 self.checker.event(self.now, from, &event);
             }
             Output::Exit => {}
+            #[cfg(feature = "key-log")]
+            Output::Key(_) => {}
         }
     }
 

@@ -58,6 +58,10 @@ struct ProcessArgs {
     /// Exit when standard input ends: for a parent that wants its children gone with it
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+    /// For tests only: append the keys of all sessions to this file, so that captures can be read
+    #[cfg(feature = "key-log")]
+    #[arg(long, value_name = "FILE")]
+    key_log: Option<PathBuf>,
 }
 
 const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the roster again; SIGUSR1 starts or ends a drill of \
@@ -66,10 +70,20 @@ wrong results, where the configuration of a node allows one.\n\nExit status: 0 s
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Authority(args) => {
-            process(&args, |args| run_authority(AuthoritySettings::read(&args.config)?, mode(args)))
-        }
-        Command::Node(args) => process(&args, |args| run_node(NodeSettings::read(&args.config)?, mode(args))),
+        Command::Authority(args) => process(&args, |args| {
+            #[allow(unused_mut, reason = "changed with the feature key-log alone")]
+            let mut settings = AuthoritySettings::read(&args.config)?;
+            #[cfg(feature = "key-log")]
+            settings.key_log.clone_from(&args.key_log);
+            run_authority(settings, mode(args))
+        }),
+        Command::Node(args) => process(&args, |args| {
+            #[allow(unused_mut, reason = "changed with the feature key-log alone")]
+            let mut settings = NodeSettings::read(&args.config)?;
+            #[cfg(feature = "key-log")]
+            settings.key_log.clone_from(&args.key_log);
+            run_node(settings, mode(args))
+        }),
         Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Submit(args) => submit::run(&args),

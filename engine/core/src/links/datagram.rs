@@ -207,6 +207,8 @@ impl DatagramSessions {
             return Err(Discard::OldHandshake);
         }
         *last = accepted.timestamp;
+        #[cfg(feature = "key-log")]
+        turn.out.keys(&accepted.keys, session, init.initiator_session);
         // A party that restarts its handshake leaves its unproven one behind: one at a time.
         self.sessions.retain(|_, s| s.party != party || s.proven);
         self.sessions.insert(
@@ -287,6 +289,8 @@ impl DatagramSessions {
         // A response that does not open does not end the attempt.
         let initiator = attempt.initiator.as_mut().ok_or(Discard::BadHandshake)?;
         let keys = initiator.try_finish(response).map_err(|_| Discard::BadHandshake)?;
+        #[cfg(feature = "key-log")]
+        turn.out.keys(&keys, attempt.session, response.responder_session);
         let session = Session {
             party,
             address: from,

@@ -267,6 +267,8 @@ fn step(
             .map_err(|_| Discard::BadHandshake)?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
             let (party, _) = party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+            #[cfg(feature = "key-log")]
+            turn.out.keys(&accepted.keys, local_session, init.initiator_session);
             let bytes = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
             turn.out.push(Output::StreamBytes { stream, bytes });
             session(party, accepted.keys, init.initiator_session, local_session, false)
@@ -277,6 +279,8 @@ fn step(
                 return Err(Discard::UnknownSession);
             }
             let keys = initiator.try_finish(&response).map_err(|_| Discard::BadHandshake)?;
+            #[cfg(feature = "key-log")]
+            turn.out.keys(&keys, *local_session, response.responder_session);
             let mut session = session(party, keys, response.responder_session, *local_session, true);
             // Prove the keys at once: the responder believes nobody before.
             let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });

@@ -49,6 +49,9 @@ pub(super) struct Group {
     incoming: BTreeMap<(NodeId, u64, u32), Incoming>,
     boots: BTreeMap<NodeId, VecDeque<u64>>,
     sent: VecDeque<(u32, Instant)>,
+    /// Keys of others that came into use: the machine hands them to the key log.
+    #[cfg(feature = "key-log")]
+    pub(super) learnt: Vec<duohuo_wire::key_log::Entry>,
 }
 
 impl Group {
@@ -75,6 +78,8 @@ impl Group {
             incoming: BTreeMap::new(),
             boots: BTreeMap::new(),
             sent: VecDeque::new(),
+            #[cfg(feature = "key-log")]
+            learnt: Vec::new(),
         }
     }
 
@@ -127,8 +132,12 @@ impl Group {
             return;
         };
         let secret = &generation.secret;
-        let key =
-            self.outgoing.entry(secret.generation).or_insert_with(|| sender_key(secret, self.me, self.boot));
+        let key = self.outgoing.entry(secret.generation).or_insert_with(|| {
+            let key = sender_key(secret, self.me, self.boot);
+            #[cfg(feature = "key-log")]
+            out.push(Output::Key(key.key_log(self.cluster)));
+            key
+        });
         self.sequence += 1;
         let bytes = key.seal(packet, &self.signing, self.me, self.boot, self.sequence);
         if to.is_none() {
@@ -179,6 +188,8 @@ impl Group {
         })?;
         incoming.window.commit(header.sequence);
         if let Some(incoming) = fresh {
+            #[cfg(feature = "key-log")]
+            self.learnt.push(incoming.key.key_log(self.cluster));
             self.incoming.insert(index, incoming);
             self.remember_boot(sender, boot);
         }

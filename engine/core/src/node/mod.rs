@@ -327,6 +327,8 @@ impl Node {
         let address = entry.address;
         let key = VerifyingKey::from_bytes(&entry.signing_key).map_err(|_| Discard::UnknownKey)?;
         let packet = self.group.open(header, bytes, &key)?;
+        #[cfg(feature = "key-log")]
+        self.group.learnt.drain(..).for_each(|key| self.out.push(crate::io::Output::Key(key)));
         if address != from {
             return Err(Discard::WrongAddress);
         }

@@ -25,6 +25,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stage::Stage;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -56,6 +57,22 @@ pub(crate) struct DemoArgs {
     /// Kill so many masters one after the other, 1..=1000 (scenario master-fails)
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
+    /// For tests only: all processes append the keys of their sessions to this file, so that captures can be read
+    #[cfg(feature = "key-log")]
+    #[arg(long, value_name = "FILE")]
+    key_log: Option<PathBuf>,
+}
+
+impl DemoArgs {
+    /// What each process is told beside its configuration.
+    fn of_processes(&self) -> Result<Vec<OsString>, String> {
+        #[cfg(feature = "key-log")]
+        if let Some(path) = &self.key_log {
+            let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            return Ok(vec!["--key-log".into(), path.into()]);
+        }
+        Ok(Vec::new())
+    }
 }
 
 const DEMO_HELP: &str = "Exit status: 0 nothing was lost or applied twice, all ledgers agree, no conflicting vote was seen, and every recovery \
@@ -120,7 +137,7 @@ fn perform(
     let load = Load::start(access("load")?);
     screen.start(Arc::clone(&picture), Arc::clone(&load.state));
     let mut stage = Stage {
-        processes: Processes::new()?,
+        processes: Processes::new(args.of_processes()?)?,
         network,
         observer,
         load: Some(load),

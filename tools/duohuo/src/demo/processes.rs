@@ -4,6 +4,7 @@ use crate::network::Network;
 use duohuo_wire::ids::NodeId;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -16,14 +17,17 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Processes {
     program: PathBuf,
+    /// Given to each.
+    arguments: Vec<OsString>,
     children: BTreeMap<NodeId, Child>,
     initialised: BTreeSet<NodeId>,
 }
 
 impl Processes {
-    pub(crate) fn new() -> Result<Self, String> {
+    /// `arguments` are given to each, after its configuration.
+    pub(crate) fn new(arguments: Vec<OsString>) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
-        Ok(Self { program, children: BTreeMap::new(), initialised: BTreeSet::new() })
+        Ok(Self { program, arguments, children: BTreeMap::new(), initialised: BTreeSet::new() })
     }
 
     /// Start one; 0 is the authority.
@@ -39,7 +43,7 @@ impl Processes {
             .open(&log)
             .map_err(|e| format!("{}: {e}", log.display()))?;
         let mut process = Command::new(&self.program);
-        process.arg(command).arg("--config").arg(&config).arg("--exit-with-parent");
+        process.arg(command).arg("--config").arg(&config).arg("--exit-with-parent").args(&self.arguments);
         if self.initialised.insert(id) {
             process.arg("--init");
         }
