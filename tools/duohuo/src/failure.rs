@@ -30,6 +30,10 @@ impl Failure {
         Self { text: why.to_string(), status: UNREACHABLE }
     }
 
+    pub(crate) fn invalid(why: impl ToString) -> Self {
+        Self { text: why.to_string(), status: INVALID }
+    }
+
     pub(crate) fn status(&self) -> ExitCode {
         ExitCode::from(self.status)
     }

@@ -1,6 +1,8 @@
-//! The `duohuo` command: runs the authority and nodes, shows and uses a network, makes its keys, and demonstrates it.
+//! The `duohuo` command: runs the authority and nodes, shows and uses a network, makes its keys, reads its packets,
+//! and demonstrates it.
 
 mod access;
+mod decode;
 mod demo;
 mod failure;
 mod keygen;
@@ -45,6 +47,7 @@ enum Command {
     Status(status::StatusArgs),
     Submit(submit::SubmitArgs),
     Keygen(keygen::KeygenArgs),
+    Decode(decode::DecodeArgs),
 }
 
 #[derive(Args, Debug)]
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Decode(args) => decode::run(&args),
     };
     done.unwrap_or_else(|why| {
         eprintln!("duohuo: {why}");

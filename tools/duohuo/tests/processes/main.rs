@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a wrong index fails the test")]
 
+mod decode;
 mod demo;
 mod full_disk;
 mod hostile;

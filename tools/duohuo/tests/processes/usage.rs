@@ -4,13 +4,14 @@ use crate::network::{Network, duohuo, run, text};
 
 #[test]
 fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 11] = [
         &[],
         &["authority"],
         &["node"],
         &["demo"],
         &["status"],
         &["submit"],
+        &["decode"],
         &["keygen"],
         &["keygen", "network"],
         &["keygen", "node"],
@@ -25,7 +26,7 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         assert!(first.len() > 20 && !first.contains("Usage"), "{command:?}: {help}");
     }
     let top = text(&run(&["--help"]).stdout);
-    for command in ["authority", "node", "demo", "status", "submit", "keygen"] {
+    for command in ["authority", "node", "demo", "status", "submit", "keygen", "decode"] {
         let line = top.lines().find(|l| l.trim_start().starts_with(command)).unwrap_or_default();
         assert!(line.len() > 30, "{command} is not explained: {top}");
     }
