@@ -377,8 +377,10 @@ end
 
 local function travels(packet, ctx, h)
     local way = h.type < FIRST_SEALED_TYPE and "h" or (ctx.grouped and "g") or (ctx.stream and "s") or "d"
-    if ctx.grouped and (ctx.stream or h.group == 0) then return false end
-    return packet.travels:find(way, 1, true) ~= nil
+    if ctx.grouped and ctx.stream then return false end
+    -- W-HSK-8: an initiator's first packet proves its keys; with nothing else to say it is a probe, in streams too.
+    local proves = way == "s" and packet.name == "Probe" and h.sequence:tonumber() == 0
+    return proves or packet.travels:find(way, 1, true) ~= nil
 end
 
 local function after_opening(ctx, h, items, packet, tvb, at, stop)
@@ -468,12 +470,18 @@ local function dissect_sealed(ctx, tvb, h, items, packet)
     if not ctx.discard and verdict.commit then verdict.commit() end
 end
 
+-- A copy for one member travels under the group seal too.
+local function is_multicast(address)
+    local first = tonumber((tostring(address):match("^(%d+)%.")))
+    return first ~= nil and first >= 224 and first <= 239
+end
+
 -- "Update n12 -> authority"
 local function title(ctx, h)
     if not h.type then return "Not a packet" end
     local name = type_names[h.type] or string.format("Type 0x%02X", h.type)
     if not h.sender then return name end
-    local to = ctx.grouped and "group" or party(ctx.receiver)
+    local to = is_multicast(ctx.pinfo.dst) and "group" or party(ctx.receiver)
     return string.format("%s %s -> %s", name, party(h.sender), to)
 end
 
@@ -491,15 +499,14 @@ local function dissect_packet(tvb, pinfo, tree, stream, index, reported)
         ctx.receiver = state.owners[h.session:tohex()]
         if ctx.receiver == nil then ctx.receiver = state.at_address[ctx.destination] end
         ctx.grouped = is_grouped(schema.BY_CODE[h.type], h)
-        if ctx.receiver ~= nil and not ctx.grouped then ctx.root:add(G.receiver, ctx.receiver):set_generated() end
+        if ctx.receiver ~= nil then ctx.root:add(G.receiver, ctx.receiver):set_generated() end
     end
     if taken and not ctx.cut then
         local packet = schema.BY_CODE[h.type]
         local n = tvb:len()
         ctx.id = pinfo.number .. " " .. tvb:raw(0, HEADER_BYTES) .. tvb:raw(n - CRC_BYTES, CRC_BYTES)
         if packet and not travels(packet, ctx, h) then
-            items.type:add_proto_expert_info(EXPERT["note.wrong_transport"], ctx.grouped and h.group == 0
-                and "Under the group seal, but generation 0 is none" or packet.name .. " does not travel so")
+            items.type:add_proto_expert_info(EXPERT["note.wrong_transport"], packet.name .. " does not travel so")
         end
         if h.sealed then
             ctx.high_sequence = tvb(24, 1):uint() >= 0x80
