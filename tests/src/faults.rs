@@ -314,7 +314,7 @@ impl Injector {
             Kind::Slow if any != other => {
                 let extra = Duration::from_micros(100 << (fault.more % 10));
                 world.set_slow(any, other, extra);
-                if fault.more % 2 == 0 {
+                if fault.more.is_multiple_of(2) {
                     world.set_slow(other, any, extra);
                 }
                 later(Ending::Mend(vec![(any, other)]));

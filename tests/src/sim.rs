@@ -165,7 +165,7 @@ fn explain(world: &World) {
 fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<(), String> {
     world.run_for(plan.settings.keepalive * 10);
     // Half of the runs: on a busy machine, which must not matter.
-    world.set_busy(Duration::from_millis(if plan.seed % 2 == 0 { 0 } else { 40 }));
+    world.set_busy(Duration::from_millis(if plan.seed.is_multiple_of(2) { 0 } else { 40 }));
     world.run_for(plan.settings.keepalive * 10);
     world.kill(NodeId::AUTHORITY);
     let height = world.checker.height().0;

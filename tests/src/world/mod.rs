@@ -542,7 +542,7 @@ impl World {
         };
         let datagram = |input: &Input| matches!(input, Input::Datagram { .. });
         let full = host.backlog.iter().filter(|i| datagram(i)).count() >= SOCKET_BUFFER;
-        if !matches!(input, Input::Tick) && !(datagram(&input) && full) {
+        if !(matches!(input, Input::Tick) || datagram(&input) && full) {
             host.backlog.push(input);
         }
     }
