@@ -21,6 +21,7 @@ fn run(seed: u64) {
         loss: u32::try_from([0, 0, 10, 50][usize::try_from(draw(4)).unwrap()]).unwrap(),
         duplication: u32::try_from([0, 20, 200][usize::try_from(draw(3)).unwrap()]).unwrap(),
         replay: u32::try_from([0, 50, 300][usize::try_from(draw(3)).unwrap()]).unwrap(),
+        astray: 0,
         corruption: u32::try_from([0, 0, 30][usize::try_from(draw(3)).unwrap()]).unwrap(),
         delay: (us(20), us(20 + draw(1500))),
         disk: (us(50), us(100 + draw(4000))),
