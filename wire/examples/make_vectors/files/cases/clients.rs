@@ -3,15 +3,10 @@
 use super::*;
 
 pub(super) fn submit() -> Case {
-    let mut patches = Vec::new();
-    patches.push((
-        "the transaction is longer than what is left",
-        "W-ENC-2",
-        "truncated",
-        8,
-        vec![0, 0, 0, 200],
-    ));
-    patches.push(("a transaction of 4 GiB is promised", "W-ENC-2", "truncated", 8, vec![0xFF; 4]));
+    let patches = vec![
+        ("the transaction is longer than what is left", "W-ENC-2", "truncated", 8, vec![0, 0, 0, 200]),
+        ("a transaction of 4 GiB is promised", "W-ENC-2", "truncated", 8, vec![0xFF; 4]),
+    ];
     let valid = vec![
         ("smallest: an empty transaction", Submit::default().into()),
         (
@@ -73,9 +68,10 @@ pub(super) fn status_query() -> Case {
 }
 
 pub(super) fn status_answer() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("the report is longer than what is left", "W-ENC-2", "truncated", 8, vec![0, 0, 0, 200]));
-    patches.push(("a report of 4 GiB is promised", "W-ENC-2", "truncated", 8, vec![0xFF; 4]));
+    let patches = vec![
+        ("the report is longer than what is left", "W-ENC-2", "truncated", 8, vec![0, 0, 0, 200]),
+        ("a report of 4 GiB is promised", "W-ENC-2", "truncated", 8, vec![0xFF; 4]),
+    ];
     let valid = vec![
         ("smallest: no byte (no report, see status.json)", StatusAnswer::default().into()),
         (

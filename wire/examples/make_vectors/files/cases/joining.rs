@@ -99,9 +99,10 @@ pub(super) fn registered() -> Case {
 }
 
 pub(super) fn roster_push() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("the roster is longer than what is left", "W-ENC-2", "truncated", 0, vec![0, 0, 0, 200]));
-    patches.push(("a roster of 4 GiB is promised", "W-ENC-2", "truncated", 0, vec![0xFF; 4]));
+    let patches = vec![
+        ("the roster is longer than what is left", "W-ENC-2", "truncated", 0, vec![0, 0, 0, 200]),
+        ("a roster of 4 GiB is promised", "W-ENC-2", "truncated", 0, vec![0xFF; 4]),
+    ];
     let valid = vec![
         (
             "smallest: no byte (no roster, see roster.json)",

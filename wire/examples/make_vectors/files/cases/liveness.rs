@@ -87,8 +87,7 @@ pub(super) fn probe_answer() -> Case {
 }
 
 pub(super) fn node_keepalive() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("priority 255", "W-ENC-1", "bad_value", 4, vec![255]));
+    let mut patches = vec![("priority 255", "W-ENC-1", "bad_value", 4, vec![255])];
     patches.extend(enum_patches("role 3", "role 255", 5, 3));
     patches.push(("in_sync is 2", "W-ENC-1", "bad_value", 6, vec![2]));
     patches.push(("address of family 0", "W-ENC-1", "bad_value", 51, vec![0]));

@@ -93,9 +93,10 @@ pub(super) fn ack() -> Case {
 }
 
 pub(super) fn block_push() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("the block is longer than what is left", "W-ENC-2", "truncated", 8, vec![0, 0, 0, 200]));
-    patches.push(("a block of 4 GiB is promised", "W-ENC-2", "truncated", 8, vec![0xFF; 4]));
+    let patches = vec![
+        ("the block is longer than what is left", "W-ENC-2", "truncated", 8, vec![0, 0, 0, 200]),
+        ("a block of 4 GiB is promised", "W-ENC-2", "truncated", 8, vec![0xFF; 4]),
+    ];
     let valid = vec![
         ("smallest: an empty block", BlockPush::default().into()),
         (
@@ -128,9 +129,10 @@ pub(super) fn chain_end() -> Case {
 }
 
 pub(super) fn consensus() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("the message is longer than what is left", "W-ENC-2", "truncated", 12, vec![0, 0, 0, 200]));
-    patches.push(("a message of 4 GiB is promised", "W-ENC-2", "truncated", 12, vec![0xFF; 4]));
+    let patches = vec![
+        ("the message is longer than what is left", "W-ENC-2", "truncated", 12, vec![0, 0, 0, 200]),
+        ("a message of 4 GiB is promised", "W-ENC-2", "truncated", 12, vec![0xFF; 4]),
+    ];
     let valid = vec![
         ("smallest: an empty message", Consensus::default().into()),
         (

@@ -3,9 +3,10 @@
 use super::*;
 
 pub(super) fn consensus_error() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("more results promised than there are bytes", "W-ENC-2", "truncated", 16, vec![0, 4]));
-    patches.push(("65,535 results promised", "W-ENC-2", "truncated", 16, vec![0xFF, 0xFF]));
+    let patches = vec![
+        ("more results promised than there are bytes", "W-ENC-2", "truncated", 16, vec![0, 4]),
+        ("65,535 results promised", "W-ENC-2", "truncated", 16, vec![0xFF, 0xFF]),
+    ];
     let valid = vec![
         (
             "smallest: no evidence",
@@ -36,8 +37,7 @@ pub(super) fn consensus_error() -> Case {
 }
 
 pub(super) fn forced_switch() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("proven is 2", "W-ENC-1", "bad_value", 24, vec![2]));
+    let patches = vec![("proven is 2", "W-ENC-1", "bad_value", 24, vec![2])];
     let key = SigningKey::from_bytes(&[7; 32]);
     let order =
         |height, proven| SignedSwitch::sign(ClusterId(3), Epoch(4), NodeId(9), Height(height), proven, &key);

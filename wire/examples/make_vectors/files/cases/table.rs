@@ -191,9 +191,10 @@ pub(super) fn query() -> Case {
 }
 
 pub(super) fn history() -> Case {
-    let mut patches = Vec::new();
-    patches.push(("more nodes promised than there are bytes", "W-ENC-2", "truncated", 12, vec![0, 0, 1, 0]));
-    patches.push(("four thousand million nodes promised", "W-ENC-2", "truncated", 12, vec![0xFF; 4]));
+    let patches = vec![
+        ("more nodes promised than there are bytes", "W-ENC-2", "truncated", 12, vec![0, 0, 1, 0]),
+        ("four thousand million nodes promised", "W-ENC-2", "truncated", 12, vec![0xFF; 4]),
+    ];
     let key = SigningKey::from_bytes(&[7; 32]);
     let valid = vec![
         ("smallest: nobody, without a signature", History::default().into()),
