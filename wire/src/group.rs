@@ -29,7 +29,7 @@ const SIGNATURE_BYTES: usize = 64;
 pub struct GroupSecret {
     /// Whose.
     pub cluster: ClusterId,
-    /// The header's group field; never 0.
+    /// The header's group field; 0 = the enrolment secret.
     pub generation: u32,
     /// Random.
     pub secret: [u8; 32],

@@ -73,13 +73,12 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// The metric label of this refusal.
+    /// The metric label of this refusal (W-HSK-5).
     #[must_use]
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Forged => "handshake_forged",
-            Self::WrongSession => "handshake_wrong_session",
-            Self::BadKey => "handshake_bad_key",
+            Self::Forged | Self::BadKey => "bad_handshake",
+            Self::WrongSession => "unknown_session",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why an input had no effect: counted, never answered, never logged one by one.
 
 use duohuo_wire::error::DecodeError;
+use duohuo_wire::handshake::HandshakeError;
 use std::collections::BTreeMap;
 
 /// Why an input was dropped. The label of each is its metric label and stands in the spec.
@@ -83,6 +84,15 @@ impl Discard {
     }
 }
 
+impl From<HandshakeError> for Discard {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Forged | HandshakeError::BadKey => Self::BadHandshake,
+            HandshakeError::WrongSession => Self::UnknownSession,
+        }
+    }
+}
+
 /// The counters, by label.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Discards(BTreeMap<&'static str, u64>);
@@ -103,5 +113,20 @@ impl Discards {
     /// All that are not zero, by label.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.0.iter().map(|(label, n)| (*label, *n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// W-HSK-5: the crate of the wire and the machines count one refusal under one label.
+    #[test]
+    fn a_refused_handshake_has_one_label() {
+        for error in [HandshakeError::Forged, HandshakeError::WrongSession, HandshakeError::BadKey] {
+            assert_eq!(Discard::from(error).label(), error.label());
+        }
+        assert_eq!(HandshakeError::Forged.label(), "bad_handshake");
+        assert_eq!(HandshakeError::WrongSession.label(), "unknown_session");
     }
 }

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     codec::{self, Field, Parsed},
     error::DecodeError,
+    handshake::Transport,
     header,
     ids::{Epoch, Height, NodeId},
     tlv::Extensions,
@@ -516,6 +517,23 @@ impl PacketType {
     #[must_use]
     pub const fn travels_in_group(self) -> bool {
         matches!(self, Self::NodeKeepalive | Self::Probe | Self::ProbeAnswer)
+    }
+
+    /// Whether sealed packets of this type may travel in a session over this transport (W-RCV-9). The probe that proves
+    /// a session is not asked: it opens either.
+    #[must_use]
+    pub const fn travels_over(self, transport: Transport) -> bool {
+        match self {
+            Self::HandshakeInit | Self::HandshakeResponse | Self::Cookie | Self::NodeKeepalive => false,
+            Self::Notice | Self::Query | Self::ForcedSwitch => true,
+            Self::Update
+            | Self::Change
+            | Self::MasterKeepalive
+            | Self::MasterKeepaliveAnswer
+            | Self::Probe
+            | Self::ProbeAnswer => matches!(transport, Transport::Datagram),
+            _ => matches!(transport, Transport::Stream),
+        }
     }
 }
 

@@ -264,7 +264,7 @@ impl Authority {
                 claims.cluster == cluster
                     && claims.node == node
                     && claims.registration_epoch == REGISTRATION_EPOCH
-                    && self.unix_seconds() < claims.expires
+                    && claims.is_valid_at(self.unix_seconds())
             },
         )
     }

@@ -21,6 +21,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// A session this old is replaced by a new handshake of its initiator.
 const REKEY_INTERVAL: Duration = Duration::from_secs(300);
+/// And one that has sealed so many packets.
+const REKEY_PACKETS: u64 = 1 << 27;
+/// A key seals no more than this (W-SEAL-1).
+const KEY_PACKETS: u64 = 1 << 28;
 /// A session this old is refused: three times the rekey interval.
 const REJECT_INTERVAL: Duration = Duration::from_secs(900);
 /// Handshakes answered per second before a cookie is asked for: about a fifth of a core at 190 us each.
@@ -40,6 +44,13 @@ struct Session {
     initiated_here: bool,
     /// The peer has proved the key: we opened it, or it sent under it.
     proven: bool,
+}
+
+impl Session {
+    /// Old enough, or used enough, to be replaced.
+    fn is_worn(&self, now: Instant) -> bool {
+        now - self.established_at >= REKEY_INTERVAL || self.next_sequence >= REKEY_PACKETS
+    }
 }
 
 struct Attempt {
@@ -98,6 +109,9 @@ impl DatagramSessions {
         let Some(session) = self.current.get(&party).and_then(|id| self.sessions.get_mut(id)) else {
             return false;
         };
+        if session.next_sequence >= KEY_PACKETS {
+            return false;
+        }
         let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sequence);
         session.next_sequence += 1;
         out.push(Output::Datagram { to: session.address, bytes });
@@ -157,7 +171,10 @@ impl DatagramSessions {
         }
         match packet {
             Packet::Probe(probe) if probe.nonce == PROOF => Ok(DatagramEvent::Nothing),
-            packet => Ok(DatagramEvent::Packet(party, packet)),
+            packet if packet.packet_type().travels_over(Transport::Datagram) => {
+                Ok(DatagramEvent::Packet(party, packet))
+            }
+            _ => Err(Discard::Forbidden),
         }
     }
 
@@ -196,7 +213,7 @@ impl DatagramSessions {
         let prologue = identity.prologue(Transport::Datagram);
         let accepted =
             handshake::respond(&identity.secret, &prologue, init, turn.random.key(), session, identity.me)
-                .map_err(|_| Discard::BadHandshake)?;
+                .map_err(Discard::from)?;
         let (party, address) =
             party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
@@ -288,7 +305,7 @@ impl DatagramSessions {
         let attempt = self.attempts.get_mut(&party).ok_or(Discard::UnknownSession)?;
         // A response that does not open does not end the attempt.
         let initiator = attempt.initiator.as_mut().ok_or(Discard::BadHandshake)?;
-        let keys = initiator.try_finish(response).map_err(|_| Discard::BadHandshake)?;
+        let keys = initiator.try_finish(response).map_err(Discard::from)?;
         #[cfg(feature = "key-log")]
         turn.out.keys(&keys, attempt.session, response.responder_session);
         let session = Session {
@@ -353,10 +370,7 @@ impl DatagramSessions {
             .iter()
             .filter(|(party, id)| {
                 !self.attempts.contains_key(party)
-                    && self
-                        .sessions
-                        .get(id)
-                        .is_some_and(|s| s.initiated_here && now - s.established_at >= REKEY_INTERVAL)
+                    && self.sessions.get(id).is_some_and(|s| s.initiated_here && s.is_worn(now))
             })
             .map(|(party, _)| *party)
             .collect()

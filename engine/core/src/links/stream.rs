@@ -264,7 +264,7 @@ fn step(
                 local_session,
                 identity.me,
             )
-            .map_err(|_| Discard::BadHandshake)?;
+            .map_err(Discard::from)?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
             let (party, _) = party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
             #[cfg(feature = "key-log")]
@@ -278,7 +278,7 @@ fn step(
             if response.initiator_session != *local_session {
                 return Err(Discard::UnknownSession);
             }
-            let keys = initiator.try_finish(&response).map_err(|_| Discard::BadHandshake)?;
+            let keys = initiator.try_finish(&response).map_err(Discard::from)?;
             #[cfg(feature = "key-log")]
             turn.out.keys(&keys, *local_session, response.responder_session);
             let mut session = session(party, keys, response.responder_session, *local_session, true);
@@ -334,7 +334,10 @@ fn receive_sealed(
     }
     let event = match session.opening.open(header, frame) {
         Ok(Packet::Probe(probe)) if probe.nonce == PROOF => None,
-        Ok(packet) => Some(StreamEvent::Packet(session.party, packet)),
+        Ok(packet) if packet.packet_type().travels_over(Transport::Stream) => {
+            Some(StreamEvent::Packet(session.party, packet))
+        }
+        Ok(_) => Some(StreamEvent::Refused(Discard::Forbidden)),
         Err(OpenError::Forged) => return Err(Discard::Forged),
         Err(OpenError::Decode(error)) => Some(StreamEvent::Refused(Discard::Decode(error))),
     };

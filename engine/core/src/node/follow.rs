@@ -199,6 +199,11 @@ impl Node {
         self.follower.catching_up = asked.then_some((from, self.now));
     }
 
+    /// Whoever was asked for blocks is waited for no longer; the next push or resync starts another query.
+    pub(super) fn give_up_catching_up(&mut self) {
+        self.follower.catching_up = None;
+    }
+
     fn renew_catch_up(&mut self) {
         if let Some((_, at)) = &mut self.follower.catching_up {
             *at = self.now;

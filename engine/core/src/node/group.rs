@@ -98,8 +98,8 @@ impl Group {
 
     /// A generation handed to us, its signature verified by the caller.
     pub(super) fn learn(&mut self, now: Instant, key: &GroupKey, grace: Duration) -> bool {
-        if self.newest() >= key.generation && self.newest() != 0 {
-            return false;
+        if key.generation <= self.newest() {
+            return false; // of an older master, or the enrolment secret's number, which is never handed out
         }
         let secret = GroupSecret { cluster: self.cluster, generation: key.generation, secret: key.secret };
         // Who only had the enrolment secret is not heard under it any more: no reason to wait.

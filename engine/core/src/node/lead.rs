@@ -56,6 +56,7 @@ impl Node {
         self.chain.follow();
         self.run_chain();
         self.mesh.forget_greetings();
+        self.give_up_catching_up(); // of another cluster's master, perhaps, who is no business of ours any more
         self.refuse_waiting_clients();
     }
 
@@ -359,6 +360,9 @@ impl Node {
             self.run_mesh();
             return Ok(());
         }
+        if !matches!(self.duty, Duty::Lead(_)) {
+            return Err(Discard::Forbidden);
+        }
         let row = self.rows.get(&cluster).map(|s| &s.row).ok_or(Discard::UnknownEpoch)?;
         if row.master != node || row.barred.contains(&node) {
             return Err(Discard::OldEpoch);
@@ -366,7 +370,7 @@ impl Node {
         let epoch = row.epoch;
         match packet {
             Packet::Consensus(consensus) => {
-                if !matches!(self.duty, Duty::Lead(_)) || consensus.cluster != cluster {
+                if consensus.cluster != cluster {
                     return Err(Discard::Forbidden);
                 }
                 // P2: peers count nothing of an older epoch, and nothing of one whose grant they do not know.
