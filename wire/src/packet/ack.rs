@@ -36,7 +36,7 @@ use crate::{
 /// A member holds the log up to here, durably.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ack {
-    /// The highest epoch promised: the one acknowledged.
+    /// The epoch of the master it is sent to; never below the highest promised.
     pub epoch: Epoch,
     /// The member's log is durable up to here, exclusive.
     pub end: LogIndex,

@@ -34,7 +34,7 @@ use crate::{
 /// A master reports a cluster whose result differs, with the signed results.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ConsensusError {
-    /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
+    /// The asker's number; nothing answers it.
     pub request: u64,
     /// The height of the difference.
     pub height: Height,

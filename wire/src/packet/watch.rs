@@ -25,7 +25,7 @@ use crate::{
 /// Asks for events as they happen.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Watch {
-    /// The asker's number for this exchange, echoed in the answer; 0 = not asked for.
+    /// The asker's number; nothing answers it.
     pub request: u64,
     /// One bit for each kind of event wanted.
     pub kinds: u32,
