@@ -328,8 +328,13 @@ impl Node {
                 }
                 let complete = self.has_histories();
                 self.claims.histories.insert(history.cluster);
-                if !complete && self.has_histories() && self.own_row().is_some() {
-                    self.on_own_row(); // what waited for it
+                if !complete && self.has_histories() {
+                    // What waited for it: a grant, or a first registration that no neighbour will remind us of.
+                    if self.own_row().is_some() {
+                        self.on_own_row();
+                    } else {
+                        self.consider();
+                    }
                 }
                 Ok(())
             }
@@ -372,6 +377,9 @@ impl Node {
         let since = if scope == QueryScope::Changed { self.table_version } else { 0 };
         let query = Query { request, scope, cluster: ClusterId(0), since, ..Default::default() };
         self.claims.queried_at = Some(self.now);
+        if scope == QueryScope::Changed {
+            self.claims.query = request;
+        }
         self.send_to_authority(&Packet::from(query), true);
     }
 
