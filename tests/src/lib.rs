@@ -9,6 +9,7 @@ pub mod faults;
 pub mod host;
 mod liar;
 pub mod plan;
+pub mod lone;
 pub mod scenario;
 pub mod sim;
 pub mod world;

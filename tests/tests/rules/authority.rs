@@ -1,0 +1,187 @@
+//! The authority: joining, registering, telling, asking, ageing.
+
+use crate::network::*;
+use duohuo_core::event::Event;
+use duohuo_core::io::Input;
+use duohuo_tests::consortium::{CLIENT, node};
+use duohuo_tests::lone::{Lone, Peer};
+use duohuo_tests::scenario::ms;
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::packet::*;
+
+/// AUTH-1, B-AUTH-6: an enrolled node is let in, one of another cluster and a client are not.
+#[test]
+fn auth_1_only_a_node_of_the_cluster_is_let_in() {
+    let mut z = ready();
+    let mut n = connected(&mut z, M);
+    assert_eq!(join(&mut z, &mut n, A).verdict, JoinVerdict::Accepted);
+    assert_eq!(join(&mut z, &mut n, ClusterId(2)).verdict, JoinVerdict::WrongCluster);
+    let mut client = Peer::new(&z, CLIENT);
+    client.open_stream(&mut z, true);
+    client.tell(&mut z, Join { request: 1, cluster: A, roster_version: 1, ..Default::default() });
+    assert_eq!(z.discards("forbidden"), 1);
+}
+
+/// AUTH-3, B-AUTH-7, B-AUTH-8: the first registers, with a sealed ID for each node; the second is told the row.
+#[test]
+fn auth_3_a_cluster_is_registered_once() {
+    let mut z = ready();
+    register(&mut z, 0);
+    let mut late = connected(&mut z, STANDBY);
+    late.tell(&mut z, Register { request: 6, cluster: A, ..Default::default() });
+    let read = late.read(&mut z);
+    let already =
+        |p: &Packet| matches!(p, Packet::Registered(r) if r.verdict == RegisterVerdict::AlreadyRegistered);
+    assert!(already(&read[0]));
+    assert_eq!(notices(&read), [(0, Outcome::Notice, 1, 0)]);
+    assert_eq!(z.row(A).unwrap().master, M);
+}
+
+/// B-AUTH-1: nothing shows a decision before it is durable: no answer, no notice, no event, no keepalive's answer.
+#[test]
+fn b_auth_1_a_decision_is_told_when_it_is_durable() {
+    let (mut z, mut m, mut a, _) = three();
+    z.quick_disk = false;
+    z.events.clear();
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    m.say(&mut z, MasterKeepalive { cluster: A, epoch: Epoch(1), ..Default::default() });
+    m.say(&mut z, Query { request: 4, scope: QueryScope::Cluster, cluster: A, ..Default::default() });
+    assert!(z.is_writing());
+    assert_eq!((m.heard(&mut z), a.heard(&mut z)), (vec![], vec![]));
+    assert_eq!(z.events, []);
+    z.sync();
+    assert_eq!(notices(&m.heard(&mut z))[0], (7, Outcome::Done, 1, 3));
+    assert_eq!(notices(&a.heard(&mut z)), [(0, Outcome::Notice, 1, 3)]);
+    assert!(z.events.iter().any(|e| matches!(e, Event::InSyncChanged { .. })));
+}
+
+/// B-AUTH-9: of two decisions under way the first is told as it was, not as the second made it.
+#[test]
+fn b_auth_9_a_decision_is_told_as_it_was() {
+    let (mut z, mut m, _, _) = three();
+    z.quick_disk = false;
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    m.say(&mut z, change(ChangeKind::Remove, 1, 3, STANDBY));
+    z.sync();
+    let told: Vec<u64> = notices(&m.heard(&mut z)).iter().map(|n| n.3).collect();
+    assert_eq!(told, [3, 3, 4, 4]);
+}
+
+/// B-AUTH-2: what was decided is there after a restart, and the authority goes on from it.
+#[test]
+fn b_auth_2_a_restart_remembers_every_decision() {
+    let (z, _, _, _) = three();
+    let before = z.row(A);
+    assert_eq!(z.restarted().row(A), before);
+}
+
+/// B-AUTH-4: after a failed write it says nothing more, whatever is asked, and exits.
+#[test]
+fn b_auth_4_after_a_failed_write_it_is_silent() {
+    let (mut z, mut m, _, _) = three();
+    z.quick_disk = false;
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    z.give(Input::PersistFailed);
+    assert!(z.has_exited());
+    z.forget_outputs();
+    m.say(&mut z, Query { request: 4, ..Default::default() });
+    m.say(&mut z, Probe { nonce: 3, ..Default::default() });
+    z.give(Input::Tick);
+    assert_eq!(z.sent(), 0);
+}
+
+/// AUTH-8, B-AUTH-5: a change is told to all nodes of the cluster and to the masters of the others, and to nobody else.
+#[test]
+fn auth_8_a_change_is_told_to_the_cluster_and_the_other_masters() {
+    let (mut z, mut m, mut a, _) = three();
+    let (mut other, _) = register(&mut z, 1);
+    let mut other_standby = connected(&mut z, node(1, 1));
+    let mut third = connected(&mut z, NodeId(13));
+    for peer in [&mut m, &mut a, &mut other, &mut third] {
+        peer.heard(&mut z);
+    }
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    assert_eq!(notices(&m.heard(&mut z)), [(7, Outcome::Done, 1, 3), (0, Outcome::Notice, 1, 3)]);
+    for peer in [&mut a, &mut other, &mut third] {
+        assert_eq!(notices(&peer.heard(&mut z)), [(0, Outcome::Notice, 1, 3)]);
+    }
+    assert_eq!(other_standby.heard(&mut z), []);
+    // What changed nothing is told to nobody but the asker.
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, STANDBY));
+    assert_eq!(notices(&m.heard(&mut z)), [(7, Outcome::Stale, 1, 3)]);
+    assert_eq!(notices(&a.heard(&mut z)), []);
+}
+
+/// AUTH-2, AUTH-4, B-AGE-1, B-AGE-2: an answer to a challenge keeps the entry alive; silence and repeated keepalives do not.
+#[test]
+fn auth_4_only_a_fresh_keepalive_of_the_master_resets_its_age() {
+    let (mut z, mut m, mut a, _) = three();
+    let keepalive = |epoch, challenge| MasterKeepalive {
+        cluster: A,
+        epoch: Epoch(epoch),
+        challenge,
+        ..Default::default()
+    };
+    let challenge = |heard: Vec<Packet>| {
+        heard.iter().find_map(|p| match p {
+            Packet::MasterKeepaliveAnswer(answer) => Some(answer.challenge),
+            _ => None,
+        })
+    };
+    let aged = |z: &Lone| z.events.iter().any(|e| matches!(e, Event::AgedOut { .. }));
+    m.say(&mut z, keepalive(1, 0));
+    let mut next = challenge(m.heard(&mut z)).unwrap();
+    for _ in 0..10 {
+        z.pass(ms(40));
+        m.say(&mut z, keepalive(1, next));
+        let answered = challenge(m.heard(&mut z)).unwrap();
+        assert!(answered != 0 && answered != next, "each challenge is fresh");
+        next = answered;
+    }
+    assert!(!aged(&z), "who answers every 40 ms is not 50 ms old");
+    // What was captured long ago carries an old challenge; another epoch and another node keep nobody alive.
+    z.pass(ms(30));
+    m.say(&mut z, keepalive(1, 1));
+    m.say(&mut z, keepalive(2, next));
+    a.say(&mut z, keepalive(1, next));
+    assert_eq!(z.discards("old_epoch"), 2);
+    assert_eq!(challenge(a.heard(&mut z)), Some(0));
+    z.pass(ms(19));
+    assert!(!aged(&z));
+    z.pass(ms(2));
+    assert!(aged(&z));
+    assert_eq!(z.row(A).unwrap().master, M, "the row stays");
+}
+
+/// AUTH-7, B-QRY-1: all rows, one, those that changed, and the history by stream.
+#[test]
+fn auth_7_a_query_is_answered_by_the_rows_asked_for() {
+    let (mut z, mut m, _, _) = three();
+    register(&mut z, 1);
+    m.heard(&mut z);
+    let query = |scope, cluster, since| Query {
+        request: 3,
+        scope,
+        cluster: ClusterId(cluster),
+        since,
+        ..Default::default()
+    };
+    m.say(&mut z, query(QueryScope::Cluster, 0, 0));
+    assert_eq!(notices(&m.heard(&mut z)), [(3, Outcome::Notice, 1, 2), (3, Outcome::Notice, 1, 0)]);
+    m.say(&mut z, query(QueryScope::Cluster, 2, 0));
+    assert_eq!(notices(&m.heard(&mut z)), [(3, Outcome::Notice, 1, 0)]);
+    m.say(&mut z, query(QueryScope::Changed, 0, 3));
+    assert_eq!(notices(&m.heard(&mut z)), [(3, Outcome::Notice, 1, 0)]);
+    m.say(&mut z, query(QueryScope::History, 0, 0));
+    assert_eq!((z.discards("forbidden"), m.heard(&mut z)), (1, vec![]));
+    m.tell(&mut z, query(QueryScope::History, 0, 0));
+    let histories: Vec<Vec<NodeId>> = m
+        .read(&mut z)
+        .into_iter()
+        .filter_map(|p| match p {
+            Packet::History(h) => Some(h.nodes),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(histories, [vec![M], vec![node(1, 0)], vec![], vec![]]);
+}

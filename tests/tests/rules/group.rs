@@ -1,0 +1,163 @@
+//! A node: the group seal, its generations, and freshness.
+
+use crate::scene::*;
+use bytes::Bytes;
+use duohuo_core::event::Event;
+use duohuo_tests::consortium::{Consortium, FIG_18};
+use duohuo_tests::lone::{Lone, Peer, enrolment};
+use duohuo_tests::scenario::ms;
+use duohuo_wire::group::GroupSecret;
+use duohuo_wire::header::Header;
+use duohuo_wire::ids::{Epoch, Version};
+use duohuo_wire::packet::*;
+
+/// What the node sent to its group last: its sequence, low 32 bits.
+fn last_group_sequence(n: &mut Lone) -> u32 {
+    let group = n.consortium.roster.cluster(A).unwrap().group;
+    let sent = n.take_datagrams(group);
+    (Header::decode(sent.last().unwrap()).unwrap().sequence & 0xFFFF_FFFF) as u32
+}
+
+fn keepalive(address: std::net::SocketAddr, heard: Vec<Heard>) -> NodeKeepalive {
+    NodeKeepalive {
+        cluster: A,
+        priority: 200,
+        role: Role::Master,
+        in_sync: true,
+        interval_us: 10_000,
+        epoch: Epoch(1),
+        version: Version(2),
+        promised: Epoch(1),
+        address,
+        heard,
+        ..Default::default()
+    }
+}
+
+/// IN-3, B-NBR-1: a keepalive that echoes nothing, or something that was not sent lately, keeps nobody alive.
+#[test]
+fn b_nbr_1_only_a_keepalive_that_echoes_ours_counts() {
+    let mut n = Lone::new(Consortium::new(1, &FIG_18), ME);
+    let mut m = Peer::new(&n, M);
+    let alive = |n: &Lone| n.events.iter().filter(|e| matches!(e, Event::Alive { .. })).count();
+    let sequence = last_group_sequence(&mut n);
+    let heard = |node, sequence| vec![Heard { node, sequence }];
+    for stale in [
+        vec![],
+        heard(ME, sequence.wrapping_sub(1)),
+        heard(ME, sequence.wrapping_add(1)),
+        heard(THIRD, sequence),
+    ] {
+        m.keep_alive(&mut n, keepalive(m.address, stale));
+    }
+    assert_eq!(alive(&n), 0);
+    m.keep_alive(&mut n, keepalive(m.address, heard(ME, sequence)));
+    assert_eq!(alive(&n), 1);
+    // 201 ms later (the echo horizon is 200) that sequence proves nothing any more.
+    n.pass(ms(201));
+    m.keep_alive(&mut n, keepalive(m.address, heard(ME, sequence)));
+    assert_eq!(alive(&n), 1);
+    let sequence = last_group_sequence(&mut n);
+    m.keep_alive(&mut n, keepalive(m.address, heard(ME, sequence)));
+    assert_eq!(alive(&n), 2);
+}
+
+/// W-RCV-1, W-RCV-4, W-RCV-10, W-GRP-2, W-GRP-4 at a node: each refusal of the group seal under its label.
+#[test]
+fn w_grp_2_what_the_group_seal_refuses_at_a_node() {
+    let mut n = Lone::new(Consortium::new(1, &FIG_18), ME);
+    let secret = enrolment(&n, A);
+    let mut m = Peer::new(&n, M);
+    let probe = || Probe { nonce: 5, ..Default::default() };
+    let right = m.seal_group(&secret, probe());
+    m.throw(&mut n, right.clone());
+    assert_eq!(n.take_datagrams(m.address).len(), 1, "a probe is answered");
+    m.throw(&mut n, right);
+    assert_eq!(n.discards("replayed"), 1);
+    let unknown = m.seal_group(&GroupSecret { cluster: A, generation: 3, secret: [1; 32] }, probe());
+    m.throw(&mut n, unknown);
+    assert_eq!(n.discards("unknown_generation"), 1);
+    let forged = m.seal_group(&GroupSecret { cluster: A, generation: 0, secret: [1; 32] }, probe());
+    m.throw(&mut n, forged);
+    assert_eq!(n.discards("forged"), 1);
+    // A member that speaks for another, one of another cluster, our own packet, and one from elsewhere.
+    let mut liar = Peer::new(&n, THIRD);
+    liar.keys.signing = m.keys.signing.clone();
+    let unsigned = liar.seal_group(&secret, probe());
+    liar.throw(&mut n, unsigned);
+    assert_eq!(n.discards("bad_signature"), 1);
+    let mut foreign = Peer::new(&n, PEER);
+    let other = foreign.seal_group(&secret, probe());
+    foreign.throw(&mut n, other);
+    assert_eq!(n.discards("forbidden"), 1);
+    let mut me = Peer::new(&n, ME);
+    let own = me.seal_group(&secret, probe());
+    me.throw(&mut n, own);
+    assert_eq!(n.discards("reflected"), 1);
+    let elsewhere = m.seal_group(&secret, probe());
+    foreign.throw(&mut n, elsewhere);
+    assert_eq!(n.discards("wrong_address"), 1);
+    let update = m.seal_group(&secret, Update::default());
+    m.throw(&mut n, update);
+    assert_eq!(n.discards("bad_value"), 1, "nothing that changes a role");
+    assert_eq!(n.take_datagrams(m.address), Vec::<Bytes>::new());
+}
+
+/// W-GRP-4, B-GRP-1, B-GRP-2: generations only grow, two are received, and the enrolment secret's number is not handed out.
+#[test]
+fn w_grp_4_generations_only_grow() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    let key =
+        |generation, byte: u8, peer: &Peer| GroupKey::sign(A, generation, [byte; 32], M, &peer.keys.signing);
+    let answered = |n: &mut Lone, m: &mut Peer, generation, secret: [u8; 32]| {
+        n.take_datagrams(m.address);
+        let bytes = m.seal_group(
+            &GroupSecret { cluster: A, generation, secret },
+            Probe { nonce: 5, ..Default::default() },
+        );
+        m.throw(n, bytes);
+        !n.take_datagrams(m.address).is_empty()
+    };
+    let first = enrolment(n, A).secret;
+    let zero = key(0, 0, &m);
+    m.tell(n, zero);
+    assert!(
+        answered(n, &mut m, 0, first) && !answered(n, &mut m, 0, [0; 32]),
+        "generation 0 stays what was enrolled"
+    );
+    for generation in [4, 6] {
+        let next = key(generation, 4, &m);
+        m.tell(n, next);
+    }
+    assert!(answered(n, &mut m, 6, [4; 32]) && answered(n, &mut m, 4, [4; 32]));
+    assert!(!answered(n, &mut m, 0, first), "two are kept");
+    for older in [5, 6, 3] {
+        let older = key(older, 9, &m);
+        m.tell(n, older);
+    }
+    assert!(answered(n, &mut m, 6, [4; 32]) && !answered(n, &mut m, 5, [9; 32]));
+    let forged = GroupKey { generation: 9, ..key(8, 9, &m) };
+    m.tell(n, forged);
+    assert_eq!(n.discards("bad_statement"), 1);
+}
+
+/// W-GRP-1, W-SEAL-1: each start draws a boot of its own, and each packet of it has its own sequence.
+#[test]
+fn w_grp_1_no_nonce_comes_twice() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..2 {
+        // Two runs of one machine; the seed of the machine's randomness is the operating system's affair.
+        let mut n = Lone::new(Consortium::new(seed, &FIG_18), ME);
+        n.pass(ms(100));
+        let group = n.consortium.roster.cluster(A).unwrap().group;
+        let mut last = None;
+        for bytes in n.take_datagrams(group) {
+            let header = Header::decode(&bytes).unwrap();
+            assert!(last.is_none_or(|last| header.sequence == last + 1), "ascending, none twice");
+            last = Some(header.sequence);
+            seen.insert((seed, header.session, header.sequence));
+        }
+    }
+    assert!(seen.len() > 20);
+}

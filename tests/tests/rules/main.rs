@@ -1,0 +1,14 @@
+//! The rules of spec/, one by one, over one production machine and peers that keep them or do not.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod authority;
+mod claims;
+mod group;
+mod joining;
+mod log;
+mod network;
+mod node_sessions;
+mod reports;
+mod roles;
+mod scene;
+mod sessions;

@@ -1,0 +1,147 @@
+//! Sessions and streams, as the authority receives them, and what a client may say.
+
+use crate::network::*;
+use bytes::Bytes;
+use duohuo_core::io::Input;
+use duohuo_tests::consortium::CLIENT;
+use duohuo_tests::lone::Peer;
+use duohuo_tests::scenario::ms;
+use duohuo_wire::handshake::Transport;
+use duohuo_wire::ids::{Epoch, NodeId};
+use duohuo_wire::packet::*;
+
+/// W-HSK-6, W-HSK-8: message 1 that comes again opens nothing; a session that was never proven is not sent on.
+#[test]
+fn w_hsk_8_an_unproven_session_changes_and_gets_nothing() {
+    let (mut z, mut m, mut a, _) = three();
+    let mut again = Peer::new(&z, STANDBY);
+    for _ in 0..5 {
+        again.initiate(&z, Transport::Datagram); // newer than the one that stands
+    }
+    let (_, init) = again.initiate(&z, Transport::Datagram);
+    again.throw(&mut z, init.clone());
+    assert_eq!(z.take_datagrams(again.address).len(), 1, "it is answered");
+    again.throw(&mut z, init);
+    assert_eq!(z.discards("old_handshake"), 1);
+    // What follows is still said in the session that was proven.
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    assert_eq!(notices(&a.heard(&mut z)), [(0, Outcome::Notice, 1, 3)]);
+    // Nor does a stream that was not proven replace the one that stands.
+    let mut ghost = Peer::new(&z, STANDBY);
+    ghost.open_stream(&mut z, false);
+    assert_eq!(join(&mut z, &mut a, A).verdict, JoinVerdict::Accepted);
+}
+
+/// W-HSK-11: the proof is not answered; any other probe is.
+#[test]
+fn w_hsk_11_the_proof_is_not_answered() {
+    let (mut z, mut m, _, _) = three();
+    m.heard(&mut z);
+    m.say(&mut z, Probe::default());
+    assert_eq!(m.heard(&mut z), []);
+    m.say(&mut z, Probe { nonce: 1, ..Default::default() });
+    let answer = ProbeAnswer { nonce: 1, role: Role::Ordinary, epoch: Epoch(0), ..Default::default() };
+    assert_eq!(m.heard(&mut z), [Packet::from(answer)]);
+}
+
+/// W-RCV-1: a session that does not exist, or is another party's, opens nothing; nor one that is too old.
+#[test]
+fn w_rcv_1_a_packet_of_no_session_is_dropped() {
+    let (mut z, mut m, a, _) = three();
+    let session = m.datagram.as_ref().unwrap().remote;
+    m.datagram.as_mut().unwrap().remote = session ^ 1;
+    m.say(&mut z, Query::default());
+    m.datagram.as_mut().unwrap().remote = a.datagram.as_ref().unwrap().remote;
+    m.say(&mut z, Query::default());
+    assert_eq!((z.discards("unknown_session"), m.heard(&mut z)), (2, vec![]));
+    m.datagram.as_mut().unwrap().remote = session;
+    m.say(&mut z, Query::default());
+    assert_eq!(m.heard(&mut z).len(), 1);
+    z.pass(ms(900_001));
+    m.say(&mut z, Query::default());
+    assert_eq!(z.discards("unknown_session"), 3);
+}
+
+/// W-RCV-2, W-RCV-3, W-RCV-7, W-WIN-3: a repetition is dropped, and a forged packet moves no window.
+#[test]
+fn w_rcv_7_a_forged_packet_moves_no_window() {
+    let (mut z, mut m, a, _) = three();
+    m.heard(&mut z);
+    // Another session's key, under the number of this one and far ahead.
+    let (theirs, ours) = (a.datagram.as_ref().unwrap(), m.datagram.as_ref().unwrap());
+    let forged = theirs.keys.sealing.seal(&Query::default().into(), M, ours.remote, ours.next + 5000);
+    let right = m.seal(Query { request: 1, ..Default::default() });
+    m.throw(&mut z, forged);
+    assert_eq!(z.discards("forged"), 1);
+    m.throw(&mut z, right.clone());
+    assert_eq!(m.heard(&mut z).len(), 1, "the true one is taken after it");
+    m.throw(&mut z, right);
+    assert_eq!((z.discards("replayed"), m.heard(&mut z)), (1, vec![]));
+}
+
+/// W-RCV-8, W-RCV-2: a stream that skips, repeats or forges is closed; a packet that cannot be read leaves it open, and is
+/// answered if it may be of a newer version (W-RCV-5).
+#[test]
+fn w_rcv_8_a_stream_is_closed_for_a_broken_seal_and_not_for_an_unknown_packet() {
+    let (mut z, mut m, _, _) = three();
+    m.read(&mut z);
+    let mut query = Query { request: 1, ..Default::default() };
+    query.extensions.insert(0x8777, Bytes::new());
+    m.tell(&mut z, query);
+    assert_eq!(z.discards("unknown_critical_tlv"), 1);
+    let unsupported = Unsupported { packet_type: 0, critical_tlv: 0x8777, ..Default::default() };
+    assert_eq!(m.read(&mut z), [Packet::from(unsupported)]);
+    m.tell(&mut z, Query { request: 1, ..Default::default() });
+    assert_eq!(notices(&m.read(&mut z)).len(), 1, "the stream is open");
+    let stream = m.stream.as_ref().unwrap().0;
+    m.stream.as_mut().unwrap().1.next += 1;
+    m.tell(&mut z, Query { request: 1, ..Default::default() });
+    assert_eq!(z.discards("out_of_sequence"), 1);
+    assert!(z.has_closed(stream));
+}
+
+/// W-RCV-9: a claim by stream, a join by datagram and the like have no effect, and the stream goes on.
+#[test]
+fn w_rcv_9_a_packet_that_came_another_way_has_no_effect() {
+    let (mut z, mut m, mut a, sealed_id) = three();
+    let before = z.row(A);
+    m.read(&mut z);
+    a.tell(&mut z, claim(&sealed_id));
+    m.tell(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    m.tell(&mut z, MasterKeepalive { cluster: A, epoch: Epoch(1), ..Default::default() });
+    m.tell(&mut z, Probe { nonce: 5, ..Default::default() });
+    m.say(&mut z, Join { request: 1, cluster: A, ..Default::default() });
+    m.say(&mut z, Register { request: 1, cluster: A, ..Default::default() });
+    assert_eq!(z.discards("forbidden"), 6);
+    z.pass(ms(20));
+    assert_eq!(z.row(A), before);
+    assert_eq!(m.read(&mut z), []);
+    m.tell(&mut z, Query { request: 1, ..Default::default() });
+    assert_eq!(notices(&m.read(&mut z)).len(), 1);
+}
+
+/// W-RCV-10: a sealed datagram from another address than the roster's has no effect.
+#[test]
+fn w_rcv_10_a_datagram_from_elsewhere_has_no_effect() {
+    let (mut z, mut m, _, _) = three();
+    m.heard(&mut z);
+    let right = m.seal(Query { request: 1, ..Default::default() });
+    let from = "127.66.0.1:9".parse().unwrap();
+    z.give(Input::Datagram { from, group: false, bytes: right });
+    assert_eq!((z.discards("wrong_address"), z.take_datagrams(from), m.heard(&mut z)), (1, vec![], vec![]));
+}
+
+/// B-CLI-3: a client asks for the status and watches; nothing else it says has an effect.
+#[test]
+fn b_cli_3_a_client_has_no_say() {
+    let (mut z, _, _, sealed_id) = three();
+    let mut client = Peer::new(&z, CLIENT);
+    client.open_stream(&mut z, true);
+    client.tell(&mut z, StatusQuery { request: 6, ..Default::default() });
+    assert!(matches!(&client.read(&mut z)[..], [Packet::StatusAnswer(answer)] if answer.request == 6));
+    client.tell(&mut z, Query { request: 1, ..Default::default() });
+    client.tell(&mut z, Submit { request: 1, ..Default::default() });
+    client.tell(&mut z, claim(&sealed_id));
+    client.tell(&mut z, Register { request: 1, cluster: A, ..Default::default() });
+    assert_eq!((z.discards("forbidden"), client.read(&mut z)), (4, vec![]));
+}
