@@ -174,7 +174,8 @@ class Handshake:
     def open(self, packet, header, sender):
         other = {"initiator": "responder", "responder": "initiator"}[sender]
         equal("session", str(header["session"]), self.stated[f"{other}_session"])
-        equal("group", header["group"], 0)
+        if header["group"] != 0:
+            raise Refused("forged")  # W-SEAL-2
         return seal.open_body(self.seals[sender], packet, header)
 
 
@@ -262,7 +263,7 @@ class Exchange:
             equal("signing key", party["signing_key"], entry["signing_key"])
         self.sessions = {session["name"]: Handshake(session) for session in file["sessions"]}
         self.windows = {}
-        self.claim = self.row = self.ended = None
+        self.claim = self.row = self.ended = self.proven = None
 
     def read(self, _file, test):
         packet = unhex(test["hex"])
@@ -307,12 +308,33 @@ class Exchange:
         elif name == "GroupKey":
             must_be_signed("group_key", body, unhex(self.parties[fields["master"]]["signing_key"]))
             equal("master", fields["master"], self.row["master"])
+        elif name == "ConsensusError":
+            self.follow_report(fields, body)
+        elif name == "ForcedSwitch":
+            must_be_signed("switch", body, unhex(self.parties[0]["signing_key"]))
+            order = fields["order"]
+            equal("the order", [order["cluster"], order["epoch"], order["old_master"]],
+                  [self.row["cluster"], self.row["epoch"], self.row["master"]])
+            equal("proven", order["proven"], self.proven)
         elif name == "Resync":
             equal("epoch", fields["epoch"], self.row["epoch"])
             self.ended = int(fields["start"]) + len(fields["records"])
         elif name == "Ack":
             equal("end", int(fields["end"]), self.ended)
             equal("epochs", [fields["epoch"], fields["synced"]], [self.row["epoch"]] * 2)
+
+    def follow_report(self, fields, body):
+        """B-ERR-2 and B-ERR-3: what the evidence is worth."""
+        results, size = fields["evidence"], 120
+        for at, result in enumerate(results):
+            signed = body[18 + at * size : 18 + (at + 1) * size]
+            must_be_signed("result", signed, unhex(self.parties[result["node"]]["signing_key"]))
+        accused, *others = results
+        equal("accused", [accused["node"], accused["epoch"]], [self.row["master"], self.row["epoch"]])
+        equal("one other hash", len({other["hash"] for other in others} - {accused["hash"]}), 1)
+        equal("one height", {result["height"] for result in results}, {fields["height"]})
+        clusters = len(self.roster["clusters"])
+        self.proven = len({other["cluster"] for other in others}) >= clusters - (clusters - 1) // 3
 
     def follow_claim(self, test, fields):
         node = self.parties[test["from"]]
@@ -341,7 +363,9 @@ class Exchange:
             equal("request", fields["request"], claim["request"])
             equal("master", row["master"], claimant)
             equal("epoch", int(row["epoch"]), int(self.row["epoch"]) + 1)
-            equal("set", row["in_sync"], [node for node in self.row["in_sync"] if node in claim["alive"]])
+            kept = [n for n in self.row["in_sync"] if n in claim["alive"] and n not in self.row["barred"]]
+            equal("set", row["in_sync"], kept)
+            equal("barred", row["barred"], self.row["barred"])
         else:
             equal("request", fields["request"], "0")
         self.row = row

@@ -392,9 +392,31 @@ fn every_roster_is_read_as_stated() {
     });
 }
 
+const EXCHANGES: [&str; 3] = ["exchange", "exchange_rec_2", "exchange_rec_3"];
+
 #[test]
-fn the_failover_opens_packet_by_packet_and_no_sequence_comes_twice() {
-    let file = load("exchange");
+fn the_failovers_open_packet_by_packet_and_no_sequence_comes_twice() {
+    EXCHANGES.into_iter().for_each(opens_packet_by_packet);
+}
+
+/// W-RCV-9: each sealed packet came the way that section 7 of the page names.
+#[test]
+fn the_failovers_travel_as_the_page_says() {
+    for test in EXCHANGES.iter().flat_map(|name| load(name)["tests"].as_array().unwrap().clone()) {
+        let header = Header::decode(&bytes(&test, "hex")).unwrap();
+        let kind = header.known_type().unwrap();
+        let travels = match text(&test, "session") {
+            "group" => kind.travels_in_group(),
+            _ if !header.is_sealed() => continue,
+            session if session.ends_with("stream") => kind.travels_over(Transport::Stream),
+            _ => kind.travels_over(Transport::Datagram),
+        };
+        assert!(travels, "{} in {}", kind.name(), test["session"]);
+    }
+}
+
+fn opens_packet_by_packet(name: &str) {
+    let file = load(name);
     let roster = Roster::decode(&bytes(&file, "roster")).unwrap();
     assert!(roster.verify(&verify_key(&file, "operator_key")));
     let authority = verifying_key(&roster.authority.signing_key).unwrap();
@@ -402,7 +424,7 @@ fn the_failover_opens_packet_by_packet_and_no_sequence_comes_twice() {
     for session in file["sessions"].as_array().unwrap() {
         sessions.insert(text(session, "name").to_owned(), (session.clone(), keys(session)));
     }
-    check("exchange", |file, test| {
+    check(name, |file, test| {
         let packet = bytes(test, "hex");
         let header = Header::decode(&packet).map_err(|error| error.label())?;
         let (from, name) = (small(test, "from"), text(test, "session"));
@@ -426,6 +448,13 @@ fn the_failover_opens_packet_by_packet_and_no_sequence_comes_twice() {
         match &opened {
             Packet::Notice(notice) => assert!(notice.row.verify(&authority)),
             Packet::GroupKey(key) => assert!(holds(&roster, key)),
+            Packet::ForcedSwitch(switch) => assert!(switch.order.verify(&authority)),
+            Packet::ConsensusError(report) => {
+                for result in &report.evidence {
+                    let key = roster.node(result.node).unwrap().1.signing_key;
+                    assert!(result.verify(&verifying_key(&key).unwrap()));
+                }
+            }
             _ => {}
         }
         Ok(shown(&opened))

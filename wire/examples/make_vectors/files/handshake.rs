@@ -2,7 +2,7 @@
 
 use super::{
     Pairs, Suite,
-    crypto::{Noise, NoiseKeys, Seal, dh, mac1_key, mac16, mend_crc, noise, public, unsealed},
+    crypto::{Noise, NoiseKeys, Seal, dh, header, mac1_key, mac16, mend_crc, noise, public, unsealed},
     json::{J, obj},
     parties::{INITIATOR_SESSION, NODE, RESPONDER_SESSION, datagram_keys, stream_keys},
 };
@@ -425,6 +425,12 @@ fn refused_seal(suite: &mut Suite, datagram: &Transcript) {
     refuse("the sender changed", "W-RCV-3", &damaged(35, 1));
     refuse("the type changed", "W-RCV-3", &damaged(5, 1));
     refuse("a flag that is ignored changed", "W-RCV-3", &damaged(7, 2));
+    let grouped = header(0x52, 1, body.len() + 60, RESPONDER_SESSION, 3, NODE, 5);
+    refuse(
+        "sealed rightly with the session's key, but naming a generation of a group",
+        "W-SEAL-2",
+        &first.finish(&grouped, 3, &body),
+    );
     refuse("sent back to its sender", "W-RCV-3", &second.packet(0x52, RESPONDER_SESSION, 3, NODE, &body));
     let swapped = Seal { iv: second.iv, ..first };
     refuse(

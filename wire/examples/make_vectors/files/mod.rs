@@ -98,8 +98,8 @@ pub(crate) fn all() -> Vec<(String, String)> {
         statements::suite(),
         statements::status(),
         roster::suite(),
-        exchange::suite(),
     ]);
+    suites.extend(exchange::suites());
     suites.into_iter().map(Suite::file).collect()
 }
 

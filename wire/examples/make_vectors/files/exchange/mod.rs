@@ -1,4 +1,4 @@
-//! A whole failover as an exchange: REC-1 of spec/behaviour.md, section 12, packet by packet.
+//! Whole recoveries as exchanges: spec/behaviour.md, section 12, packet by packet.
 
 use bytes::{Bytes, BytesMut};
 use duohuo_wire::{
@@ -18,6 +18,10 @@ use super::{
     json::{J, obj},
     parties::{CONSORTIUM, NOW_S, timestamp},
 };
+
+mod rec_1;
+mod rec_2;
+mod rec_3;
 
 const CLUSTER: ClusterId = ClusterId(3);
 const OLD_SECRET: [u8; 32] = [0x64; 32];
@@ -41,7 +45,8 @@ fn signing_public(id: u32) -> [u8; 32] {
     signing(id).verifying_key().to_bytes()
 }
 
-fn roster() -> Roster {
+/// Clusters 3 and 4, and as many more of two nodes as there are to be.
+fn roster(clusters: u32) -> Roster {
     let node = |id: u32, room: u16| NodeEntry {
         id: NodeId(id),
         name: format!("node {id}"),
@@ -65,10 +70,12 @@ fn roster() -> Roster {
             session_key: public(&session_secret(0)),
             signing_key: signing_public(0),
         },
-        clusters: vec![
-            cluster(3, vec![node(7, 1), node(8, 2), node(9, 1)]),
-            cluster(4, vec![node(11, 1), node(12, 2)]),
-        ],
+        clusters: core::iter::once(cluster(3, vec![node(7, 1), node(8, 2), node(9, 1)]))
+            .chain((1..clusters).map(|n| {
+                let first = 9 + 2 * n;
+                cluster(3 + n, vec![node(first, 1), node(first + 1, 2)])
+            }))
+            .collect(),
         clients: vec![],
         signature: [0; 64],
     }
@@ -202,13 +209,25 @@ fn row(
     in_sync: &[u32],
     table_version: u64,
 ) -> SignedRow {
+    row_with(cluster, epoch, version, master, in_sync, &[], table_version)
+}
+
+fn row_with(
+    cluster: u32,
+    epoch: u64,
+    version: u64,
+    master: u32,
+    in_sync: &[u32],
+    barred: &[u32],
+    table_version: u64,
+) -> SignedRow {
     let row = Row {
         cluster: ClusterId(cluster),
         epoch: Epoch(epoch),
         version: Version(version),
         master: NodeId(master),
         in_sync: in_sync.iter().map(|id| NodeId(*id)).collect(),
-        barred: vec![],
+        barred: barred.iter().map(|id| NodeId(*id)).collect(),
         unfenced: false,
         table_version,
     };
@@ -250,29 +269,38 @@ fn keepalive(node: u32, role: Role, epoch: u64, version: u64, heard: &[(u32, u32
     }
 }
 
-pub(crate) fn suite() -> Suite {
-    let parties = [0_u32, 7, 8, 9, 11].map(|id| {
+/// The session of a node with the authority, over datagrams.
+const fn with_authority(node: u32) -> &'static str {
+    match node {
+        7 => "7-0 datagram",
+        8 => "8-0 datagram",
+        9 => "9-0 datagram",
+        11 => "11-0 datagram",
+        13 => "13-0 datagram",
+        _ => "15-0 datagram",
+    }
+}
+
+/// An exchange whose handshakes are done: (session, initiator, responder, 0 datagram or 1 stream).
+fn begin(
+    name: &str,
+    notes: &[&str],
+    clusters: u32,
+    parties: &[u32],
+    sessions: &[(&'static str, u32, u32, u8)],
+) -> Exchange {
+    let mut exchange =
+        Exchange { suite: Suite::new(name, "exchange", &[]), sessions: Vec::new(), group_next: [0; 16] };
+    for (session, initiator, responder, transport) in sessions {
+        exchange.session(session, *initiator, *responder, *transport);
+    }
+    let parties = parties.iter().map(|id| {
         obj! {
-            "node": id.show(), "session_secret": session_secret(id).show(),
-            "session_key": public(&session_secret(id)).show(), "signing_seed": [0x40 + byte(id); 32].show(),
-            "signing_key": signing_public(id).show(), "boot": boot(id).show(),
+            "node": id.show(), "session_secret": session_secret(*id).show(),
+            "session_key": public(&session_secret(*id)).show(), "signing_seed": [0x40 + byte(*id); 32].show(),
+            "signing_key": signing_public(*id).show(), "boot": boot(*id).show(),
         }
     });
-    let mut exchange = Exchange {
-        suite: Suite::new("exchange", "exchange", &[]),
-        sessions: Vec::new(),
-        group_next: [0; 16],
-    };
-    for (name, initiator, responder, transport) in [
-        ("7-0 datagram", 7, 0, 0),
-        ("8-0 datagram", 8, 0, 0),
-        ("9-0 datagram", 9, 0, 0),
-        ("11-0 datagram", 11, 0, 0),
-        ("7-8 stream", 7, 8, 1),
-        ("7-11 stream", 7, 11, 1),
-    ] {
-        exchange.session(name, initiator, responder, transport);
-    }
     let shown = exchange
         .sessions
         .iter()
@@ -282,130 +310,48 @@ pub(crate) fn suite() -> Suite {
             J::Object(pairs)
         })
         .collect();
-    let roster = roster();
+    let roster = roster(clusters);
     let mut bytes = BytesMut::new();
     roster.encode(&mut bytes);
-    exchange.suite = Suite::new(
-        "exchange",
-        "exchange",
-        &[
-            "REC-1 of spec/behaviour.md, section 12: 9 is the master m of cluster 3, 7 the standby a, 8 the ordinary node a1, 0 the authority Z, 11 the master N of cluster 4.",
-            "All packets in order; step names the row of the table. Between S1303's keepalive and S1304 node 9 dies and its streams close.",
-            "session names the session a packet travels in, group = the group seal, generation 4 as all of these are sent within the group grace.",
-        ],
-    )
-    .with("roster", J::hex(&bytes))
-    .with("operator_key", SigningKey::from_bytes(&[0x0A; 32]).verifying_key().to_bytes().show())
-    .with("authority_sealing_secret", SEALING_SECRET.show())
-    .with("unix_s", NOW_S.show())
-    .with("registration_epoch", J::Number(1))
-    .with("parties", J::List(parties.into()))
-    .with("sessions", J::List(shown))
-    .with("group", obj! { "cluster": CLUSTER.show(), "generation": J::Number(4), "secret": OLD_SECRET.show() });
+    exchange.suite = Suite::new(name, "exchange", notes)
+        .with("roster", J::hex(&bytes))
+        .with("operator_key", SigningKey::from_bytes(&[0x0A; 32]).verifying_key().to_bytes().show())
+        .with("authority_sealing_secret", SEALING_SECRET.show())
+        .with("unix_s", NOW_S.show())
+        .with("registration_epoch", J::Number(1))
+        .with("parties", J::List(parties.collect()))
+        .with("sessions", J::List(shown))
+        .with(
+            "group",
+            obj! { "cluster": CLUSTER.show(), "generation": J::Number(4), "secret": OLD_SECRET.show() },
+        );
     exchange.handshakes();
-    before(&mut exchange);
-    suspicion(&mut exchange);
-    grant(&mut exchange);
-    after(&mut exchange);
-    exchange.suite
+    exchange
 }
 
-fn before(exchange: &mut Exchange) {
-    let old = row(3, 4, 2, 9, &[7, 8, 9], 55);
-    for (node, role, heard) in [
-        (7, Role::Standby, &[][..]),
-        (8, Role::Ordinary, &[(7, 0)][..]),
-        (9, Role::Master, &[(7, 0), (8, 0)][..]),
-    ] {
-        let others: Vec<u32> = [7, 8, 9].into_iter().filter(|other| *other != node).collect();
-        exchange.tell("S1301", "a keepalive to the group", node, &others, keepalive(node, role, 4, 2, heard));
-    }
-    let keepalive = MasterKeepalive {
-        cluster: CLUSTER,
-        epoch: Epoch(4),
-        height: Height(100),
-        challenge: 0,
-        table_version: 55,
-        extensions: none(),
-    };
-    exchange.send("S1302", "the master's keepalive", "9-0 datagram", 9, keepalive);
-    let answer =
-        MasterKeepaliveAnswer { challenge: 0xC4A1, epoch: Epoch(4), table_version: 55, extensions: none() };
-    exchange.send("S1302", "and the answer", "9-0 datagram", 0, answer);
-    for node in [7, 8, 9, 11] {
-        let name = ["7-0 datagram", "8-0 datagram", "9-0 datagram", "11-0 datagram"]
-            [[7, 8, 9, 11].iter().position(|other| *other == node).unwrap()];
-        exchange.send("S1302", "the row as it was", name, 0, notice(0, Outcome::Notice, 55, old.clone()));
-    }
+pub(crate) fn suites() -> [Suite; 3] {
+    [rec_1::suite(), rec_2::suite(), rec_3::suite()]
 }
 
-fn suspicion(exchange: &mut Exchange) {
-    let probe = |nonce| Probe { nonce, epoch: Epoch(4), extensions: none() };
-    exchange.tell("S1304", "the master's stream closed: the first probe of 7", 7, &[9], probe(0x7001));
-    let claim = Update {
-        request: 1,
-        cluster: CLUSTER,
-        epoch: Epoch(4),
-        version: Version(2),
-        reason: ClaimReason::StreamClosed,
-        alive: vec![NodeId(7), NodeId(8)],
-        height: Height(100),
-        sealed_id: sealed_id(7),
-        extensions: none(),
-    };
-    exchange.send("S1307", "the standby claims, already at the suspicion", "7-0 datagram", 7, claim);
-    exchange.tell("S1304", "the first probe of 8", 8, &[9], probe(0x8001));
-    exchange.send(
-        "S1310",
-        "the authority asks the incumbent: once, its stream is gone",
-        "9-0 datagram",
-        0,
-        probe(0xA001),
-    );
-    for comment in ["the second probe of 7", "the third probe of 7"] {
-        exchange.tell("S1304", comment, 7, &[9], probe(0x7001));
-    }
-    for comment in ["the second probe of 8", "the third probe of 8"] {
-        exchange.tell("S1304", comment, 8, &[9], probe(0x8001));
-    }
-}
-
-fn grant(exchange: &mut Exchange) {
-    let new = row(3, 5, 0, 7, &[7, 8], 56);
-    exchange.send(
-        "S1312",
-        "no answer: the grant, to the claimant",
-        "7-0 datagram",
-        0,
-        notice(1, Outcome::Done, 56, new.clone()),
-    );
-    for (name, comment) in [
-        ("9-0 datagram", "to the old master, which is dead"),
-        ("7-0 datagram", "to the new master as to all nodes of the cluster"),
-        ("8-0 datagram", "to the ordinary node"),
-        ("11-0 datagram", "to the masters of the other clusters"),
-    ] {
-        exchange.send("S1312", comment, name, 0, notice(0, Outcome::Notice, 56, new.clone()));
-    }
-}
-
-fn after(exchange: &mut Exchange) {
-    let new = row(3, 5, 0, 7, &[7, 8], 56);
-    let other = row(4, 2, 1, 11, &[11, 12], 40);
-    let stream = "7-8 stream";
-    let key = GroupKey::sign(CLUSTER, 5, NEW_SECRET, NodeId(7), &signing(7));
-    exchange.send("S1313", "the promise is durable: a new group key", stream, 7, key);
+/// What a new master hands a member before its log: the group key, the registration data, the rows it knows.
+fn greet(exchange: &mut Exchange, step: &str, stream: &str, master: u32, rows: &[SignedRow]) {
+    let key = GroupKey::sign(CLUSTER, 5, NEW_SECRET, NodeId(master), &signing(master));
+    exchange.send(step, "the promise is durable: a new group key", stream, master, key);
     let sync = RegistrationSync {
         cluster: CLUSTER,
         registration_epoch: 1,
         sealed_ids: [7, 8, 9].map(|id| NodeSealedId { node: NodeId(id), sealed_id: sealed_id(id) }).into(),
         extensions: none(),
     };
-    exchange.send("S1313", "the registration data", stream, 7, sync);
-    for row in [&new, &other] {
+    exchange.send(step, "the registration data", stream, master, sync);
+    for row in rows {
         let notice = notice(0, Outcome::Notice, 56, row.clone());
-        exchange.send("S1313", "the rows it knows", stream, 7, notice);
+        exchange.send(step, "the rows it knows", stream, master, notice);
     }
+}
+
+/// The log of the open height, and its acknowledgement.
+fn resync(exchange: &mut Exchange, step: &str, stream: &str, master: u32, member: u32, comment: &str) {
     let resync = Resync {
         epoch: Epoch(5),
         height: Height(100),
@@ -417,7 +363,7 @@ fn after(exchange: &mut Exchange) {
         }],
         extensions: none(),
     };
-    exchange.send("S1313", "the log of the open height", stream, 7, resync);
+    exchange.send(step, "the log of the open height", stream, master, resync);
     let ack = Ack {
         epoch: Epoch(5),
         end: LogIndex(816),
@@ -425,39 +371,78 @@ fn after(exchange: &mut Exchange) {
         synced: Epoch(5),
         extensions: none(),
     };
-    exchange.send("S1313", "log, promise and synced are durable at 8", stream, 8, ack);
-    exchange.send(
-        "S1313",
-        "greets the other master with its row",
-        "7-11 stream",
-        7,
-        notice(0, Outcome::Notice, 56, new.clone()),
-    );
+    exchange.send(step, comment, stream, member, ack);
+}
+
+/// The master of another cluster is shown the row and then the recorded word; the authority hears the new master.
+fn speak(exchange: &mut Exchange, step: &str, peer: &str, master: u32, row: &SignedRow, table_version: u64) {
+    let shown = notice(0, Outcome::Notice, table_version, row.clone());
+    exchange.send(step, "greets the other master with its row", peer, master, shown);
     let word = Consensus {
         cluster: CLUSTER,
         epoch: Epoch(5),
         message: Bytes::from_static(RECORDED),
         extensions: none(),
     };
-    exchange.send("S1313", "the recorded word once more, as it was signed", "7-11 stream", 7, word);
-    let keepalive_to_authority = MasterKeepalive {
+    exchange.send(step, "the recorded word once more, as it was signed", peer, master, word);
+    let keepalive = MasterKeepalive {
         cluster: CLUSTER,
         epoch: Epoch(5),
         height: Height(100),
         challenge: 0,
-        table_version: 56,
+        table_version,
         extensions: none(),
     };
-    exchange.send("S1313", "the new master's keepalive", "7-0 datagram", 7, keepalive_to_authority);
+    exchange.send(step, "the new master's keepalive", with_authority(master), master, keepalive);
     let answer =
-        MasterKeepaliveAnswer { challenge: 0xC4A2, epoch: Epoch(5), table_version: 56, extensions: none() };
-    exchange.send("S1313", "and the answer", "7-0 datagram", 0, answer);
-    exchange.tell(
-        "S1313",
-        "the group hears who leads",
-        7,
-        &[8, 9],
-        keepalive(7, Role::Master, 5, 0, &[(8, 3)]),
-    );
-    exchange.tell("S1308", "and who is next", 8, &[7, 9], keepalive(8, Role::Standby, 5, 0, &[(7, 4)]));
+        MasterKeepaliveAnswer { challenge: 0xC4A2, epoch: Epoch(5), table_version, extensions: none() };
+    exchange.send(step, "and the answer", with_authority(master), 0, answer);
+}
+
+/// Everybody of the cluster is there, and the authority has told the row as it is.
+fn before(exchange: &mut Exchange, steps: [&str; 2], others: &[u32]) {
+    let old = row(3, 4, 2, 9, &[7, 8, 9], 55);
+    for (node, role, heard) in [
+        (7, Role::Standby, &[][..]),
+        (8, Role::Ordinary, &[(7, 0)][..]),
+        (9, Role::Master, &[(7, 0), (8, 0)][..]),
+    ] {
+        let to: Vec<u32> = [7, 8, 9].into_iter().filter(|other| *other != node).collect();
+        exchange.tell(steps[0], "a keepalive to the group", node, &to, keepalive(node, role, 4, 2, heard));
+    }
+    let keepalive = MasterKeepalive {
+        cluster: CLUSTER,
+        epoch: Epoch(4),
+        height: Height(100),
+        challenge: 0,
+        table_version: 55,
+        extensions: none(),
+    };
+    exchange.send(steps[1], "the master's keepalive", "9-0 datagram", 9, keepalive);
+    let answer =
+        MasterKeepaliveAnswer { challenge: 0xC4A1, epoch: Epoch(4), table_version: 55, extensions: none() };
+    exchange.send(steps[1], "and the answer", "9-0 datagram", 0, answer);
+    for node in [7, 8, 9].iter().chain(others) {
+        let row = notice(0, Outcome::Notice, 55, old.clone());
+        exchange.send(steps[1], "the row as it was", with_authority(*node), 0, row);
+    }
+}
+
+fn probe(nonce: u64) -> Probe {
+    Probe { nonce, epoch: Epoch(4), extensions: none() }
+}
+
+/// A claim on the row of epoch 4.
+fn claim(node: u32, version: u64, reason: ClaimReason, alive: &[u32]) -> Update {
+    Update {
+        request: 1,
+        cluster: CLUSTER,
+        epoch: Epoch(4),
+        version: Version(version),
+        reason,
+        alive: alive.iter().map(|id| NodeId(*id)).collect(),
+        height: Height(100),
+        sealed_id: sealed_id(node),
+        extensions: none(),
+    }
 }
