@@ -2,20 +2,21 @@
 //! for byte, and what it would be answered. The machine is the production one; time and disk are the test's.
 
 use crate::consortium::{Consortium, Keys};
-use crate::host::{self, Anyone};
+use crate::host::{self, Anyone, Disk};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
 use duohuo_core::Instant;
+use duohuo_core::config::{AuthorityConfig, Timers};
 use duohuo_core::event::Event;
-use duohuo_core::io::{Input, Machine, Output, StreamId, Table, Write};
+use duohuo_core::io::{Input, Machine, Output, StreamId, Write};
 use duohuo_wire::group::{GroupSecret, sender_key};
 use duohuo_wire::handshake::{self, Initiator, Prologue, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{NodeKeepalive, Packet, Probe};
 use duohuo_wire::statement::Row;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A machine without a world.
 pub struct Lone {
@@ -28,7 +29,7 @@ pub struct Lone {
     machine: Anyone,
     id: NodeId,
     now: Instant,
-    disk: BTreeMap<(Table, u64), Bytes>,
+    disk: Disk,
     writing: VecDeque<(u64, Vec<Write>)>,
     outputs: Vec<Output>,
     accepted: u64,
@@ -38,10 +39,10 @@ impl Lone {
     /// The machine of a party of this consortium, started from an empty disk.
     #[must_use]
     pub fn new(consortium: Consortium, id: NodeId) -> Self {
-        Self::with_disk(consortium, id, BTreeMap::new())
+        Self::with_disk(consortium, id, Disk::new())
     }
 
-    fn with_disk(consortium: Consortium, id: NodeId, disk: BTreeMap<(Table, u64), Bytes>) -> Self {
+    fn with_disk(consortium: Consortium, id: NodeId, disk: Disk) -> Self {
         let machine = host::start(id, &consortium, &disk, [0x5E; 32]);
         let mut lone = Self {
             consortium,
@@ -83,14 +84,7 @@ impl Lone {
     /// What it wants durable becomes so.
     pub fn sync(&mut self) {
         while let Some((token, writes)) = self.writing.pop_front() {
-            for write in writes {
-                match write {
-                    Write::Put { table, key, value } => drop(self.disk.insert((table, key), value)),
-                    Write::DeleteRange { table, from, to } => {
-                        self.disk.retain(|(t, k), _| *t != table || *k < from || *k >= to);
-                    }
-                }
-            }
+            host::write(&mut self.disk, writes);
             self.give(Input::Persisted { token });
         }
     }
@@ -243,6 +237,16 @@ impl Peer {
     /// Message 1 to the machine; every call is a newer one.
     pub fn initiate(&mut self, lone: &Lone, transport: Transport) -> (Initiator, Bytes) {
         self.handshakes += 1;
+        self.message_1(lone, transport, None)
+    }
+
+    /// The last message 1 of a datagram handshake once more, with a cookie.
+    #[must_use]
+    pub fn initiate_again(&self, lone: &Lone, cookie: [u8; 16]) -> Bytes {
+        self.message_1(lone, Transport::Datagram, Some(cookie)).1
+    }
+
+    fn message_1(&self, lone: &Lone, transport: Transport, cookie: Option<[u8; 16]>) -> (Initiator, Bytes) {
         let n = self.handshakes;
         let to = handshake::public_key(&lone.consortium.keys[&lone.id].session);
         let mut timestamp = [0; 12];
@@ -255,7 +259,7 @@ impl Peer {
             [0x60 + n; 32],
             timestamp,
             u64::from(n),
-            None,
+            cookie,
             self.id,
         )
         .expect("the machine's key is one");
@@ -413,4 +417,20 @@ impl Peer {
 #[must_use]
 pub fn enrolment(lone: &Lone, cluster: ClusterId) -> GroupSecret {
     GroupSecret { cluster, generation: 0, secret: lone.consortium.groups[&cluster] }
+}
+
+/// What the authority of a consortium is told: for tests that start it from a log of their own.
+#[must_use]
+pub fn authority_config(consortium: &Consortium) -> AuthorityConfig {
+    let keys = consortium.keys[&NodeId::AUTHORITY].clone();
+    AuthorityConfig {
+        session_secret: keys.session,
+        signing_key: keys.signing,
+        sealing_secret: consortium.sealing,
+        roster: consortium.roster.clone(),
+        operator_key: consortium.operator.verifying_key().to_bytes(),
+        timers: Timers::for_keepalive(Duration::from_millis(10)),
+        seed: [0x5E; 32],
+        unix_at_zero: Duration::from_secs(1_700_000_000),
+    }
 }

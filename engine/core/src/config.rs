@@ -95,3 +95,30 @@ pub struct AuthorityConfig {
     /// As in [`NodeConfig::unix_at_zero`].
     pub unix_at_zero: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two columns of section 2 of spec/behaviour.md.
+    #[test]
+    fn every_span_follows_from_the_keepalive_interval() {
+        let spans = |keepalive_ms| {
+            let t = Timers::for_keepalive(Duration::from_millis(keepalive_ms));
+            [
+                t.suspect_interval,
+                t.probe_interval,
+                t.dead_interval,
+                t.sync_interval,
+                t.retry_interval,
+                t.startup_interval,
+                t.redial_interval,
+                t.stream_deadline,
+            ]
+            .map(|span| span.as_millis())
+        };
+        assert_eq!(spans(100), [150, 1, 500, 2000, 20, 2000, 500, 2000]);
+        assert_eq!(spans(10), [15, 1, 50, 200, 20, 200, 50, 2000]);
+        assert_eq!(spans(1), [1, 1, 50, 200, 20, 200, 50, 2000]);
+    }
+}

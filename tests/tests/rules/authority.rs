@@ -1,12 +1,15 @@
 //! The authority: joining, registering, telling, asking, ageing.
 
 use crate::network::*;
+use bytes::Bytes;
+use duohuo_core::authority::Authority;
+use duohuo_core::authority::table::{At, Command};
 use duohuo_core::event::Event;
-use duohuo_core::io::Input;
-use duohuo_tests::consortium::{CLIENT, node};
-use duohuo_tests::lone::{Lone, Peer};
+use duohuo_core::io::{Input, Stored};
+use duohuo_tests::consortium::{CLIENT, Consortium, FIG_18, node};
+use duohuo_tests::lone::{Lone, Peer, authority_config};
 use duohuo_tests::scenario::ms;
-use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
 use duohuo_wire::packet::*;
 
 /// AUTH-1, B-AUTH-6: an enrolled node is let in, one of another cluster and a client are not.
@@ -184,4 +187,23 @@ fn auth_7_a_query_is_answered_by_the_rows_asked_for() {
         })
         .collect();
     assert_eq!(histories, [vec![M], vec![node(1, 0)], vec![], vec![]]);
+}
+
+/// B-AUTH-2: a log with a gap, an unreadable command, or one that does not follow the one before stops the start.
+#[test]
+fn b_auth_2_a_damaged_log_stops_the_start() {
+    let register = Command::Register { cluster: A, node: M }.encode();
+    let add = |epoch| {
+        let at = At { epoch: Epoch(epoch), version: Version(0) };
+        Command::Add { cluster: A, at, node: STANDBY }.encode()
+    };
+    let starts = |commands: &[(u64, &Bytes)]| {
+        let commands = commands.iter().map(|(at, command)| (*at, (*command).clone())).collect();
+        let stored = Stored { commands, ..Stored::default() };
+        Authority::new(authority_config(&Consortium::new(1, &FIG_18)), stored).is_ok()
+    };
+    assert!(starts(&[]) && starts(&[(1, &register), (2, &add(1))]));
+    assert!(!starts(&[(2, &register)]) && !starts(&[(1, &register), (3, &add(1))]));
+    assert!(!starts(&[(1, &register), (2, &add(2))]) && !starts(&[(1, &add(1))]));
+    assert!(!starts(&[(1, &register.slice(1..))]));
 }

@@ -145,3 +145,32 @@ fn b_cli_3_a_client_has_no_say() {
     client.tell(&mut z, Register { request: 1, cluster: A, ..Default::default() });
     assert_eq!((z.discards("forbidden"), client.read(&mut z)), (4, vec![]));
 }
+
+/// W-HSK-3, W-HSK-4: above a thousand initiations a second a cookie is asked for; with it, from the address it was given to and
+/// under the same ephemeral key, the initiation is answered. The cookie is smaller than what it answers.
+#[test]
+fn w_hsk_4_under_load_an_address_must_be_proved() {
+    let mut z = ready();
+    let mut flood = Peer::new(&z, M);
+    let (_, init) = flood.initiate(&z, Transport::Datagram);
+    for _ in 0..1000 {
+        flood.throw(&mut z, init.clone());
+    }
+    assert_eq!((z.discards("old_handshake"), z.discards("rate_limited")), (999, 0));
+    let mut honest = Peer::new(&z, STANDBY);
+    let (_, init) = honest.initiate(&z, Transport::Datagram);
+    honest.throw(&mut z, init.clone());
+    assert_eq!(z.discards("rate_limited"), 1);
+    let answer = z.take_datagrams(honest.address).remove(0);
+    assert!(answer.len() < init.len());
+    let Ok((_, Packet::Cookie(cookie))) = Packet::decode_unsealed(&answer) else { panic!("{answer:?}") };
+    let wrong = honest.initiate_again(&z, [1; 16]);
+    honest.throw(&mut z, wrong);
+    let right = honest.initiate_again(&z, cookie.cookie);
+    z.give(Input::Datagram { from: flood.address, group: false, bytes: right.clone() });
+    assert_eq!(z.discards("rate_limited"), 3, "a wrong cookie, and the right one from elsewhere");
+    z.take_datagrams(honest.address);
+    honest.throw(&mut z, right);
+    let answer = z.take_datagrams(honest.address).remove(0);
+    assert!(matches!(Packet::decode_unsealed(&answer), Ok((_, Packet::HandshakeResponse(_)))));
+}

@@ -446,3 +446,50 @@ impl Attempt {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use duohuo_wire::handshake::Prologue;
+
+    const PARTY: Party = Party::Authority;
+
+    fn with_sequence(next_sequence: u64) -> DatagramSessions {
+        let prologue = Prologue { consortium: [3; 16], transport: Transport::Datagram };
+        let public = handshake::public_key(&[2; 32]);
+        let (mut initiator, init) =
+            Initiator::start(&[1; 32], &public, &prologue, [4; 32], [5; 12], 7, None, NodeId(7)).unwrap();
+        let accepted = handshake::respond(&[2; 32], &prologue, &init, [6; 32], 8, NodeId::AUTHORITY).unwrap();
+        let keys = initiator.try_finish(&accepted.response).unwrap();
+        let mut sessions = DatagramSessions::new([0; 32]);
+        let session = Session {
+            party: PARTY,
+            address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            sealing: keys.sealing,
+            opening: keys.opening,
+            window: ReplayWindow::default(),
+            remote_session: 8,
+            next_sequence,
+            established_at: Instant::ZERO,
+            initiated_here: true,
+            proven: true,
+        };
+        sessions.sessions.insert(7, session);
+        sessions.current.insert(PARTY, 7);
+        sessions
+    }
+
+    /// W-SEAL-1: renewed by age or by use, whichever comes first, and used up at 2^28.
+    #[test]
+    fn a_key_is_renewed_after_300_s_or_2_to_the_27_packets_and_seals_no_more_than_2_to_the_28() {
+        let due = |sequence, s| with_sequence(sequence).due_for_rekey(Instant::ZERO + Duration::from_secs(s));
+        assert_eq!((due(134_217_727, 299), due(0, 300)), (vec![], vec![PARTY]));
+        assert_eq!(due(134_217_728, 0), [PARTY]);
+        let mut out = Outbox::default();
+        let mut sends = |sequence| {
+            with_sequence(sequence).send(NodeId(7), PARTY, &Packet::from(Probe::default()), &mut out)
+        };
+        assert!(sends(268_435_455) && !sends(268_435_456));
+    }
+}
