@@ -26,7 +26,7 @@ impl World {
         machine.and_then(Anyone::discards).map_or_else(Vec::new, |d| d.iter().collect())
     }
 
-    /// All datagrams on the wire so far (kept while [`Luck::replay`] is not zero).
+    /// All datagrams on the wire so far (kept while the luck has replays).
     #[must_use]
     pub fn captured(&self) -> &[(NodeId, Input)] {
         &self.captured

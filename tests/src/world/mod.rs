@@ -399,7 +399,7 @@ impl World {
         }
     }
 
-    /// Make its chain say things that are not so (see [`crate::liar`]).
+    /// Make its chain say things that are not so.
     pub fn lie(&mut self, id: NodeId, on: bool) {
         if let Some(host) = self.hosts.get_mut(&id) {
             host.told.lies.set(on);
