@@ -116,3 +116,29 @@ fn p3_a_cluster_recovers_whoever_of_its_set_is_left() {
         assert!(world.run_until(ms(1000), |w| w.master(cluster_id(3)) == Some(node(3, left))), "node {left}");
     }
 }
+
+#[test]
+fn p4_who_missed_grants_of_others_follows_again_without_the_authority() {
+    for seed in 1..=3 {
+        let mut world = settled(seed);
+        let away = node(0, 2);
+        world.kill(away);
+        // Cluster B has two masters meanwhile; blocks of the first one's epoch stand in the chain.
+        for master in [node(1, 0), node(1, 1)] {
+            assert!(world.run_until(ms(2000), |w| w.master(cluster_id(1)) == Some(master)));
+            let grants = world.checker.grants().len();
+            world.kill(master);
+            assert!(world.run_until(ms(2000), |w| w.checker.grants().len() > grants));
+            world.run_for(ms(300));
+            world.start(master);
+            world.run_for(ms(600));
+        }
+        world.kill(NodeId::AUTHORITY);
+        world.start(away);
+        let height = world.checker.height().0;
+        let follows = world.run_until(ms(2000), |w| {
+            w.last_key(away, duohuo_core::io::Table::Block).is_some_and(|own| own > height)
+        });
+        assert!(follows, "seed {seed}: its master hands on what the authority had signed");
+    }
+}

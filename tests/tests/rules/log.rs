@@ -101,3 +101,25 @@ fn b_log_6_a_released_record_is_never_cut() {
     assert!(n.events.iter().any(|e| matches!(e, Event::Halted { .. })));
     assert_eq!(acks(&third.read(n)), []);
 }
+
+/// B-LOG-4: when the blocks are here the log is asked for, whoever brought them and although no ChainEnd came.
+#[test]
+fn b_log_4_the_log_is_asked_for_as_soon_as_its_blocks_are_here() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    m.hang_up(n);
+    m.open_stream(n, true);
+    m.tell(n, Resync { epoch: Epoch(1), height: Height(0), ..Default::default() });
+    assert_eq!(acks(&m.read(n)), [(1, 0, 1)]);
+    m.hang_up(n);
+    m.open_stream(n, true);
+    m.tell(n, Resync { epoch: Epoch(1), height: Height(1), ..Default::default() });
+    let read = m.read(n);
+    assert!(read.iter().any(|p| matches!(p, Packet::ChainQuery(q) if q.from == Height(1))));
+    // The stream ends, and the answer with it: the next stream's Resync starts another query at once.
+    m.hang_up(n);
+    m.open_stream(n, true);
+    m.tell(n, Resync { epoch: Epoch(1), height: Height(1), ..Default::default() });
+    let read = m.read(n);
+    assert!(read.iter().any(|p| matches!(p, Packet::ChainQuery(q) if q.from == Height(1))));
+}

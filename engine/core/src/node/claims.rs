@@ -13,9 +13,9 @@ use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
 use duohuo_wire::packet::{
-    ClaimReason, ForcedSwitch, Join, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId, Notice,
-    Outcome, Packet, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Role,
-    Update,
+    ClaimReason, ForcedSwitch, History, Join, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId,
+    Notice, Outcome, Packet, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync,
+    Role, Update,
 };
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
@@ -318,14 +318,7 @@ impl Node {
             Packet::ForcedSwitch(switch) => self.on_forced_switch(&switch),
             Packet::RosterPush(push) => self.on_roster_push(&push.roster),
             Packet::History(history) => {
-                let key = self.authority_key().ok_or(Discard::UnknownKey)?;
-                if !history.verify(&key) {
-                    return Err(Discard::BadStatement);
-                }
-                let epochs = (history.first_epoch.0..).zip(&history.nodes);
-                for (epoch, node) in epochs {
-                    self.chain.learn_grant(history.cluster, Epoch(epoch), *node);
-                }
+                self.learn_history(&history)?;
                 let complete = self.has_histories();
                 self.claims.histories.insert(history.cluster);
                 if !complete && self.has_histories() {
@@ -446,30 +439,51 @@ impl Node {
         Ok(())
     }
 
+    /// Who was master when, from whoever passed it on: the authority signed it.
+    pub(super) fn learn_history(&mut self, history: &History) -> Result<(), Discard> {
+        let key = self.authority_key().ok_or(Discard::UnknownKey)?;
+        if !history.verify(&key) {
+            return Err(Discard::BadStatement);
+        }
+        for (epoch, node) in (history.first_epoch.0..).zip(&history.nodes) {
+            self.chain.learn_grant(history.cluster, Epoch(epoch), *node);
+        }
+        self.lineage.learn(history);
+        Ok(())
+    }
+
     /// Learn a signed row from whoever passed it on.
     pub(super) fn learn_row(&mut self, signed: SignedRow) -> Result<(), Discard> {
         let row = &signed.row;
-        let cluster = row.cluster;
+        let (cluster, epoch, master) = (row.cluster, row.epoch, row.master);
         let newest = self.rows.get(&cluster).map(|s| (s.row.epoch, s.row.version));
-        if newest.is_some_and(|newest| (row.epoch, row.version) <= newest) {
+        let is_news = newest.is_none_or(|newest| (epoch, row.version) > newest);
+        if !is_news && self.lineage.knows(cluster, epoch) {
             return Ok(()); // old news is no error: notices are repeated on purpose
         }
         let key = self.authority_key().ok_or(Discard::UnknownKey)?;
-        let known = self.config.roster.node(row.master).is_some_and(|(c, _)| c.id == cluster);
+        let known = self.config.roster.node(master).is_some_and(|(c, _)| c.id == cluster);
         if !known || !signed.verify(&key) {
             return Err(Discard::BadStatement);
         }
-        let (epoch, master) = (row.epoch, row.master);
-        if newest.map_or(0, |(known, _)| known.0) + 1 < epoch.0 && self.claims.joined {
-            self.query(QueryScope::History); // a grant between was missed
-        }
         self.chain.learn_grant(cluster, epoch, master);
-        self.rows.insert(cluster, signed.clone());
+        self.lineage.learn_row(&signed);
+        if is_news {
+            if newest.map_or(0, |(known, _)| known.0) + 1 < epoch.0 && self.claims.joined {
+                self.query(QueryScope::History); // a grant between was missed
+            }
+            self.rows.insert(cluster, signed.clone());
+        }
         if cluster == self.cluster {
-            self.on_own_row();
+            if is_news {
+                self.on_own_row();
+            }
         } else if matches!(self.duty, Duty::Lead(_)) {
-            // Members verify blocks and need the grants of all clusters; they are told before the blocks come.
-            self.tell_members(&Packet::from(notice(signed)));
+            // Members verify blocks and need the grants of all clusters; they are told before the blocks come. The
+            // other masters may not have heard of it: the authority may be away since.
+            let news = Packet::from(notice(signed));
+            self.tell_members(&news);
+            self.tell_masters(&news);
             self.run_mesh();
         }
         Ok(())

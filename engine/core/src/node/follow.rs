@@ -35,6 +35,8 @@ pub(super) struct FollowerState {
     pub(super) told: Acknowledgement,
     /// The master gave us its log on the stream that stands: what it appends extends ours.
     in_step: bool,
+    /// Our master's log stands on blocks up to here, which we lack: it is asked for again when they are here.
+    awaited: Option<Height>,
     /// Blocks asked for: of whom, and when.
     catching_up: Option<(Party, Instant)>,
     /// Reads of our store for others.
@@ -111,6 +113,7 @@ impl Node {
         self.check_master(node, resync.epoch)?;
         if self.height < resync.height {
             // Its log stands on blocks that we lack: fetch them, then ask for the log again.
+            self.follower.awaited = Some(resync.height);
             self.catch_up(Party::Node(node));
             return Ok(());
         }
@@ -118,6 +121,7 @@ impl Node {
         match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
             Ok(writes) => {
                 self.follower.in_step = true;
+                self.follower.awaited = None;
                 let state = self.acknowledgement();
                 self.persist(writes, After::Acknowledge(state));
                 Ok(())
@@ -160,6 +164,10 @@ impl Node {
                     self.persist(Vec::new(), After::Acknowledge(state));
                 }
                 self.renew_catch_up();
+                if self.follower.awaited.is_some_and(|awaited| height >= awaited) {
+                    self.follower.awaited = None;
+                    self.send_ack(); // not in step: it asks for the log
+                }
                 self.run_chain();
                 Ok(())
             }
@@ -175,6 +183,13 @@ impl Node {
             Err(BlockError::Malformed | BlockError::WrongParent | BlockError::BadCertificate) => {
                 Err(Discard::BadBlock)
             }
+        }
+    }
+
+    /// A stream ended: what was asked for by it will not be answered.
+    pub(super) fn stop_catch_up(&mut self, party: Party) {
+        if self.follower.catching_up.is_some_and(|(asked, _)| asked == party) {
+            self.follower.catching_up = None;
         }
     }
 

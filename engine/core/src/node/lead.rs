@@ -208,6 +208,13 @@ impl Node {
         }
     }
 
+    /// Send a packet to every other cluster's master that has a stream.
+    pub(super) fn tell_masters(&mut self, packet: &Packet) {
+        for (_, master) in self.other_masters() {
+            self.links.send_stream(Party::Node(master), packet, &mut self.out);
+        }
+    }
+
     pub(super) fn members(&self) -> Vec<NodeId> {
         self.neighbours.iter().map(|(node, _)| *node).collect()
     }
@@ -225,12 +232,11 @@ impl Node {
         }
     }
 
-    /// Rows, group key, registration data, then our whole log of the current height.
+    /// Who was master when, rows, registration data, then our whole log of the current height.
     fn greet_member(&mut self, node: NodeId) {
-        let rows: Vec<Packet> =
-            self.rows.values().map(|signed| Packet::from(super::claims::notice(signed.clone()))).collect();
-        for row in &rows {
-            self.links.send_stream(Party::Node(node), row, &mut self.out);
+        let rows = self.rows.values().map(|signed| Packet::from(super::claims::notice(signed.clone())));
+        for packet in self.lineage.packets().into_iter().chain(rows) {
+            self.links.send_stream(Party::Node(node), &packet, &mut self.out);
         }
         if let Some(packet) = self.registration_sync() {
             self.links.send_stream(Party::Node(node), &packet, &mut self.out);

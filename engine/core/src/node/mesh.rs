@@ -142,6 +142,9 @@ impl Node {
     pub(super) fn stream_lost(&mut self, stream: StreamId, party: Option<Party>) {
         self.watchers.remove(stream);
         self.forget_client(stream);
+        if let Some(party) = party {
+            self.stop_catch_up(party);
+        }
         match party {
             Some(Party::Authority) => self.event(Event::AuthorityReachable { up: false }),
             Some(Party::Node(node)) if self.neighbours.of(node).is_some() => self.member_lost(node),

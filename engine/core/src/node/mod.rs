@@ -6,6 +6,7 @@
 //! | `neighbours.rs`, `group.rs` | the neighbour table and the multicast group |
 //! | `claims.rs` | election, registration, claims, rows |
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
+//! | `lineage.rs` | who was master when, to be handed on |
 //! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
 //! | `clients.rs` | what clients may ask |
@@ -15,6 +16,7 @@ mod clients;
 mod follow;
 mod group;
 mod lead;
+mod lineage;
 mod log;
 mod master;
 mod mesh;
@@ -42,6 +44,7 @@ use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
 use follow::FollowerState;
 use group::Group;
+use lineage::Lineage;
 use log::Log;
 use master::Master;
 use mesh::Mesh;
@@ -68,6 +71,7 @@ pub struct Node {
 
     /// The newest signed row of each cluster.
     rows: BTreeMap<ClusterId, SignedRow>,
+    lineage: Lineage,
     /// All changes of the table up to this version are known.
     table_version: u64,
     claims: Claims,
@@ -182,6 +186,7 @@ impl Node {
             keepalive_at: Instant::ZERO,
             authority_keepalive: AuthorityKeepalive::default(),
             rows: BTreeMap::new(),
+            lineage: Lineage::default(),
             table_version: 0,
             claims: Claims::default(),
             sealed_id: Bytes::new(),
@@ -419,6 +424,7 @@ impl Node {
     fn on_member(&mut self, node: NodeId, packet: Packet) -> Result<(), Discard> {
         match packet {
             Packet::Notice(notice) => self.learn_row(notice.row).map(|_| ()),
+            Packet::History(history) => self.learn_history(&history),
             Packet::GroupKey(key) => self.on_group_key(&key),
             Packet::RegistrationSync(sync) => {
                 self.learn_registration(sync.registration_epoch, sync.sealed_ids);
