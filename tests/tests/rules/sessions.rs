@@ -174,3 +174,45 @@ fn w_hsk_4_under_load_an_address_must_be_proved() {
     let answer = z.take_datagrams(honest.address).remove(0);
     assert!(matches!(Packet::decode_unsealed(&answer), Ok((_, Packet::HandshakeResponse(_)))));
 }
+
+/// W-HSK-6: a party whose wall clock went back proves its address, and is let in; what was captured is not.
+#[test]
+fn w_hsk_6_a_clock_that_went_back_locks_nobody_out() {
+    let mut z = ready();
+    let mut before = Peer::new(&z, STANDBY);
+    let (_, captured) = before.initiate(&z, Transport::Datagram);
+    for _ in 0..5 {
+        before.initiate(&z, Transport::Datagram);
+    }
+    before.open_datagram(&mut z, true);
+    z.forget_outputs();
+    let cookie = |z: &mut duohuo_tests::lone::Lone, peer: &Peer| {
+        let answers = z.take_datagrams(peer.address);
+        let [answer] = &answers[..] else { panic!("one answer: {answers:?}") };
+        let Ok((_, Packet::Cookie(cookie))) = Packet::decode_unsealed(answer) else { panic!("a cookie") };
+        cookie.cookie
+    };
+    // The captured first message is answered with a cookie for its address, and opens nothing.
+    before.throw(&mut z, captured);
+    cookie(&mut z, &before);
+    assert_eq!(z.discards("old_handshake"), 1);
+    // The same party, its clock behind: with the cookie it is answered.
+    let mut behind = Peer::new(&z, STANDBY);
+    let (_, init) = behind.initiate(&z, Transport::Datagram);
+    behind.throw(&mut z, init);
+    let proof = cookie(&mut z, &behind);
+    let wrong = behind.initiate_again(&z, [1; 16]);
+    behind.throw(&mut z, wrong);
+    assert_eq!(z.discards("old_handshake"), 3, "a wrong cookie is none");
+    z.forget_outputs();
+    let right = behind.initiate_again(&z, proof);
+    behind.throw(&mut z, right);
+    let answers = z.take_datagrams(behind.address);
+    assert!(matches!(Packet::decode_unsealed(&answers[0]), Ok((_, Packet::HandshakeResponse(_)))));
+    // A repetition of the newest is refused, cookie or not.
+    let (_, newest) = before.initiate(&z, Transport::Datagram);
+    before.throw(&mut z, newest.clone());
+    z.forget_outputs();
+    before.throw(&mut z, newest);
+    assert_eq!((z.discards("old_handshake"), z.take_datagrams(before.address).len()), (4, 0));
+}

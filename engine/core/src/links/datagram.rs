@@ -219,11 +219,18 @@ impl DatagramSessions {
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
-        let last = self.last_timestamps.entry(party.id()).or_default();
-        if accepted.timestamp <= *last {
-            return Err(Discard::OldHandshake);
+        let last = self.last_timestamps.get(&party.id()).copied().unwrap_or_default();
+        if accepted.timestamp <= last {
+            // A repetition of what came long ago, or a party whose wall clock went back: that one is there to answer.
+            if accepted.timestamp == last || !self.has_cookie(from, bytes, init) {
+                if accepted.timestamp < last {
+                    self.send_cookie(turn, identity, from, init);
+                }
+                return Err(Discard::OldHandshake);
+            }
+        } else {
+            self.last_timestamps.insert(party.id(), accepted.timestamp);
         }
-        *last = accepted.timestamp;
         #[cfg(feature = "key-log")]
         turn.out.keys(&accepted.keys, session, init.initiator_session);
         // A party that restarts its handshake leaves its unproven one behind: one at a time.
@@ -269,20 +276,27 @@ impl DatagramSessions {
         if self.handshakes_this_second <= HANDSHAKES_PER_SECOND {
             return Ok(());
         }
-        let proves = |secret| handshake::check_mac2(&handshake::cookie(secret, &from, init), bytes);
-        if proves(&self.cookie_secret) || proves(&self.cookie_secret_before) {
+        if self.has_cookie(from, bytes, init) {
             return Ok(());
         }
+        self.send_cookie(turn, identity, from, init);
+        Err(Discard::RateLimited)
+    }
+
+    /// Whether an initiation carries the cookie that its address was sent.
+    fn has_cookie(&self, from: SocketAddr, bytes: &Bytes, init: &HandshakeInit) -> bool {
+        let proves = |secret| handshake::check_mac2(&handshake::cookie(secret, &from, init), bytes);
+        proves(&self.cookie_secret) || proves(&self.cookie_secret_before)
+    }
+
+    fn send_cookie(&self, turn: &mut Turn<'_>, identity: &Identity, from: SocketAddr, init: &HandshakeInit) {
         let cookie = Cookie {
             initiator_session: init.initiator_session,
             cookie: handshake::cookie(&self.cookie_secret, &from, init),
             ..Default::default()
         };
-        turn.out.push(Output::Datagram {
-            to: from,
-            bytes: Packet::from(cookie).encode_unsealed(identity.me).freeze(),
-        });
-        Err(Discard::RateLimited)
+        let bytes = Packet::from(cookie).encode_unsealed(identity.me).freeze();
+        turn.out.push(Output::Datagram { to: from, bytes });
     }
 
     fn receive_response(
