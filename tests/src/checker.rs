@@ -297,3 +297,149 @@ impl Checker {
         assert!(self.broken.is_empty(), "{:#?}", self.broken);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const C: ClusterId = ClusterId(1);
+    const A: NodeId = NodeId(11);
+    const B: NodeId = NodeId(12);
+
+    fn said(broken: &Checker) -> Vec<String> {
+        broken.broken.iter().map(|text| text.chars().take_while(|c| *c != ':').collect()).collect()
+    }
+
+    fn vote(cluster: u32, height: u64, round: u32, kind: VoteKind, value: u8) -> VoteSeen {
+        VoteSeen {
+            cluster: ClusterId(cluster),
+            epoch: Epoch(1),
+            height: Height(height),
+            round,
+            kind,
+            value: Some([value; 32]),
+            signature: [value; 64],
+        }
+    }
+
+    fn release(checker: &mut Checker, vote: VoteSeen) {
+        checker.event(Instant::ZERO, A, &Event::Released(vote));
+    }
+
+    fn registered(checker: &mut Checker) -> [Write; 2] {
+        let at = duohuo_core::authority::table::At { epoch: Epoch(1), version: duohuo_wire::ids::Version(0) };
+        let register = Command::Register { cluster: C, node: A };
+        let add = Command::Add { cluster: C, at, node: B };
+        let put = |key, command: &Command| Write::Put { table: Table::Command, key, value: command.encode() };
+        let writes = [put(1, &register), put(2, &add)];
+        checker.decided(&writes);
+        writes
+    }
+
+    #[test]
+    fn s1_fires_at_two_values_and_at_two_wordings() {
+        let mut checker = Checker::new(4);
+        release(&mut checker, vote(1, 5, 0, VoteKind::Prevote, 1));
+        release(&mut checker, vote(1, 5, 0, VoteKind::Prevote, 1));
+        release(&mut checker, vote(1, 5, 1, VoteKind::Prevote, 2));
+        assert_eq!(said(&checker), [""; 0]);
+        checker.event(Instant::ZERO, B, &Event::Received(vote(1, 5, 0, VoteKind::Prevote, 2)));
+        let again = VoteSeen { signature: [9; 64], ..vote(1, 5, 1, VoteKind::Prevote, 2) };
+        checker.event(Instant::ZERO, B, &Event::Received(again));
+        assert_eq!(said(&checker), ["S1", "S1"]);
+    }
+
+    #[test]
+    fn s2_fires_at_a_word_that_a_member_does_not_hold() {
+        let mut checker = Checker::new(4);
+        registered(&mut checker);
+        let word = vote(1, 5, 0, VoteKind::Prevote, 1);
+        let mut holds = Disk::new();
+        holds.insert((Table::Record, 7), bytes::Bytes::copy_from_slice(&word.signature));
+        let mut ahead = Disk::new();
+        ahead.insert((Table::Block, 5), bytes::Bytes::new());
+        let (empty, stranger) = (Disk::new(), NodeId(99));
+        checker.released(Instant::ZERO, A, &word, [(A, &holds), (B, &ahead), (stranger, &empty)].into_iter());
+        assert_eq!(said(&checker), [""; 0]);
+        checker.released(Instant::ZERO, A, &word, [(A, &holds), (B, &empty)].into_iter());
+        assert_eq!(said(&checker), ["S2"]);
+    }
+
+    #[test]
+    fn s3_fires_at_a_forgotten_lock_and_not_at_one_that_a_quorum_freed() {
+        let mut checker = Checker::new(4);
+        release(&mut checker, vote(1, 5, 0, VoteKind::Precommit, 1));
+        for cluster in 2..=4 {
+            release(&mut checker, vote(cluster, 5, 1, VoteKind::Prevote, 2));
+        }
+        release(&mut checker, vote(1, 5, 2, VoteKind::Prevote, 2));
+        release(&mut checker, vote(1, 6, 0, VoteKind::Prevote, 3));
+        assert_eq!(said(&checker), [""; 0]);
+        release(&mut checker, vote(2, 5, 0, VoteKind::Precommit, 1));
+        release(&mut checker, vote(2, 5, 3, VoteKind::Prevote, 4));
+        assert_eq!(said(&checker), ["S3"]);
+    }
+
+    #[test]
+    fn s4_fires_at_a_second_master_of_an_epoch_an_epoch_that_falls_and_a_decision_that_does_not_follow() {
+        let mut checker = Checker::new(4);
+        let granted = |epoch, node| Event::Granted { cluster: C, epoch: Epoch(epoch), node };
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &granted(2, A));
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &granted(2, A));
+        assert_eq!(said(&checker), [""; 0]);
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &granted(2, B));
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &granted(1, A));
+        let writes = registered(&mut checker);
+        checker.decided(&writes);
+        assert_eq!(said(&checker), ["S4", "S4", "S4", "S4"]);
+    }
+
+    #[test]
+    fn s5_fires_at_another_state_but_of_a_known_wrongdoer() {
+        let mut checker = Checker::new(4);
+        let committed = |hash| Event::Committed { height: Height(3), state_hash: [hash; 32] };
+        checker.expect_wrong_results(C, B);
+        checker.event(Instant::ZERO, A, &committed(1));
+        checker.event(Instant::ZERO, B, &committed(2));
+        assert_eq!(said(&checker), [""; 0]);
+        checker.event(Instant::ZERO, NodeId(21), &committed(2));
+        assert_eq!(said(&checker), ["S5"]);
+    }
+
+    #[test]
+    fn s7_fires_when_the_barred_is_granted_or_speaks_and_s8_at_a_bar_without_a_cause() {
+        let mut checker = Checker::new(4);
+        registered(&mut checker);
+        let bar = |node| Event::ForcedSwitch { cluster: C, node, height: Height(3) };
+        checker.expect_wrong_results(C, A);
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &bar(A));
+        release(&mut checker, vote(1, 5, 0, VoteKind::Prevote, 1));
+        assert_eq!(said(&checker), [""; 0], "it may be heard once more in its epoch");
+        let granted = Event::Granted { cluster: C, epoch: Epoch(3), node: A };
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &granted);
+        release(&mut checker, VoteSeen { epoch: Epoch(3), ..vote(1, 6, 0, VoteKind::Prevote, 1) });
+        checker.event(Instant::ZERO, NodeId::AUTHORITY, &bar(B));
+        assert_eq!(said(&checker), ["S7", "S7", "S8"]);
+    }
+
+    #[test]
+    fn s9_fires_at_a_log_without_bound_and_s11_at_a_scenario_beyond_the_promise() {
+        let mut checker = Checker::new(4);
+        let records = |count| (0..count).map(|n| ((Table::Record, n as u64), bytes::Bytes::new())).collect();
+        checker.disk(Instant::ZERO, A, &records(RECORDS));
+        assert_eq!(said(&checker), [""; 0]);
+        checker.disk(Instant::ZERO, A, &records(RECORDS + 1));
+        checker.expect_lies(C);
+        assert_eq!(said(&checker), ["S9"]);
+        checker.expect_lies(ClusterId(2));
+        assert_eq!(said(&checker), ["S9", "S11"]);
+    }
+
+    #[test]
+    fn r8_fires_when_somebody_halts() {
+        let mut checker = Checker::new(4);
+        let reason = duohuo_core::chain::HaltReason::DoubleSign;
+        checker.event(Instant::ZERO, A, &Event::Halted { reason });
+        assert_eq!(said(&checker), ["R8"]);
+    }
+}

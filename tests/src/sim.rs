@@ -92,7 +92,7 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
     world.set_luck(Luck::default());
     injector.stop(world);
     let stopped = world.now();
-    let converged = converge(world, "after the faults");
+    let converged = converge(world, CONVERGENCE, "after the faults");
     if trace && converged.is_err() {
         explain(world);
     }
@@ -100,7 +100,7 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
     let converged_in = world.now() - stopped;
     without_the_authority(world, plan, trace)?;
     one_more_switch(world)?;
-    converge(world, "after the last switch")?;
+    converge(world, CONVERGENCE, "after the last switch")?;
     let answered = world.book.borrow().committed.len();
     if answered == 0 {
         return Err("not one transfer was answered".into());
@@ -120,12 +120,15 @@ fn run_to(world: &mut World, injector: &mut Injector, at: Instant) {
     world.run_for(at.max(world.now()) - world.now());
 }
 
-/// S10: every cluster has a master, the chain goes on, everybody holds every block, and everybody that is not barred is
-/// in sync.
-fn converge(world: &mut World, when: &str) -> Result<(), String> {
+/// S10: within this span, [`CONVERGENCE`] in a run, every cluster has a master, the chain goes on, everybody holds every block, and everybody
+/// that is not barred is in sync.
+///
+/// # Errors
+/// What did not come about.
+pub fn converge(world: &mut World, within: Duration, when: &str) -> Result<(), String> {
     let clusters: Vec<ClusterId> = world.consortium.roster.clusters.iter().map(|c| c.id).collect();
     let height = world.checker.height().0;
-    let until = world.now() + CONVERGENCE;
+    let until = world.now() + within;
     let wait = |world: &mut World, what: &str, done: &dyn Fn(&World) -> bool| {
         let left = until.max(world.now()) - world.now();
         if world.run_until(left, |w| done(w)) { Ok(()) } else { Err(format!("S10: {when}: {what}")) }
@@ -180,7 +183,7 @@ fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<
 
 /// P3: a master that is killed is followed by another, if there is one that may be.
 fn one_more_switch(world: &mut World) -> Result<(), String> {
-    converge(world, "after the authority came back")?;
+    converge(world, CONVERGENCE, "after the authority came back")?;
     let heirs = |w: &World, c: ClusterId| {
         let row = w.checker.rows().entry(c).map(|entry| entry.row.clone());
         row.map_or(0, |row| row.in_sync.iter().filter(|id| !row.barred.contains(id)).count())

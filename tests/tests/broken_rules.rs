@@ -1,11 +1,16 @@
 //! Each rule that safety rests on, broken on purpose: the checker must fire. A checker that never fired is not trusted.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use duohuo_core::Instant;
+use duohuo_core::chain::TransactionId;
 use duohuo_core::io::Table;
-use duohuo_tests::consortium::{cluster_id, node};
+use duohuo_tests::consortium::{Consortium, FIG_16, cluster_id, node};
+use duohuo_tests::faults::everybody;
+use duohuo_tests::host::Disk;
 use duohuo_tests::scenario::{ms, settled};
-use duohuo_tests::world::World;
-use duohuo_wire::ids::NodeId;
+use duohuo_tests::sim::converge;
+use duohuo_tests::world::{Luck, World};
+use duohuo_wire::ids::{Epoch, Height, NodeId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// So many seeds at most until a broken rule must have been noticed.
@@ -77,7 +82,10 @@ fn r1_an_authority_that_forgets_a_grant_is_noticed() {
         world.start(node(0, 2));
         world.run_for(ms(2000));
     });
-    assert!(complaint.is_some_and(|c| c.contains("granted to")), "the checker of P2 did not fire");
+    assert!(
+        complaint.is_some_and(|c| c.contains("S4") && c.contains("granted to")),
+        "the checker of P2 did not fire"
+    );
 }
 
 #[test]
@@ -100,4 +108,126 @@ fn rule_13_a_node_that_lost_its_log_and_kept_its_name_is_noticed() {
     });
     let complaint = complaint.expect("a checker fires");
     assert!(complaint.contains("LostLog"), "the node itself says that it must not vote: {complaint}");
+}
+
+/// A cluster of two (Fig. 16) whose master stands still, and whose standby is granted epoch 2 and has spoken in it.
+/// What the standby's disk held before is returned.
+fn overtaken(seed: u64) -> (World, Disk) {
+    let mut world = World::new(seed, Consortium::new(seed, &FIG_16), Luck::default());
+    world.start_all();
+    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
+    let in_sync =
+        |w: &World| w.checker.rows().entry(cluster_id(0)).is_some_and(|entry| entry.row.in_sync.len() == 2);
+    assert!(world.run_until(ms(3000), |w| in_sync(w) && w.checker.height().0 > 5));
+    world.run_for(ms(seed % 17));
+    let before = world.image(node(0, 1));
+    world.pause(node(0, 0));
+    assert!(world.run_until(ms(1000), |w| w.checker.first_words.contains_key(&(cluster_id(0), Epoch(2)))));
+    world.run_for(ms(60));
+    (world, before)
+}
+
+/// The old master wakes up, alone with its standby.
+fn wake_the_old_master(world: &mut World) {
+    for id in everybody(world).into_iter().filter(|id| *id != node(0, 0) && *id != node(0, 1)) {
+        world.set_cut(node(0, 0), id, true);
+        world.set_cut(node(0, 1), id, true);
+    }
+    world.resume(node(0, 0));
+    world.run_for(ms(3000));
+}
+
+#[test]
+fn r3_an_old_master_that_wakes_up_says_nothing() {
+    for seed in 1..=4 {
+        let (mut world, _) = overtaken(seed);
+        let first = |w: &World| w.checker.log.len();
+        let before = first(&world);
+        world.kill(node(0, 1));
+        world.start(node(0, 1));
+        wake_the_old_master(&mut world);
+        assert!(first(&world) > before, "they do live");
+    }
+}
+
+#[test]
+fn r3_a_member_that_forgets_its_promise_is_noticed() {
+    let complaint = first_complaint(|seed| {
+        let (mut world, before) = overtaken(seed);
+        world.kill(node(0, 1));
+        world.restore(node(0, 1), before.clone());
+        wake_the_old_master(&mut world);
+        // It acknowledges the old master's epoch again, and the old master goes on from where it stood.
+        world.start(node(0, 1));
+        world.run_for(ms(3000));
+    });
+    let complaint = complaint.expect("a checker fires");
+    assert!(complaint.contains("S1") || complaint.contains("S2"), "{complaint}");
+}
+
+/// Cluster A's second standby was away for long; then `forged` decides over who is in sync, and only it is left.
+fn only_who_was_away_is_left(seed: u64, forged: impl FnOnce(&mut World, Disk)) -> World {
+    let mut world = settled(seed);
+    let away = node(0, 2);
+    let with_it = world.image(NodeId::AUTHORITY);
+    world.kill(away);
+    // With cluster D gone the chain needs A: nobody goes on from where A stood.
+    for n in 0..3 {
+        world.kill(node(3, n));
+    }
+    let removed = |w: &World| {
+        w.checker.rows().entry(cluster_id(0)).is_some_and(|entry| !entry.row.in_sync.contains(&away))
+    };
+    assert!(world.run_until(ms(2000), removed));
+    world.run_for(ms(200 + seed % 13));
+    world.kill(NodeId::AUTHORITY);
+    forged(&mut world, with_it);
+    // The rest of the cluster dies in the middle of its work; who was away comes back and is all there is.
+    world.kill(node(0, 0));
+    world.kill(node(0, 1));
+    world.start(NodeId::AUTHORITY);
+    world.start(away);
+    world.run_for(ms(2500));
+    world
+}
+
+#[test]
+fn r4_who_is_not_in_sync_is_not_granted() {
+    for seed in 1..=4 {
+        let world = only_who_was_away_is_left(seed, |_, _| {});
+        assert_eq!(world.master(cluster_id(0)), None, "nobody may: it does not know what was said");
+    }
+}
+
+#[test]
+fn r4_and_r5_an_authority_that_takes_back_a_removal_is_noticed() {
+    // To the master it said that the member is out, so that the master went on without it; then it forgets that.
+    let complaint = first_complaint(|seed| {
+        only_who_was_away_is_left(seed, |world, with_it| world.restore(NodeId::AUTHORITY, with_it));
+    });
+    let complaint = complaint.expect("a checker fires");
+    assert!(complaint.contains("S1") || complaint.contains("S2") || complaint.contains("S3"), "{complaint}");
+}
+
+#[test]
+#[should_panic(expected = "stands in 0 blocks")]
+fn s6_an_answered_transfer_that_is_in_no_block_is_noticed() {
+    let mut world = settled(1);
+    world.run_for(ms(300));
+    world.book.borrow_mut().committed.insert(TransactionId([0xFF; 16]), Height(3));
+    world.audit(node(0, 0));
+}
+
+#[test]
+fn s10_a_network_that_does_not_converge_is_noticed() {
+    let mut world = settled(1);
+    assert_eq!(converge(&mut world, ms(3000), "now"), Ok(()));
+    // Three of four clusters lose everybody: no quorum, and no master where nobody is.
+    for c in 1..4 {
+        for n in 0..3 {
+            world.kill(node(c, n));
+        }
+    }
+    let why = converge(&mut world, ms(3000), "then").expect_err("it cannot");
+    assert!(why.starts_with("S10: then: a cluster has no master"), "{why}");
 }

@@ -9,7 +9,7 @@ use crate::checker::Checker;
 use crate::client::{Book, Client};
 use crate::consortium::{CLIENT, Consortium};
 use crate::faults::Kind;
-use crate::host::{self, Anyone, Clock, Host, Settings};
+use crate::host::{self, Anyone, Clock, Disk, Host, Settings};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -372,10 +372,18 @@ impl World {
         }
     }
 
-    /// Its durable writes take so many times as long.
+    /// Its durable writes take so many times as long; at 1 what waits is written at once.
     pub fn slow_disk(&mut self, id: NodeId, factor: u32) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.disk_factor = factor;
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        let recovers = host.disk_factor > 1 && factor == 1;
+        host.disk_factor = factor;
+        if recovers {
+            host.disk_free_at = now;
+            let (life, waiting) = (host.life, host.writing.len());
+            for _ in 0..waiting {
+                self.schedule(now, What::DiskDone { host: id, life });
+            }
         }
     }
 
@@ -676,6 +684,19 @@ impl World {
     /// Give a machine an input out of turn: what an attacker on its segment could.
     pub fn inject(&mut self, to: NodeId, input: Input) {
         self.give(to, input);
+    }
+
+    /// A copy of a disk, as a backup would be.
+    #[must_use]
+    pub fn image(&self, id: NodeId) -> Disk {
+        self.hosts.get(&id).map(|h| h.disk.clone()).unwrap_or_default()
+    }
+
+    /// Breaks a rule on purpose: a stopped machine gets another disk.
+    pub fn restore(&mut self, id: NodeId, image: Disk) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.disk = image;
+        }
     }
 
     /// Breaks a rule on purpose: a stopped machine's disk loses what `lost` says.
