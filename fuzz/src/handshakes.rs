@@ -1,0 +1,128 @@
+//! The handshake with messages changed on the way: nobody is taken for another, and a forger ends no attempt.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::Bytes;
+use duohuo_wire::{
+    handshake::{
+        Initiator, Keys, Prologue, Transport, check_mac1, check_mac2, cookie, public_key, respond,
+    },
+    header::Header,
+    ids::NodeId,
+    packet::{HandshakeInit, HandshakeResponse, Packet, Probe},
+    seal::OpenError,
+};
+
+use crate::{draw::Draw, edits::edit};
+
+const INITIATOR: [u8; 32] = [0x11; 32];
+const RESPONDER: [u8; 32] = [0x22; 32];
+const COOKIE_SECRET: [u8; 32] = [0x66; 32];
+const NODE: NodeId = NodeId(7);
+const INITIATOR_SESSION: u64 = 0x0102_0304;
+const RESPONDER_SESSION: u64 = 0x0506_0708;
+
+fn prologue(draw: &mut Draw<'_>) -> Prologue {
+    let transport = draw.pick(&[Transport::Datagram, Transport::Stream]);
+    Prologue { consortium: [0x33; 16], transport }
+}
+
+fn begin(prologue: &Prologue, cookie: Option<[u8; 16]>) -> (Initiator, HandshakeInit) {
+    Initiator::start(
+        &INITIATOR,
+        &public_key(&RESPONDER),
+        prologue,
+        [0x44; 32],
+        [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2],
+        INITIATOR_SESSION,
+        cookie,
+        NODE,
+    )
+    .expect("the responder's key is a key")
+}
+
+/// What a responder does with an initiation: MACs first, then Noise. Both cookie paths: without and with the cookie.
+pub(crate) fn responder(data: &[u8]) {
+    let mut draw = Draw::new(data);
+    let prologue = prologue(&mut draw);
+    let from = address(&mut draw);
+    let (_, first) = begin(&prologue, None);
+    let given = cookie(&COOKIE_SECRET, &from, &first);
+    let with_cookie = draw.bool();
+    let (mut initiator, init) = if with_cookie { begin(&prologue, Some(given)) } else { begin(&prologue, None) };
+    let genuine = Packet::from(init.clone()).encode_unsealed(NODE).freeze();
+    assert!(check_mac1(&public_key(&RESPONDER), &genuine));
+    assert_eq!(check_mac2(&given, &genuine), with_cookie, "W-HSK-2");
+    let elsewhere = SocketAddr::new(from.ip(), from.port() ^ 1);
+    let other = cookie(&COOKIE_SECRET, &elsewhere, &init);
+    assert!(!check_mac2(&other, &genuine), "a cookie is its address's");
+
+    let packet = edit(&genuine, &mut draw);
+    let Ok((_, Packet::HandshakeInit(received))) = Packet::decode_unsealed(&packet) else {
+        return;
+    };
+    let covered = packet.get(..156) == genuine.get(..156);
+    assert_eq!(check_mac1(&public_key(&RESPONDER), &packet), covered && received.mac1 == init.mac1, "W-HSK-1");
+    let answered =
+        respond(&RESPONDER, &prologue, &received, [0x55; 32], RESPONDER_SESSION, NodeId::AUTHORITY);
+    match answered {
+        Ok(accepted) => {
+            assert_eq!(received.noise, init.noise, "nobody but the initiator can make message 1");
+            assert_eq!(accepted.remote_public, public_key(&INITIATOR));
+            let finished = initiator.try_finish(&accepted.response);
+            assert_eq!(finished.is_ok(), received.initiator_session == INITIATOR_SESSION);
+        }
+        Err(_) => assert_ne!(received.noise, init.noise, "a true message 1 is answered"),
+    }
+    let wrong = Prologue { consortium: [0x34; 16], ..prologue };
+    assert!(respond(&RESPONDER, &wrong, &received, [0x55; 32], 1, NodeId::AUTHORITY).is_err());
+}
+
+/// What an initiator does with responses: those that do not hold end nothing (W-HSK-7), and the true one makes keys that fit.
+pub(crate) fn initiator(data: &[u8]) {
+    let mut draw = Draw::new(data);
+    let prologue = prologue(&mut draw);
+    let (mut initiator, init) = begin(&prologue, None);
+    let accepted = respond(&RESPONDER, &prologue, &init, [0x55; 32], RESPONDER_SESSION, NodeId::AUTHORITY)
+        .expect("a true initiation");
+    let genuine = Packet::from(accepted.response.clone()).encode_unsealed(NodeId::AUTHORITY).freeze();
+    for _ in 0..3 {
+        let Some(received) = response(&edit(&genuine, &mut draw)) else {
+            continue;
+        };
+        let same = (received.initiator_session, received.noise)
+            == (accepted.response.initiator_session, accepted.response.noise);
+        if same {
+            break;
+        }
+        assert!(initiator.try_finish(&received).is_err(), "only the responder can make message 2");
+    }
+    let keys = initiator.try_finish(&accepted.response).expect("the true response still finishes");
+    fit(&keys, &accepted.keys);
+}
+
+fn response(packet: &Bytes) -> Option<HandshakeResponse> {
+    match Packet::decode_unsealed(packet) {
+        Ok((_, Packet::HandshakeResponse(response))) => Some(response),
+        _ => None,
+    }
+}
+
+fn fit(initiator: &Keys, responder: &Keys) {
+    let probe = Packet::from(Probe { nonce: 5, ..Default::default() });
+    for (from, to) in [(initiator, responder), (responder, initiator)] {
+        let sealed = from.sealing.seal(&probe, NODE, 1, 0);
+        let header = Header::decode(&sealed).expect("a header of ours");
+        assert_eq!(to.opening.open(&header, &sealed), Ok(probe.clone()));
+        assert_eq!(from.opening.open(&header, &sealed), Err(OpenError::Forged));
+    }
+}
+
+fn address(draw: &mut Draw<'_>) -> SocketAddr {
+    let ip = if draw.bool() {
+        IpAddr::V4(Ipv4Addr::from(draw.array::<4>()))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(draw.array::<16>()))
+    };
+    SocketAddr::new(ip, draw.u16())
+}
