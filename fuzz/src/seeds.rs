@@ -3,7 +3,6 @@
 
 use std::{fs, path::Path};
 
-use bytes::BytesMut;
 use duohuo_wire::packet::PacketType;
 use serde_json::Value;
 
@@ -167,12 +166,4 @@ fn json(path: &Path) -> Value {
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     (0..text.len()).step_by(2).map(digits).collect()
-}
-
-/// The body of a packet that says nothing: the shortest of its type that is accepted, from the vectors.
-#[must_use]
-pub fn encoded(packet: &duohuo_wire::packet::Packet) -> Vec<u8> {
-    let mut bytes = BytesMut::new();
-    packet.encode(&mut bytes);
-    bytes.to_vec()
 }

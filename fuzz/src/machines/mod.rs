@@ -8,6 +8,7 @@ mod cast;
 mod craft;
 mod rules;
 mod script;
+mod seeds;
 
 use std::{collections::VecDeque, sync::LazyLock};
 
@@ -24,6 +25,7 @@ use duohuo_tests::{
 };
 use duohuo_wire::ids::{Height, NodeId};
 use rules::Rules;
+pub(crate) use seeds::{authority as authority_seeds, node as node_seeds};
 
 use crate::draw::Draw;
 

@@ -17,10 +17,10 @@ const SPANS_US: &[u64] = &[
     301_000_000, 901_000_000,
 ];
 
-/// What each byte modulo their number does; [`super::super::seeds`] writes scripts with it.
+/// What each byte modulo their number does; `seeds` writes scripts with them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub(crate) enum Op {
+pub(super) enum Op {
     Wait,
     ToTimeout,
     Write,
