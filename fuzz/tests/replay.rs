@@ -72,3 +72,17 @@ fn the_seeds_are_the_same_on_each_run() {
         assert_eq!(seeds::of(target.name, &vectors), seeds::of(target.name, &vectors));
     }
 }
+
+/// What campaigns have left in `corpus/`, if it is asked for: an hour's corpus takes minutes, and is nobody else's.
+#[test]
+fn every_target_holds_on_its_corpus_if_asked() {
+    if std::env::var_os("DUOHUO_FUZZ_CORPORA").is_none() {
+        println!("set DUOHUO_FUZZ_CORPORA to replay fuzz/corpus as well");
+        return;
+    }
+    for target in TARGETS {
+        for file in fs::read_dir(here().join("corpus").join(target.name)).into_iter().flatten().flatten() {
+            (target.check)(&fs::read(file.path()).expect("an input can be read"));
+        }
+    }
+}
