@@ -4,9 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 use duohuo_wire::{
-    handshake::{
-        Initiator, Keys, Prologue, Transport, check_mac1, check_mac2, cookie, public_key, respond,
-    },
+    handshake::{Initiator, Keys, Prologue, Transport, check_mac1, check_mac2, cookie, public_key, respond},
     header::Header,
     ids::NodeId,
     packet::{HandshakeInit, HandshakeResponse, Packet, Probe},
@@ -49,7 +47,8 @@ pub(crate) fn responder(data: &[u8]) {
     let (_, first) = begin(&prologue, None);
     let given = cookie(&COOKIE_SECRET, &from, &first);
     let with_cookie = draw.bool();
-    let (mut initiator, init) = if with_cookie { begin(&prologue, Some(given)) } else { begin(&prologue, None) };
+    let (mut initiator, init) =
+        if with_cookie { begin(&prologue, Some(given)) } else { begin(&prologue, None) };
     let genuine = Packet::from(init.clone()).encode_unsealed(NODE).freeze();
     assert!(check_mac1(&public_key(&RESPONDER), &genuine));
     assert_eq!(check_mac2(&given, &genuine), with_cookie, "W-HSK-2");
@@ -62,7 +61,11 @@ pub(crate) fn responder(data: &[u8]) {
         return;
     };
     let covered = packet.get(..156) == genuine.get(..156);
-    assert_eq!(check_mac1(&public_key(&RESPONDER), &packet), covered && received.mac1 == init.mac1, "W-HSK-1");
+    assert_eq!(
+        check_mac1(&public_key(&RESPONDER), &packet),
+        covered && received.mac1 == init.mac1,
+        "W-HSK-1"
+    );
     let answered =
         respond(&RESPONDER, &prologue, &received, [0x55; 32], RESPONDER_SESSION, NodeId::AUTHORITY);
     match answered {

@@ -20,7 +20,8 @@ const MAX_STEPS: usize = 24;
 pub(crate) fn network(data: &[u8]) {
     let mut draw = Draw::new(data);
     let parts = u32::from(draw.byte() % 64);
-    let luck = Luck { loss: parts, duplication: parts, replay: parts + 1, corruption: parts / 4, ..Luck::default() };
+    let luck =
+        Luck { loss: parts, duplication: parts, replay: parts + 1, corruption: parts / 4, ..Luck::default() };
     let mut world = World::new(u64::from(draw.byte()), Consortium::new(9, LAYOUT), luck);
     world.start_all();
     world.start_client(Duration::from_millis(5), world.now() + Duration::from_secs(2));
@@ -62,7 +63,9 @@ pub(crate) fn network(data: &[u8]) {
 fn inject(world: &mut World, to: NodeId, draw: &mut Draw<'_>) {
     let captured = world.captured();
     let place = usize::from(draw.u16());
-    let Some((_, Input::Datagram { from, group, bytes })) = captured.get(place % captured.len().max(1)).cloned() else {
+    let Some((_, Input::Datagram { from, group, bytes })) =
+        captured.get(place % captured.len().max(1)).cloned()
+    else {
         return;
     };
     let bytes: Bytes = if draw.bool() { edit(&bytes, draw) } else { Bytes::copy_from_slice(draw.short()) };

@@ -20,7 +20,10 @@ pub const FAMILIES: &[(&str, &[PacketType])] = &[
     ("packet_joining", &[Join, JoinAnswer, Register, Registered, RegistrationSync, RosterPush]),
     ("packet_claims", &[Update, Change, Notice, Query, History]),
     ("packet_reports", &[ConsensusError, ForcedSwitch, Unsupported]),
-    ("packet_keepalives", &[MasterKeepalive, MasterKeepaliveAnswer, Probe, ProbeAnswer, NodeKeepalive, GroupKey]),
+    (
+        "packet_keepalives",
+        &[MasterKeepalive, MasterKeepaliveAnswer, Probe, ProbeAnswer, NodeKeepalive, GroupKey],
+    ),
     ("packet_log", &[Resync, Append, Ack]),
     ("packet_blocks", &[BlockPush, ChainQuery, ChainEnd, Consensus]),
     ("packet_clients", &[Submit, SubmitAnswer, StatusQuery, StatusAnswer, Watch, Event]),

@@ -31,7 +31,9 @@ pub fn of(target: &str, vectors: &Path) -> Vec<Vec<u8>> {
         "statement_switch" => statements(vectors, "switch"),
         "statement_packet" => [(0, "history"), (1, "group_key")]
             .into_iter()
-            .flat_map(|(which, kind)| statements(vectors, kind).into_iter().map(move |s| led_by(&[which], &s)))
+            .flat_map(|(which, kind)| {
+                statements(vectors, kind).into_iter().map(move |s| led_by(&[which], &s))
+            })
             .collect(),
         "roster" => read("roster.json"),
         "status" => read("status.json"),
@@ -45,7 +47,9 @@ pub fn of(target: &str, vectors: &Path) -> Vec<Vec<u8>> {
         "genesis_and_key" => vec![files::GENESIS.into(), "0f".repeat(32).into()],
         "machine_authority" => machines::authority_seeds(),
         "machine_node" => machines::node_seeds(),
-        "network" => (0..8).map(|seed| vec![seed, seed, 1, 0, 40, 2, 2, 3, 60, 1, 1, 30, 5, 5, 0, 9, 0, 1, 9]).collect(),
+        "network" => (0..8)
+            .map(|seed| vec![seed, seed, 1, 0, 40, 2, 2, 3, 60, 1, 1, 30, 5, 5, 0, 9, 0, 1, 9])
+            .collect(),
         _ => vec![Vec::new()],
     }
 }
@@ -56,13 +60,15 @@ pub fn of(target: &str, vectors: &Path) -> Vec<Vec<u8>> {
 /// The vectors cannot be read.
 #[must_use]
 pub fn packet_bodies(types: &[PacketType], vectors: &Path) -> Vec<(PacketType, Vec<u8>)> {
-    let mut files: Vec<_> = fs::read_dir(vectors).expect("the vectors").flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(vectors).expect("the vectors").flatten().map(|entry| entry.path()).collect();
     files.sort();
     let mut bodies = Vec::new();
     for path in files {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let code = name.strip_prefix("packet_").and_then(|rest| rest.get(..2));
-        let packet_type = code.and_then(|code| u8::from_str_radix(code, 16).ok()).and_then(PacketType::from_code);
+        let packet_type =
+            code.and_then(|code| u8::from_str_radix(code, 16).ok()).and_then(PacketType::from_code);
         if let Some(packet_type) = packet_type.filter(|packet_type| types.contains(packet_type)) {
             let found = hex_of(&path, "body", |_| true);
             bodies.extend(found.into_iter().map(|body| (packet_type, body)));

@@ -23,8 +23,11 @@ fn every_target_holds_on_its_seeds() {
 #[test]
 fn every_target_holds_on_its_regressions() {
     for target in TARGETS {
-        let mut files: Vec<_> =
-            fs::read_dir(here().join("regressions").join(target.name)).into_iter().flatten().flatten().collect();
+        let mut files: Vec<_> = fs::read_dir(here().join("regressions").join(target.name))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .collect();
         files.sort_by_key(fs::DirEntry::path);
         for file in files {
             println!("{}", file.path().display());
@@ -44,7 +47,8 @@ fn every_directory_of_regressions_is_a_targets() {
 
 #[test]
 fn each_target_has_a_binary_and_each_binary_a_target() {
-    let table: BTreeSet<String> = TARGETS.iter().chain([&PLANTED]).map(|target| target.name.to_owned()).collect();
+    let table: BTreeSet<String> =
+        TARGETS.iter().chain([&PLANTED]).map(|target| target.name.to_owned()).collect();
     let files: BTreeSet<String> = fs::read_dir(here().join("fuzz_targets"))
         .expect("the binaries")
         .flatten()
@@ -59,7 +63,8 @@ fn each_target_has_a_binary_and_each_binary_a_target() {
 
 #[test]
 fn the_families_are_all_packet_types_once_each() {
-    let types: Vec<PacketType> = packets::FAMILIES.iter().flat_map(|(_, types)| types.iter().copied()).collect();
+    let types: Vec<PacketType> =
+        packets::FAMILIES.iter().flat_map(|(_, types)| types.iter().copied()).collect();
     let mut sorted = types.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, PacketType::ALL);

@@ -55,8 +55,7 @@ impl Session {
         let consortium = Consortium::new(7, &FIG_16);
         let me = node(NODE, 0);
         let mut authority = start(NodeId::AUTHORITY, &consortium, &Disk::new(), [1; 32]);
-        let prologue =
-            Prologue { consortium: consortium.roster.consortium, transport: Transport::Datagram };
+        let prologue = Prologue { consortium: consortium.roster.consortium, transport: Transport::Datagram };
         let (initiator, init) = Initiator::start(
             &consortium.keys[&me].session,
             &public_key(&consortium.keys[&NodeId::AUTHORITY].session),

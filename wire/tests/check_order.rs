@@ -47,7 +47,16 @@ const OF_UNSEALED: &[Check] = &[
 
 fn good(sealed: bool) -> Packet {
     let mut bytes = vec![0; 100];
-    bytes[..8].copy_from_slice(&[0x44, 0x55, 0x4F, 0x48, 1, if sealed { 0x52 } else { 3 }, 0, u8::from(sealed)]);
+    bytes[..8].copy_from_slice(&[
+        0x44,
+        0x55,
+        0x4F,
+        0x48,
+        1,
+        if sealed { 0x52 } else { 3 },
+        0,
+        u8::from(sealed),
+    ]);
     bytes[12..14].copy_from_slice(&[10, 1]);
     if sealed {
         bytes[23] = 9;

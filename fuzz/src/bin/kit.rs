@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => TARGETS.iter().for_each(|target| println!("{} {}", target.name, target.share)),
         ["seeds", target, directory] => write_seeds(target, Path::new(directory)),
-        ["dictionary", target, file] => fs::write(file, dictionary::of(target)).expect("the dictionary is written"),
+        ["dictionary", target, file] => {
+            fs::write(file, dictionary::of(target)).expect("the dictionary is written")
+        }
         ["compare"] => return compare(None),
         ["compare", directory] => return compare(Some(Path::new(directory))),
         ["speed", target, ref files @ ..] => speed(target, files),
@@ -132,7 +134,8 @@ fn hex(bytes: &[u8]) -> String {
 /// Runs a target's function over these files for a second; executions per second, without instrumentation.
 fn speed(target: &str, files: &[&str]) {
     let target = if target == PLANTED.name { &PLANTED } else { by_name(target) };
-    let mut inputs: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("an input is read")).collect();
+    let mut inputs: Vec<Vec<u8>> =
+        files.iter().map(|file| fs::read(file).expect("an input is read")).collect();
     if inputs.is_empty() {
         inputs = seeds::of(target.name, &repository().join("spec/vectors"));
     }
@@ -143,7 +146,11 @@ fn speed(target: &str, files: &[&str]) {
         executions += inputs.len() as u64;
     }
     let per_second = executions as f64 / begun.elapsed().as_secs_f64();
-    println!("{{\"target\":\"{}\",\"inputs\":{},\"executions_per_s\":{per_second:.0}}}", target.name, inputs.len());
+    println!(
+        "{{\"target\":\"{}\",\"inputs\":{},\"executions_per_s\":{per_second:.0}}}",
+        target.name,
+        inputs.len()
+    );
 }
 
 /// Numbers that are the same on each run (SplitMix64).

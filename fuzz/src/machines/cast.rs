@@ -289,7 +289,8 @@ impl Cast {
 
     fn hear_group(&self, party: NodeId, header: &Header, bytes: &[u8]) -> Option<(NodeId, Way, Packet)> {
         let cluster = self.cluster_of(self.target)?;
-        let secret = GroupSecret { cluster, generation: header.group, secret: *self.secrets.get(&header.group)? };
+        let secret =
+            GroupSecret { cluster, generation: header.group, secret: *self.secrets.get(&header.group)? };
         let key = sender_key(&secret, self.target, header.session);
         let verify: VerifyingKey = self.consortium.keys[&self.target].signing.verifying_key();
         let packet = key.open(header, bytes, &verify).expect("every member opens what the machine seals");
@@ -317,7 +318,12 @@ impl Cast {
         }
     }
 
-    fn respond(&mut self, party: NodeId, init: &HandshakeInit, transport: Transport) -> Option<(Session, Bytes)> {
+    fn respond(
+        &mut self,
+        party: NodeId,
+        init: &HandshakeInit,
+        transport: Transport,
+    ) -> Option<(Session, Bytes)> {
         let ephemeral = self.fresh_key(party);
         let ours = self.count();
         let secret = self.consortium.keys[&party].session;
@@ -359,7 +365,8 @@ impl Cast {
                 }
                 Line::Up(session) => {
                     let header = Header::decode(&frame).expect("a packet has a header");
-                    let packet = session.keys.opening.open(&header, &frame).expect("it opens at its receiver");
+                    let packet =
+                        session.keys.opening.open(&header, &frame).expect("it opens at its receiver");
                     heard.push((party, Way::Stream, packet));
                 }
             }

@@ -160,7 +160,12 @@ impl Known {
     }
 
     /// A packet of this type from this party.
-    pub(super) fn craft(&mut self, packet_type: PacketType, from: NodeId, draw: &mut Draw<'_>) -> Option<Packet> {
+    pub(super) fn craft(
+        &mut self,
+        packet_type: PacketType,
+        from: NodeId,
+        draw: &mut Draw<'_>,
+    ) -> Option<Packet> {
         let cluster = self.cluster(from, draw);
         let row = self.row(cluster);
         let request = if draw.byte() < 200 { self.request } else { draw.u64() };
@@ -236,7 +241,8 @@ impl Known {
             }
             .into(),
             PacketType::Query => {
-                Query { request, scope: draw.pick(QueryScope::ALL), cluster, since: draw.near(0), extensions }.into()
+                Query { request, scope: draw.pick(QueryScope::ALL), cluster, since: draw.near(0), extensions }
+                    .into()
             }
             PacketType::ConsensusError => {
                 ConsensusError { request, height, evidence: self.evidence(height, draw), extensions }.into()
@@ -259,7 +265,9 @@ impl Known {
                 self.consortium.roster.encode(&mut roster);
                 RosterPush { roster: roster.freeze(), extensions }.into()
             }
-            PacketType::History => History::sign(cluster, Epoch(draw.near(1)), self.nodes(draw), &signing).into(),
+            PacketType::History => {
+                History::sign(cluster, Epoch(draw.near(1)), self.nodes(draw), &signing).into()
+            }
             PacketType::NodeKeepalive => self.keepalive(from, cluster, (epoch, version, height, index), draw),
             PacketType::GroupKey => {
                 self.generation = self.generation.wrapping_add(u32::from(draw.byte() % 3));

@@ -40,7 +40,8 @@ static CONSORTIA: LazyLock<[Consortium; 2]> = LazyLock::new(|| {
 const MAX_STEPS: usize = 400;
 
 pub(crate) fn authority(data: &[u8]) {
-    Bench::new(NodeId::AUTHORITY, &mut Draw::new(data)).run(&mut Draw::new(data.get(1..).unwrap_or_default()));
+    Bench::new(NodeId::AUTHORITY, &mut Draw::new(data))
+        .run(&mut Draw::new(data.get(1..).unwrap_or_default()));
 }
 
 pub(crate) fn node(data: &[u8]) {

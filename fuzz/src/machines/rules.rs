@@ -99,7 +99,8 @@ impl Rules {
 
     /// A stranger gets no more bytes than it sent.
     pub(super) fn answered(&self, to: SocketAddr, asked: usize, answers: &[(SocketAddr, usize)]) {
-        let answered: usize = answers.iter().filter(|(address, _)| *address == to).map(|(_, bytes)| bytes).sum();
+        let answered: usize =
+            answers.iter().filter(|(address, _)| *address == to).map(|(_, bytes)| bytes).sum();
         assert!(answered <= asked, "{answered} bytes for {asked} would amplify");
     }
 

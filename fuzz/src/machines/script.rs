@@ -13,8 +13,22 @@ use crate::{draw::Draw, edits::edit};
 
 /// Spans that time takes, in microseconds: around the timers of a keepalive interval of 10 ms, and of a session's age.
 const SPANS_US: &[u64] = &[
-    0, 1, 100, 1_000, 5_000, 10_000, 15_000, 20_000, 50_000, 100_000, 200_000, 250_000, 1_000_000, 2_000_000,
-    301_000_000, 901_000_000,
+    0,
+    1,
+    100,
+    1_000,
+    5_000,
+    10_000,
+    15_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    250_000,
+    1_000_000,
+    2_000_000,
+    301_000_000,
+    901_000_000,
 ];
 
 /// What each byte modulo their number does; `seeds` writes scripts with them.
@@ -131,7 +145,8 @@ impl Bench {
         if byte >= 240 {
             return [Way::Datagram, Way::Stream, Way::Group][usize::from(byte % 3)];
         }
-        let same_cluster = self.cast.cluster_of(party).is_some_and(|c| Some(c) == self.cast.cluster_of(self.target));
+        let same_cluster =
+            self.cast.cluster_of(party).is_some_and(|c| Some(c) == self.cast.cluster_of(self.target));
         match packet_type {
             _ if same_cluster && packet_type.travels_in_group() => Way::Group,
             PacketType::Update

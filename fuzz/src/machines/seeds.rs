@@ -55,11 +55,16 @@ pub(crate) fn authority() -> Vec<Vec<u8>> {
     let joined = |setting| {
         let mut script = Script::new(setting).wake();
         for party in 0..3 {
-            script = script.op(Op::Greet, &[party]).op(Op::Connect, &[party]).say(party, PacketType::Join, &[SAME]);
+            script = script.op(Op::Greet, &[party]).op(Op::Connect, &[party]).say(
+                party,
+                PacketType::Join,
+                &[SAME],
+            );
         }
         script
     };
-    let registered = |setting| joined(setting).say(0, PacketType::Register, &[]).say(1, PacketType::Join, &[SAME]);
+    let registered =
+        |setting| joined(setting).say(0, PacketType::Register, &[]).say(1, PacketType::Join, &[SAME]);
     let added = |setting| registered(setting).say(0, PacketType::Change, &[0, 0, 1]);
     let claimed = |setting| {
         added(setting)
@@ -116,7 +121,11 @@ pub(crate) fn node() -> Vec<Vec<u8>> {
         scripts.push(leads(setting).say(1, PacketType::Notice, &[0, 0, 1, 0, 1, SAME]).run(16));
         scripts.push(leads(setting).say(0, PacketType::ForcedSwitch, &[0]).run(8).rare(110));
         scripts.push(follows(setting).run(16).rare(0).wake().run(8));
-        scripts.push(follows(setting).op(Op::HangUp, &[0]).run(16).say(0, PacketType::Notice, &[0, 0, 0, 0, 1, SAME]));
+        scripts.push(follows(setting).op(Op::HangUp, &[0]).run(16).say(
+            0,
+            PacketType::Notice,
+            &[0, 0, 0, 0, 1, SAME],
+        ));
     }
     scripts.into_iter().map(|script| script.0).collect()
 }

@@ -155,7 +155,8 @@ struct Report {
 pub(crate) fn run(options: &Options) -> ExitCode {
     let rows: Vec<Row> = cases().iter().map(|case| measure_case(case, options.samples)).collect();
     let holds = rows.iter().all(Row::holds);
-    let report = Report { measurement: "codec", unit: "ns per packet", samples: options.samples, rows, holds };
+    let report =
+        Report { measurement: "codec", unit: "ns per packet", samples: options.samples, rows, holds };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("numbers and text become JSON"));
     } else {
@@ -233,7 +234,10 @@ fn time(repetitions: u32, mut call: impl FnMut()) -> f64 {
 }
 
 fn print(report: &Report) {
-    println!("{:<36}{:>8}{:>34}{:>34}{:>8}{:>8}", "packet", "bytes", "decode ns: min med p95 p99", "encode ns: min med p95 p99", "ratio", "allocs");
+    println!(
+        "{:<36}{:>8}{:>34}{:>34}{:>8}{:>8}",
+        "packet", "bytes", "decode ns: min med p95 p99", "encode ns: min med p95 p99", "ratio", "allocs"
+    );
     for row in &report.rows {
         let four = |s: &Summary| format!("{:.1} {:.1} {:.1} {:.1}", s.min, s.median, s.p95, s.p99);
         let allocations = format!("{}+{}", row.decode_allocations, row.encode_allocations);
