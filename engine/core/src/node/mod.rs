@@ -384,12 +384,10 @@ impl Node {
         Packet::from(ProbeAnswer { nonce, role, epoch: self.durable_promise(), ..Default::default() })
     }
 
-    /// While a grant is being adopted its promise is not durable and not told.
-    fn durable_promise(&self) -> Epoch {
-        match &self.duty {
-            Duty::Adopt(_) => self.follower.told.promised,
-            _ => self.log.promised(),
-        }
+    /// The highest epoch promised durably: a grant being adopted and a master's log being taken over are not told before
+    /// they are on disk (B-NBR-5).
+    const fn durable_promise(&self) -> Epoch {
+        self.follower.told.promised
     }
 
     fn on_stream_event(&mut self, stream: StreamId, event: StreamEvent) -> Result<(), Discard> {
