@@ -6,6 +6,8 @@ use super::script::Op;
 
 /// Byte of `Draw::near` that keeps what is known.
 const SAME: u8 = 0;
+/// The one that takes the largest numbers; how far below the last follows it.
+const LAST: u8 = 240;
 
 /// A script under way.
 struct Script(Vec<u8>);
@@ -38,6 +40,13 @@ impl Script {
         // Way, cluster, request, epoch, version, height, index: as usual.
         let usual = [200, 0, 0, SAME, SAME, SAME, SAME];
         self.op(Op::Say, &[party, place]).bytes(&usual).bytes(operands)
+    }
+
+    /// The same with a log index at the end of its range.
+    fn say_at_the_end(self, party: u8, packet_type: PacketType, operands: &[u8]) -> Self {
+        let mut script = self.say(party, packet_type, &[]);
+        script.0.pop();
+        script.bytes(&[LAST, 0]).bytes(operands)
     }
 
     fn bytes(mut self, bytes: &[u8]) -> Self {
@@ -120,6 +129,14 @@ pub(crate) fn node() -> Vec<Vec<u8>> {
         scripts.push(leads(setting).say(1, PacketType::Ack, &[SAME]).run(16).rare(0).wake());
         scripts.push(leads(setting).say(1, PacketType::Notice, &[0, 0, 1, 0, 1, SAME]).run(16));
         scripts.push(leads(setting).say(0, PacketType::ForcedSwitch, &[0]).run(8).rare(110));
+        let record = [1, SAME, SAME, 1, 7];
+        let notice = [0, 0, 1, 0, 1, SAME];
+        scripts.push(
+            met(setting)
+                .say(0, PacketType::Notice, &notice)
+                .say_at_the_end(1, PacketType::Resync, &record)
+                .say_at_the_end(1, PacketType::Append, &record),
+        );
         scripts.push(follows(setting).run(16).rare(0).wake().run(8));
         scripts.push(follows(setting).op(Op::HangUp, &[0]).run(16).say(
             0,

@@ -1,5 +1,6 @@
 //! Following a master: its log (R3; rules 8 to 12) and its blocks (IN-5), pushed and pulled.
 
+use super::log::Log;
 use super::{After, Duty, Node};
 use crate::chain::{BlockError, HaltReason, Record};
 use crate::discard::Discard;
@@ -111,6 +112,9 @@ impl Node {
 
     pub(super) fn on_resync(&mut self, node: NodeId, resync: Resync) -> Result<(), Discard> {
         self.check_master(node, resync.epoch)?;
+        if !Log::is_in_range(resync.start.0) {
+            return Err(Discard::Unexpected);
+        }
         if self.height < resync.height {
             // Its log stands on blocks that we lack: fetch them, then ask for the log again.
             self.follower.awaited = Some(resync.height);

@@ -79,6 +79,12 @@ impl Log {
         self.records.range(index..).map(|(_, record)| record)
     }
 
+    /// Whether a log may have records there: no honest one gets near the end of the range, where the next index would not
+    /// be a number.
+    pub(super) const fn is_in_range(start: u64) -> bool {
+        start < 1 << 62
+    }
+
     /// How far this log may be acknowledged: a record of height h only by a node that holds the chain up to h - 1.
     pub(super) fn acknowledged(&self) -> u64 {
         let beyond =
@@ -284,6 +290,13 @@ mod tests {
         assert_eq!(words(&log), [(10, &b"a"[..]), (11, b"b"), (12, b"c")]);
         log.extend(12, vec![record(5, E1, "c"), record(5, E1, "d")]).unwrap();
         assert_eq!(log.end(), 14);
+    }
+
+    #[test]
+    fn indices_at_the_end_of_their_range_are_none() {
+        assert!(Log::is_in_range((1 << 62) - 1));
+        assert!(!Log::is_in_range(1 << 62));
+        assert!(!Log::is_in_range(u64::MAX));
     }
 
     #[test]
