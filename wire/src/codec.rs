@@ -7,7 +7,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use nom::{Parser, bytes::complete::take, number::complete};
+use nom::{Parser, bytes::complete::take};
 
 use crate::{
     error::DecodeError,
@@ -25,6 +25,7 @@ pub(crate) trait Field: Sized {
 }
 
 /// Takes a field off the front of `input`.
+#[inline]
 pub(crate) fn get<T: Field>(input: &mut &[u8], field: &'static str) -> Result<T, DecodeError> {
     let (rest, value) = T::parse(input, field)?;
     *input = rest;
@@ -41,21 +42,29 @@ pub(crate) const fn bad_value(field: &'static str) -> nom::Err<DecodeError> {
     nom::Err::Failure(DecodeError::BadValue { field })
 }
 
+#[inline]
 fn cut<'a>(field: &'static str) -> impl Fn(nom::Err<DecodeError>) -> nom::Err<DecodeError> + use<'a> {
     move |_| nom::Err::Error(DecodeError::Truncated { field })
 }
 
+#[inline]
 pub(crate) fn slice<'a>(input: &'a [u8], count: usize, field: &'static str) -> Parsed<'a, &'a [u8]> {
     take(count).parse(input).map_err(cut(field))
 }
 
 macro_rules! integers {
-    ($($ty:ty, $width:literal, $parser:path, $put:ident;)*) => {$(
+    ($($ty:ty, $width:literal, $put:ident;)*) => {$(
         impl Field for $ty {
             const LEAST: usize = $width;
+            #[inline]
             fn parse<'a>(input: &'a [u8], field: &'static str) -> Parsed<'a, Self> {
-                $parser(input).map_err(cut(field))
+                // By the chunk: nom's own integers go byte by byte.
+                let Some((bytes, rest)) = input.split_first_chunk() else {
+                    return Err(nom::Err::Error(DecodeError::Truncated { field }));
+                };
+                Ok((rest, <$ty>::from_be_bytes(*bytes)))
             }
+            #[inline]
             fn put(&self, out: &mut BytesMut) {
                 out.$put(*self);
             }
@@ -63,20 +72,22 @@ macro_rules! integers {
     )*};
 }
 integers! {
-    u8, 1, complete::be_u8, put_u8;
-    u16, 2, complete::be_u16, put_u16;
-    u32, 4, complete::be_u32, put_u32;
-    u64, 8, complete::be_u64, put_u64;
+    u8, 1, put_u8;
+    u16, 2, put_u16;
+    u32, 4, put_u32;
+    u64, 8, put_u64;
 }
 
 macro_rules! numbers {
     ($($ty:ident($inner:ty),)*) => {$(
         impl Field for $ty {
             const LEAST: usize = <$inner>::LEAST;
+            #[inline]
             fn parse<'a>(input: &'a [u8], field: &'static str) -> Parsed<'a, Self> {
                 let (rest, value) = <$inner>::parse(input, field)?;
                 Ok((rest, Self(value)))
             }
+            #[inline]
             fn put(&self, out: &mut BytesMut) {
                 self.0.put(out);
             }
@@ -129,6 +140,7 @@ pub(crate) use code_enum;
 
 impl Field for bool {
     const LEAST: usize = 1;
+    #[inline]
     fn parse<'a>(input: &'a [u8], field: &'static str) -> Parsed<'a, Self> {
         match u8::parse(input, field)? {
             (rest, 0) => Ok((rest, false)),

@@ -63,7 +63,13 @@ impl Extensions {
     }
 
     /// Reads all of `input`. A critical type that is not in `known` is refused.
-    pub(crate) fn decode(mut input: &[u8], known: &[u16]) -> Result<Self, DecodeError> {
+    #[inline]
+    pub(crate) fn decode(input: &[u8], known: &[u16]) -> Result<Self, DecodeError> {
+        // Nearly every packet ends here.
+        if input.is_empty() { Ok(Self::new()) } else { Self::decode_some(input, known) }
+    }
+
+    fn decode_some(mut input: &[u8], known: &[u16]) -> Result<Self, DecodeError> {
         let mut extensions = BTreeMap::new();
         let mut last = None;
         while !input.is_empty() {

@@ -9,7 +9,6 @@ use duohuo_wire::{
     packet::{NodeKeepalive, Packet, PacketType, Probe},
     seal::OpenError,
     sealed_id::SealedIdError,
-    sign::SigningKey,
 };
 
 #[test]

@@ -11,7 +11,7 @@ use duohuo_wire::{
     handshake::{Initiator, Keys, Prologue, Transport, public_key, respond},
     header::{Header, MAX_DATAGRAM, MAX_FRAME},
     ids::{ClusterId, NodeId},
-    packet::{HandshakeInit, Packet, Probe},
+    packet::{GroupKey, HandshakeInit, Packet, Probe},
     sign::VerifyingKey,
     stream::FrameReader,
 };
@@ -56,8 +56,8 @@ pub(super) struct Cast {
     attempts: BTreeMap<NodeId, Initiator>,
     sessions: BTreeMap<NodeId, Session>,
     streams: BTreeMap<StreamId, Stream>,
-    /// Secrets of the target's group by generation.
-    secrets: BTreeMap<u32, [u8; 32]>,
+    /// Secrets of the target's group by generation: all that were handed out, since a master that lies hands out several.
+    secrets: BTreeMap<u32, Vec<[u8; 32]>>,
     next_accepted: u64,
     /// Grows with each key, timestamp and sequence: nothing is used twice.
     counter: u64,
@@ -79,7 +79,7 @@ impl Cast {
             replies: Vec::new(),
         };
         if let Some(cluster) = cast.cluster_of(target) {
-            cast.secrets.insert(0, consortium.groups[&cluster]);
+            cast.secrets.insert(0, vec![consortium.groups[&cluster]]);
         }
         cast
     }
@@ -109,9 +109,11 @@ impl Cast {
         self.replies.clear();
     }
 
-    /// The secret of a generation that a master of the cast handed out.
-    pub(super) fn learn_secret(&mut self, generation: u32, secret: [u8; 32]) {
-        self.secrets.insert(generation, secret);
+    /// A secret of a generation that a master handed out, one of the cast or the target.
+    pub(super) fn learn_secret(&mut self, key: &GroupKey) {
+        if Some(key.cluster) == self.cluster_of(self.target) {
+            self.secrets.entry(key.generation).or_default().push(key.secret);
+        }
     }
 
     fn count(&mut self) -> u64 {
@@ -226,9 +228,11 @@ impl Cast {
     }
 
     fn say_to_group(&mut self, party: NodeId, packet: &Packet) {
-        let (Some(cluster), Some((generation, secret))) =
-            (self.cluster_of(party), self.secrets.last_key_value().map(|(g, s)| (*g, *s)))
-        else {
+        let newest = self
+            .secrets
+            .last_key_value()
+            .and_then(|(generation, secrets)| Some((*generation, *secrets.last()?)));
+        let (Some(cluster), Some((generation, secret))) = (self.cluster_of(party), newest) else {
             return;
         };
         if Some(cluster) != self.cluster_of(self.target) {
@@ -287,14 +291,20 @@ impl Cast {
         opened.map(|packet| (party, Way::Datagram, packet)).into_iter().collect()
     }
 
+    /// A group packet, if it is sealed under a secret that was handed out; of the generation of enrolment it always is.
     fn hear_group(&self, party: NodeId, header: &Header, bytes: &[u8]) -> Option<(NodeId, Way, Packet)> {
         let cluster = self.cluster_of(self.target)?;
-        let secret =
-            GroupSecret { cluster, generation: header.group, secret: *self.secrets.get(&header.group)? };
-        let key = sender_key(&secret, self.target, header.session);
         let verify: VerifyingKey = self.consortium.keys[&self.target].signing.verifying_key();
-        let packet = key.open(header, bytes, &verify).expect("every member opens what the machine seals");
-        Some((party, Way::Group, packet))
+        let open = |secret: &[u8; 32]| {
+            let secret = GroupSecret { cluster, generation: header.group, secret: *secret };
+            sender_key(&secret, self.target, header.session).open(header, bytes, &verify).ok()
+        };
+        let opened = self.secrets.get(&header.group).and_then(|secrets| secrets.iter().rev().find_map(open));
+        assert!(
+            opened.is_some() || header.group != 0,
+            "every member opens what is sealed under the enrolment"
+        );
+        opened.map(|packet| (party, Way::Group, packet))
     }
 
     fn hear_handshake(&mut self, party: NodeId, bytes: &[u8]) {

@@ -23,7 +23,10 @@ use duohuo_tests::{
     consortium::{Consortium, Place, node as node_id},
     host::{self, Anyone, Disk},
 };
-use duohuo_wire::ids::{Height, NodeId};
+use duohuo_wire::{
+    ids::{Height, NodeId},
+    packet::Packet,
+};
 use rules::Rules;
 pub(crate) use seeds::{authority as authority_seeds, node as node_seeds};
 
@@ -141,6 +144,9 @@ impl Bench {
             for (_, _, packet) in self.cast.hear(&output) {
                 self.rules.said(&packet);
                 self.known.heard(&packet);
+                if let Packet::GroupKey(key) = &packet {
+                    self.cast.learn_secret(key);
+                }
             }
             self.carry_out(output);
         }

@@ -166,10 +166,8 @@ impl Bench {
         let packet_type = draw.pick(PacketType::ALL);
         let way = self.way(party, packet_type, draw);
         if let Some(packet) = self.known.craft(packet_type, party, draw) {
-            if let Packet::GroupKey(key) = &packet
-                && Some(key.cluster) == self.cast.cluster_of(self.target)
-            {
-                self.cast.learn_secret(key.generation, key.secret);
+            if let Packet::GroupKey(key) = &packet {
+                self.cast.learn_secret(key);
             }
             self.cast.say(party, way, &packet);
             self.deliver();
