@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use duohuo_fuzz::{PLANTED, TARGETS, by_name, dictionary, packets, seeds};
+use duohuo_fuzz::{TARGETS, by_name, dictionary, packets, seeds};
 use duohuo_wire::{
     error::DecodeError,
     packet::{Packet, PacketType},
@@ -133,7 +133,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Runs a target's function over these files for a second; executions per second, without instrumentation.
 fn speed(target: &str, files: &[&str]) {
-    let target = if target == PLANTED.name { &PLANTED } else { by_name(target) };
+    let target = by_name(target);
     let mut inputs: Vec<Vec<u8>> =
         files.iter().map(|file| fs::read(file).expect("an input is read")).collect();
     if inputs.is_empty() {
