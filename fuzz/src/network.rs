@@ -15,7 +15,7 @@ use crate::{draw::Draw, edits::edit};
 /// Two clusters of two: small enough to try many orders of events.
 const LAYOUT: &[&[Place]] = &[&[(1, 200), (2, 150)], &[(2, 200), (1, 150)]];
 /// Steps of one script, each up to 64 ms of virtual time.
-const MAX_STEPS: usize = 24;
+const MAX_STEPS: usize = 16;
 
 pub(crate) fn network(data: &[u8]) {
     let mut draw = Draw::new(data);
@@ -24,8 +24,8 @@ pub(crate) fn network(data: &[u8]) {
         Luck { loss: parts, duplication: parts, replay: parts + 1, corruption: parts / 4, ..Luck::default() };
     let mut world = World::new(u64::from(draw.byte()), Consortium::new(9, LAYOUT), luck);
     world.start_all();
-    world.start_client(Duration::from_millis(5), world.now() + Duration::from_secs(2));
-    world.run_for(Duration::from_millis(400));
+    world.start_client(Duration::from_millis(20), world.now() + Duration::from_secs(2));
+    world.run_for(Duration::from_millis(300));
     let parties = [NodeId::AUTHORITY, node(0, 0), node(0, 1), node(1, 0), node(1, 1)];
     for _ in 0..MAX_STEPS {
         if draw.is_empty() {
@@ -55,7 +55,7 @@ pub(crate) fn network(data: &[u8]) {
         }
     }
     world.set_luck(Luck::default());
-    world.run_for(Duration::from_secs(1));
+    world.run_for(Duration::from_millis(500));
     assert!(world.checker.broken.is_empty(), "{:#?}", world.checker.broken);
 }
 

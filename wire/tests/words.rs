@@ -45,9 +45,9 @@ fn every_refusal_has_the_label_of_the_specification() {
     assert_eq!(OpenError::Forged.label(), "forged");
     assert_eq!(GroupOpenError::Forged.label(), "forged");
     assert_eq!(GroupOpenError::BadSignature.label(), "bad_signature");
-    assert_eq!(HandshakeError::Forged.label(), "handshake_forged");
-    assert_eq!(HandshakeError::WrongSession.label(), "handshake_wrong_session");
-    assert_eq!(HandshakeError::BadKey.label(), "handshake_bad_key");
+    assert_eq!(HandshakeError::Forged.label(), "bad_handshake");
+    assert_eq!(HandshakeError::WrongSession.label(), "unknown_session");
+    assert_eq!(HandshakeError::BadKey.label(), "bad_handshake");
     assert_eq!(SealedIdError::BadLength.label(), "sealed_id_bad_length");
     assert_eq!(SealedIdError::Forged.label(), "sealed_id_forged");
 }
