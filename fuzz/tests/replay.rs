@@ -47,8 +47,7 @@ fn every_directory_of_regressions_is_a_targets() {
 
 #[test]
 fn each_target_has_a_binary_and_each_binary_a_target() {
-    let table: BTreeSet<String> =
-        TARGETS.iter().map(|target| target.name.to_owned()).collect();
+    let table: BTreeSet<String> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
     let files: BTreeSet<String> = fs::read_dir(here().join("fuzz_targets"))
         .expect("the binaries")
         .flatten()

@@ -39,7 +39,7 @@ enum Line {
     Waiting,
     /// The party dialled; the machine owes the response.
     Opening(Box<Initiator>),
-    Up(Session),
+    Up(Box<Session>),
 }
 
 struct Stream {
@@ -347,8 +347,7 @@ impl Cast {
         // The stream may have ended with the news of it still on its way.
         let Some(entry) = self.streams.get_mut(&stream) else { return heard };
         entry.reader.push(bytes);
-        loop {
-            let Some(entry) = self.streams.get_mut(&stream) else { break };
+        while let Some(entry) = self.streams.get_mut(&stream) {
             let frame = entry.reader.next().expect("what it sends by a stream is packets");
             let Some(frame) = frame else { break };
             let party = entry.party;
@@ -360,7 +359,7 @@ impl Cast {
                     };
                     if let Some((session, bytes)) = self.respond(party, &init, Transport::Stream) {
                         if let Some(entry) = self.streams.get_mut(&stream) {
-                            entry.line = Line::Up(session);
+                            entry.line = Line::Up(Box::new(session));
                         }
                         self.replies.push(Input::StreamBytes { stream, bytes });
                     }
@@ -370,7 +369,8 @@ impl Cast {
                         panic!("an acceptor answers with a response");
                     };
                     let keys = initiator.try_finish(&response).expect("to this initiation");
-                    entry.line = Line::Up(Session { keys, to: response.responder_session, sent: 0 });
+                    entry.line =
+                        Line::Up(Box::new(Session { keys, to: response.responder_session, sent: 0 }));
                     self.say(party, Way::Stream, &Probe::default().into());
                 }
                 Line::Up(session) => {

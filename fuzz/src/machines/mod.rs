@@ -207,7 +207,7 @@ impl Bench {
 
     /// Time goes on to where the machine wants it, and it is told; a machine that wants the same instant for ever would
     /// spin.
-    fn to_timeout(&mut self) {
+    fn run_to_timeout(&mut self) {
         if let Some(at) = self.machine.poll_timeout() {
             self.now = self.now.max(at);
         }

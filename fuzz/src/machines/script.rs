@@ -87,7 +87,7 @@ impl Bench {
         // Whatever was said, it comes up again from its own disk, and everything durable is told.
         self.write(usize::MAX);
         self.restart();
-        self.to_timeout();
+        self.run_to_timeout();
     }
 
     fn operate(&mut self, draw: &mut Draw<'_>) {
@@ -95,7 +95,7 @@ impl Bench {
             Op::Wait => self.wait(Duration::from_micros(draw.pick(SPANS_US))),
             Op::ToTimeout => {
                 for _ in 0..=draw.byte() % 16 {
-                    self.to_timeout();
+                    self.run_to_timeout();
                 }
             }
             Op::Write => self.write(usize::from(draw.byte() % 4) + 1),
