@@ -1,0 +1,404 @@
+//! The protocol as steps, each of which may happen whenever its guard allows it.
+
+use crate::authority::{Authority, Row};
+use crate::bounds::Bounds;
+use crate::members::Members;
+use crate::mutant::Mutant;
+use crate::rules;
+use crate::state::{Breach, Log, Node, Record, Request, Role, State};
+use stateright::{Model, Property};
+use std::sync::Arc;
+
+/// The model.
+#[derive(Clone, Debug)]
+pub struct Protocol {
+    /// How far it is explored.
+    pub bounds: Bounds,
+    /// The rule that is broken, if any.
+    pub mutant: Option<Mutant>,
+}
+
+/// A step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// A master signs a word: into its log, and to everybody at once.
+    Append {
+        /// Master.
+        node: u8,
+        /// What it says.
+        value: u8,
+    },
+    /// A node's disk has all that its memory has.
+    Persist {
+        /// Who.
+        node: u8,
+    },
+    /// A master's log arrives; the node writes, then acknowledges.
+    Follow {
+        /// Receiver.
+        node: u8,
+        /// The master's epoch.
+        epoch: u8,
+        /// Its log at the time of sending.
+        log: Log,
+    },
+    /// A word leaves the cluster.
+    Release {
+        /// Master.
+        node: u8,
+        /// The slot signed.
+        slot: u8,
+    },
+    /// A master asks for a change of the set.
+    Ask {
+        /// Master.
+        node: u8,
+        /// Addition or removal.
+        add: bool,
+        /// Of whom.
+        subject: u8,
+    },
+    /// Such a request arrives at the authority, for the first time or again.
+    Change(Request),
+    /// A claim arrives at the authority. Any node may suspect at any moment and claim by any row that was ever told,
+    /// so the claims under way are a function of the rows and need no place in the state.
+    Claim {
+        /// Claimant.
+        node: u8,
+        /// The row it goes by.
+        known: Row,
+        /// Whom it hears.
+        alive: Members,
+    },
+    /// A row arrives.
+    Learn {
+        /// Receiver.
+        node: u8,
+        /// The row.
+        row: Row,
+    },
+    /// A node crashes and restarts.
+    Crash {
+        /// Who.
+        node: u8,
+    },
+    /// The authority crashes and restarts.
+    CrashAuthority,
+    /// The master errs, and enough honest clusters report it.
+    Accuse,
+    /// The one cluster that lies reports the master, or its report arrives again.
+    Slander,
+}
+
+impl Protocol {
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Node 0 is master of epoch 1, everybody is in sync, no word was said.
+    #[must_use]
+    pub fn start(&self) -> State {
+        let size = self.bounds.nodes;
+        let authority = Authority::new(size);
+        let row = authority.row();
+        let mut state = State {
+            rows: Arc::new(vec![row]),
+            authority,
+            nodes: Default::default(),
+            size,
+            requests: Arc::default(),
+            logs: Arc::default(),
+            acknowledged: Default::default(),
+            released: Default::default(),
+            breach: None,
+            wrong: Members::default(),
+        };
+        for node in 0..size {
+            let of = &mut state.nodes[usize::from(node)];
+            (of.memory.promised, of.memory.synced) = (1, 1);
+            of.disk = of.memory;
+            if node != 0 {
+                state.acknowledge(1, node, 0);
+            }
+        }
+        self.lead(&mut state, 0, row);
+        state
+    }
+
+    /// Carry out a step; `None`: its guard does not hold, or it changes nothing.
+    #[must_use]
+    pub fn step(&self, before: &State, action: Action) -> Option<State> {
+        let mut state = before.clone();
+        match action {
+            Action::Append { node, value } => self.append(&mut state, node, value)?,
+            Action::Persist { node } => {
+                let of = &mut state.nodes[usize::from(node)];
+                of.disk = of.memory;
+            }
+            Action::Follow { node, epoch, log } => self.follow(&mut state, node, epoch, log)?,
+            Action::Release { node, slot } => self.release(&mut state, node, slot)?,
+            Action::Ask { node, add, subject } => self.ask(&mut state, node, add, subject)?,
+            Action::Change(request) => self.change(&mut state, request)?,
+            Action::Claim { node, known, alive } => {
+                let row = state.authority.claim(node, known, alive, self.mutant)?;
+                state.tell(row);
+            }
+            Action::Learn { node, row } => self.learn(&mut state, node, row),
+            Action::Crash { node } => {
+                let of = &mut state.nodes[usize::from(node)];
+                *of = Node { memory: of.disk, role: None, ..*of };
+            }
+            Action::CrashAuthority => state.authority.crash(),
+            Action::Accuse => {
+                let master = state.authority.row().master;
+                let row = state.authority.accused(self.mutant)?;
+                state.wrong = state.wrong.with(master);
+                state.tell(row);
+            }
+            Action::Slander => {
+                if let Some(row) = state.authority.slandered(self.mutant) {
+                    state.tell(row);
+                }
+            }
+        }
+        (state != *before).then_some(state)
+    }
+
+    fn append(&self, state: &mut State, node: u8, value: u8) -> Option<()> {
+        let of = &mut state.nodes[usize::from(node)];
+        let role = of.role?;
+        let slot = of.memory.log.len();
+        if slot >= self.bounds.slots {
+            return None;
+        }
+        // Values have no meaning: the first one ever chosen for a slot may as well be called 0.
+        if value > 0 && !state.logs.iter().any(|(_, log)| log.len() > slot) {
+            return None;
+        }
+        of.memory.log.push(Record::new(role.epoch, value));
+        let log = of.memory.log;
+        state.send_log(role.epoch, log);
+        Some(())
+    }
+
+    fn follow(&self, state: &mut State, node: u8, epoch: u8, log: Log) -> Option<()> {
+        let of = &mut state.nodes[usize::from(node)];
+        let promised = of.memory.promised;
+        let leads_it = of.role.is_some_and(|role| role.epoch == epoch);
+        let allowed = rules::may_follow(epoch.into(), promised.into(), leads_it);
+        if !allowed && !(self.is(Mutant::AcknowledgeOldEpoch) && epoch < promised) {
+            return None;
+        }
+        if of.memory.synced == epoch && self.is(Mutant::LateResyncOverwrites) {
+            of.memory.log = log;
+        } else if of.memory.synced >= epoch {
+            of.memory.log.extend(&log);
+        } else {
+            // The first of an epoch: the common prefix stays, what differs or lies beyond is cut.
+            of.memory.log = log;
+            of.memory.synced = epoch;
+        }
+        if epoch > promised {
+            of.memory.promised = epoch;
+            of.role = None;
+        }
+        if !self.is(Mutant::AcknowledgeBeforeDurable) {
+            of.disk = of.memory;
+        }
+        let length = of.memory.log.len();
+        state.acknowledge(epoch, node, length);
+        Some(())
+    }
+
+    fn release(&self, state: &mut State, node: u8, slot: u8) -> Option<()> {
+        let of = &state.nodes[usize::from(node)];
+        let role = of.role?;
+        let own = if self.is(Mutant::ReleaseBeforeOwnDisk) { &of.memory } else { &of.disk }.log.len();
+        let waited_for = role.waiting.or(role.adding);
+        let acknowledged = |k: u8| u64::from(state.acknowledgement(role.epoch, k).unwrap_or(0));
+        let allowed = if self.is(Mutant::ReleaseAlone) {
+            rules::may_release(slot.into(), own.into(), [])
+        } else if self.is(Mutant::ReleaseAfterMajority) {
+            let yes = waited_for.iter().filter(|k| acknowledged(*k) > slot.into()).count();
+            own > slot && (yes + 1) * 2 > waited_for.len() as usize + 1
+        } else {
+            rules::may_release(slot.into(), own.into(), waited_for.iter().map(acknowledged))
+        };
+        if !allowed {
+            return None;
+        }
+        let record = of.memory.log.at(slot);
+        let first = &mut state.released[usize::from(slot)];
+        if *first == Record::NONE {
+            *first = record;
+        } else if first.value() != record.value() {
+            state.breach = Some(Breach::Value);
+        } else if *first != record {
+            state.breach = Some(Breach::Bytes);
+        }
+        if let Some(role) = &mut state.nodes[usize::from(node)].role {
+            role.exposed = role.exposed.max(slot + 1);
+        }
+        Some(())
+    }
+
+    fn ask(&self, state: &mut State, node: u8, add: bool, subject: u8) -> Option<()> {
+        let of = &mut state.nodes[usize::from(node)];
+        let role = of.role.as_mut()?;
+        if subject == node || role.waiting.has(subject) == add {
+            return None;
+        }
+        let (epoch, version) = (role.epoch, role.version);
+        if add {
+            let told = state.acknowledged[usize::from(epoch)][usize::from(subject)].checked_sub(1);
+            let told = if self.is(Mutant::InheritedNotExposed) { told.or(Some(0)) } else { told };
+            let acknowledged = told.map(u64::from);
+            if !rules::may_ask_to_add(acknowledged, role.exposed.into())
+                && !self.is(Mutant::GrowBeforeCaughtUp)
+            {
+                return None;
+            }
+            if !self.is(Mutant::GrowWithoutWaiting) {
+                role.adding = role.adding.with(subject);
+            }
+        } else if self.is(Mutant::ShrinkBeforeConfirmed) {
+            role.waiting = role.waiting.without(subject);
+        }
+        state.send_request(Request { from: node, epoch, version, add, node: subject });
+        Some(())
+    }
+
+    fn change(&self, state: &mut State, request: Request) -> Option<()> {
+        let Request { from, epoch, version, add, node } = request;
+        let known = Row { epoch, version, ..state.authority.row() };
+        let row = state.authority.change(from, known, add, node, self.mutant)?;
+        state.tell(row);
+        Some(())
+    }
+
+    fn learn(&self, state: &mut State, node: u8, row: Row) {
+        let of = &mut state.nodes[usize::from(node)];
+        let barred = row.barred.has(node);
+        if let Some(role) = &mut of.role {
+            if row.epoch > role.epoch {
+                of.role = None;
+            } else if row.epoch == role.epoch && row.version > role.version {
+                if barred {
+                    of.role = None;
+                } else {
+                    role.version = row.version;
+                    role.waiting = row.in_sync.without(node);
+                    role.adding = Members::default();
+                }
+            }
+        }
+        let (promised, is_master) = (of.memory.promised, row.master == node);
+        if rules::may_adopt(row.epoch.into(), promised.into(), is_master, barred) {
+            (of.memory.promised, of.memory.synced) = (row.epoch, row.epoch);
+            of.disk = of.memory;
+            self.lead(state, node, row);
+        } else if self.is(Mutant::RestartKeepsRole)
+            && is_master
+            && !barred
+            && row.epoch == promised
+            && of.role.is_none()
+        {
+            self.lead(state, node, row);
+        }
+    }
+
+    /// The promise is durable: the role begins, and the whole log goes to everybody.
+    fn lead(&self, state: &mut State, node: u8, row: Row) {
+        let of = &mut state.nodes[usize::from(node)];
+        let log = of.memory.log;
+        let exposed = if self.is(Mutant::InheritedNotExposed) { 0 } else { log.len() };
+        let waiting = row.in_sync.without(node);
+        let adding = Members::default();
+        of.role = Some(Role { epoch: row.epoch, version: row.version, waiting, adding, exposed });
+        state.send_log(row.epoch, log);
+    }
+
+    /// Changes decided in an epoch so far; the first one began with a full set.
+    fn changes(&self, epoch: u8, version: u8) -> u8 {
+        if epoch == 1 { version - (self.bounds.nodes - 1) } else { version }
+    }
+
+    fn node_actions(&self, state: &State, node: u8, actions: &mut Vec<Action>) {
+        let of = &state.nodes[usize::from(node)];
+        if let Some(role) = of.role {
+            actions.extend((0..self.bounds.values).map(|value| Action::Append { node, value }));
+            actions.extend((0..of.memory.log.len()).map(|slot| Action::Release { node, slot }));
+            if self.changes(role.epoch, role.version) < self.bounds.changes {
+                for subject in 0..self.bounds.nodes {
+                    actions.extend([true, false].map(|add| Action::Ask { node, add, subject }));
+                }
+            }
+        }
+        if of.memory != of.disk {
+            actions.push(Action::Persist { node });
+        }
+        if of.memory != of.disk || of.role.is_some() {
+            actions.push(Action::Crash { node });
+        }
+        actions.extend(state.logs.iter().map(|(epoch, log)| Action::Follow {
+            node,
+            epoch: *epoch,
+            log: *log,
+        }));
+        actions.extend(state.rows.iter().map(|row| Action::Learn { node, row: *row }));
+    }
+
+    fn authority_actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let row = state.authority.row();
+        if row.epoch < self.bounds.epochs {
+            for node in 0..self.bounds.nodes {
+                for known in state.rows.iter() {
+                    let others = known.in_sync.minus(known.barred).without(node);
+                    actions.extend(others.subsets().map(|alive| Action::Claim {
+                        node,
+                        known: *known,
+                        alive,
+                    }));
+                }
+            }
+        }
+        if self.changes(row.epoch, row.version) < self.bounds.changes {
+            actions.extend(state.requests.iter().copied().map(Action::Change));
+        }
+        actions.push(Action::CrashAuthority);
+        if self.bounds.bars {
+            actions.extend([Action::Accuse, Action::Slander]);
+        }
+    }
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![self.start()]
+    }
+
+    /// A state in which agreement is broken is not explored further.
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.breach.is_none() {
+            self.authority_actions(state, actions);
+            for node in 0..self.bounds.nodes {
+                self.node_actions(state, node, actions);
+            }
+        }
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        self.step(state, action)
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        state.messages() <= self.bounds.messages
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        crate::properties::all(self)
+    }
+}
