@@ -27,6 +27,30 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Which word of a cluster.
 type Slot = (ClusterId, Height, u32, VoteKind);
 
+/// A step of a run as the disks and the network saw it, for whoever judges it by other rules than the checkers here.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// These writes of a machine are durable.
+    Wrote {
+        /// Which machine.
+        node: NodeId,
+        /// What it wrote.
+        writes: Vec<Write>,
+    },
+    /// A signed word left a node.
+    Released {
+        /// Which node.
+        node: NodeId,
+        /// The word.
+        vote: VoteSeen,
+    },
+    /// A machine is gone, and what it had not written.
+    Killed {
+        /// Which machine.
+        node: NodeId,
+    },
+}
+
 /// Log records of one node at once: far above what the rounds of one height need.
 const RECORDS: usize = 20_000;
 
@@ -56,6 +80,8 @@ pub struct Checker {
     pub commits: BTreeMap<Height, (Instant, NodeId)>,
     /// Rounds above 0 in which a cluster said something: how much of the consensus' recovery was seen.
     pub late_rounds: u64,
+    /// The steps of the run, if somebody asked for them before it began.
+    pub history: Option<Vec<Step>>,
     /// What was broken; a run must end with none.
     pub broken: Vec<String>,
 }
@@ -107,6 +133,7 @@ impl Checker {
 
     /// A node is gone: it has no role.
     pub fn killed(&mut self, node: NodeId) {
+        self.record(|| Step::Killed { node });
         self.roles.remove(&node);
     }
 
@@ -142,8 +169,21 @@ impl Checker {
         }
     }
 
-    /// These decisions of the authority are durable.
-    pub fn decided(&mut self, writes: &[Write]) {
+    /// These writes of a machine are durable.
+    pub fn wrote(&mut self, node: NodeId, writes: &[Write]) {
+        self.record(|| Step::Wrote { node, writes: writes.to_vec() });
+        if node == NodeId::AUTHORITY {
+            self.decided(writes);
+        }
+    }
+
+    fn record(&mut self, step: impl FnOnce() -> Step) {
+        if let Some(history) = &mut self.history {
+            history.push(step());
+        }
+    }
+
+    fn decided(&mut self, writes: &[Write]) {
         for write in writes {
             if let Write::Put { table: Table::Command, value, .. } = write {
                 self.command(value);
@@ -195,6 +235,7 @@ impl Checker {
     pub fn event(&mut self, now: Instant, from: NodeId, event: &Event) {
         match event {
             Event::Released(vote) => {
+                self.record(|| Step::Released { node: from, vote: *vote });
                 self.first_words.entry((vote.cluster, vote.epoch)).or_insert((now, from));
                 self.late_rounds += u64::from(vote.round > 0);
                 if self.barred.get(&from).is_some_and(|epoch| vote.epoch > *epoch) {

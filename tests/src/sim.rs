@@ -43,12 +43,22 @@ pub struct Outcome {
 /// Carry out a plan.
 #[must_use]
 pub fn run(plan: &Plan, trace: bool) -> Outcome {
+    run_in(&mut world_of(plan), plan, trace)
+}
+
+/// The world of a plan, before anything runs.
+#[must_use]
+pub fn world_of(plan: &Plan) -> World {
     let layout: Vec<&[(u16, u8)]> = plan.layout.iter().map(Vec::as_slice).collect();
     let consortium = Consortium::new(plan.seed, &layout);
-    let mut world = World::with_settings(plan.seed, consortium, plan.luck, plan.settings);
+    World::with_settings(plan.seed, consortium, plan.luck, plan.settings)
+}
+
+/// Carry out a plan in its world.
+pub fn run_in(world: &mut World, plan: &Plan, trace: bool) -> Outcome {
     world.trace |= trace;
     let mut outcome = Outcome::default();
-    let done = catch_unwind(AssertUnwindSafe(|| play(plan, &mut world, trace)));
+    let done = catch_unwind(AssertUnwindSafe(|| play(plan, world, trace)));
     outcome.failure = match done {
         Ok(Ok(converged_in)) => {
             outcome.converged_in = converged_in;
@@ -59,7 +69,7 @@ pub fn run(plan: &Plan, trace: bool) -> Outcome {
     };
     outcome.felt.clone_from(&world.felt);
     outcome.virtual_time = Duration::from_nanos(world.now().as_nanos());
-    outcome.hosts = everybody(&world).len() as u64;
+    outcome.hosts = everybody(world).len() as u64;
     outcome.switches = (world.checker.grants().len() as u64).saturating_sub(plan.layout.len() as u64);
     outcome.height = world.checker.height().0;
     outcome.late_rounds = world.checker.late_rounds;

@@ -514,9 +514,7 @@ impl World {
                 let Some((token, writes)) = h.writing.pop_front() else {
                     return;
                 };
-                if host == NodeId::AUTHORITY {
-                    self.checker.decided(&writes);
-                }
+                self.checker.wrote(host, &writes);
                 host::write(&mut h.disk, writes);
                 self.checker.disk(self.now, host, &h.disk);
                 if self.lying_disks.is_none() {
