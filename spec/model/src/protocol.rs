@@ -186,7 +186,7 @@ impl Protocol {
         let promised = of.memory.promised;
         let leads_it = of.role.is_some_and(|role| role.epoch == epoch);
         let allowed = rules::may_follow(epoch.into(), promised.into(), leads_it);
-        if !allowed && !(self.is(Mutant::AcknowledgeOldEpoch) && epoch < promised) {
+        if !(allowed || self.is(Mutant::AcknowledgeOldEpoch) && epoch < promised) {
             return None;
         }
         if of.memory.synced == epoch && self.is(Mutant::LateResyncOverwrites) {

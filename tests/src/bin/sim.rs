@@ -17,11 +17,9 @@ usage: sim --seed N [--without I,J..] [--quiet]   one run, an event a line, and 
        sim --minutes M | --hours H [--from N]     fresh seeds until the time is over
        sim --legend                               what the lines and the fault counters mean
 --jobs: runs side by side, default: one per core. --counters: fail if a kind of fault had no effect in all runs.
+--tries: runs spent on making a failing one smaller, default 60.
 --without: leave out the faults with these numbers (as a failing run prints them).
 exit status: 0 nothing broken, 1 a promise was broken, 2 wrong usage";
-
-/// Tries at making a failing run smaller.
-const TRIES: usize = 60;
 
 struct Options {
     first: u64,
@@ -31,6 +29,8 @@ struct Options {
     one: bool,
     quiet: bool,
     counters: bool,
+    /// Runs spent on making a failing one smaller.
+    tries: usize,
     without: Vec<usize>,
 }
 
@@ -44,6 +44,7 @@ fn options() -> Result<Options, String> {
         one: false,
         quiet: false,
         counters: false,
+        tries: 60,
         without: Vec::new(),
     };
     let mut arguments = std::env::args().skip(1);
@@ -69,6 +70,7 @@ fn options() -> Result<Options, String> {
             "--minutes" => (options.time, given) = (Some(Duration::from_secs(60 * number(value()?)?)), true),
             "--hours" => (options.time, given) = (Some(Duration::from_secs(3600 * number(value()?)?)), true),
             "--jobs" => options.jobs = usize::try_from(number(value()?)?.max(1)).unwrap_or(1),
+            "--tries" => options.tries = usize::try_from(number(value()?)?).unwrap_or(usize::MAX),
             "--counters" => options.counters = true,
             "--quiet" => options.quiet = true,
             "--without" => {
@@ -126,11 +128,11 @@ fn left_out(all: &Plan, few: &Plan) -> Vec<usize> {
     (0..).zip(&all.faults).filter(|(_, f)| !kept(f.at, f.kind)).map(|(n, _)| n).collect()
 }
 
-fn report_failure(seed: u64, why: &str) {
+fn report_failure(seed: u64, why: &str, tries: usize) {
     let whole = Plan::draw(seed);
     println!("seed {seed}: FAILED: {why}");
     println!("  replay: cargo run --release -p duohuo-tests --bin sim -- --seed {seed}");
-    let few = minimise(&whole, TRIES);
+    let few = minimise(&whole, tries);
     let out = left_out(&whole, &few);
     let list: Vec<String> = out.iter().map(ToString::to_string).collect();
     if !out.is_empty() {
@@ -254,7 +256,7 @@ fn many(options: &Options) -> ExitCode {
     let spent = begun.elapsed();
     let failures = failures.into_inner().unwrap_or_default();
     for (seed, why) in failures.iter().take(3) {
-        report_failure(*seed, why);
+        report_failure(*seed, why, options.tries);
     }
     let sum = sum.into_inner().unwrap_or_default();
     sum.print(spent, options.jobs);
