@@ -182,7 +182,7 @@ fn a_grant_to_a_node_outside_the_set_is_refused() {
                 let Write::Put { table: Table::Command, value, .. } = write else { return None };
                 let Some(Command::Grant { cluster, at, .. }) = Command::decode(value) else { return None };
                 let node = NodeId(4242);
-                *value = Bytes::from(Command::Grant { cluster, at, node, in_sync: vec![node] }.encode());
+                *value = Command::Grant { cluster, at, node, in_sync: vec![node] }.encode();
                 Some(())
             });
             assert!(granted.is_some());
