@@ -1,7 +1,7 @@
 //! Runs of the production engine under random faults are runs of the model; runs with a step changed are not.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that lacks its parts must stop
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use duohuo_core::authority::table::Command;
 use duohuo_core::io::{Table, Write};
 use duohuo_core::store::META_PROMISE;
