@@ -3,7 +3,9 @@
 
 use clap::Parser;
 use duohuo_model::bounds::Bounds;
+use duohuo_model::explore::shortest;
 use duohuo_model::mutant::Mutant;
+use duohuo_model::properties::ALWAYS;
 use duohuo_model::protocol::Protocol;
 use stateright::{Checker, Model};
 use std::process::ExitCode;
@@ -40,7 +42,7 @@ struct Arguments {
     /// Stop after so many seconds, with what was seen until then
     #[arg(long)]
     seconds: Option<u64>,
-    /// Break a rule, and print the shortest trace for each property that then fails
+    /// Break a rule, and print the shortest trace to each property that then fails
     #[arg(long)]
     mutant: Option<Mutant>,
     /// Serve stateright's explorer on this address instead, such as 127.0.0.1:3000
@@ -63,8 +65,11 @@ fn main() -> ExitCode {
         eprintln!("duohuo-model: {why}");
         return ExitCode::from(2);
     }
-    let mutant = arguments.mutant;
-    let mut builder = Protocol { bounds, mutant }.checker().threads(arguments.threads);
+    let model = Protocol { bounds, mutant: arguments.mutant };
+    if arguments.mutant.is_some() && arguments.explore.is_none() {
+        return break_it(&model);
+    }
+    let mut builder = model.checker().threads(arguments.threads);
     if let Some(address) = arguments.explore {
         println!("exploring on http://{address}/");
         builder.serve(address);
@@ -82,6 +87,23 @@ fn main() -> ExitCode {
         }
     }
     report(&checker, begun.elapsed(), arguments.seconds)
+}
+
+/// The shortest way to each property that breaks.
+fn break_it(model: &Protocol) -> ExitCode {
+    let mut broken = false;
+    for property in ALWAYS {
+        let Some(found) = shortest(model, &[property]) else {
+            println!("holds     {property}");
+            continue;
+        };
+        broken = true;
+        println!("BROKEN    {property} in {} steps", found.steps.len());
+        for action in found.steps {
+            println!("            {action:?}");
+        }
+    }
+    ExitCode::from(u8::from(broken))
 }
 
 /// The verdict, and a trace for each property that fails.

@@ -3,7 +3,7 @@
 use duohuo_model::bounds::Bounds;
 use duohuo_model::explore::{explore, shortest};
 use duohuo_model::mutant::Mutant;
-use duohuo_model::properties::{AGREEMENT, ALWAYS, NO_BARRED_GRANT, NO_SLANDER};
+use duohuo_model::properties::{AGREEMENT, ALWAYS, NO_BARRED_GRANT, NO_SLANDER, SAME_BYTES};
 use duohuo_model::protocol::Protocol;
 
 /// Two nodes, two epochs, one slot, two values; no changes, no bars.
@@ -13,6 +13,8 @@ const ONE_CHANGE: Bounds = Bounds { changes: 1, ..SMALL };
 const TWO_CHANGES: Bounds = Bounds { changes: 2, ..SMALL };
 /// Out, in, out; and in again by a request of long ago.
 const LEAVE_AND_REJOIN: Bounds = Bounds { changes: 4, ..SMALL };
+/// Out, a grant, in again, a grant.
+const THREE_EPOCHS: Bounds = Bounds { epochs: 3, values: 1, ..ONE_CHANGE };
 const THREE_NODES: Bounds = Bounds { nodes: 3, ..SMALL };
 const BARS: Bounds = Bounds { bars: true, ..THREE_NODES };
 
@@ -37,7 +39,7 @@ fn dies(mutant: Mutant, bounds: Bounds, property: &'static str) {
 
 #[test]
 fn the_whole_protocol_keeps_every_property_in_the_bounds_that_kill_the_mutants() {
-    for bounds in [SMALL, ONE_CHANGE, TWO_CHANGES, LEAVE_AND_REJOIN, THREE_NODES, BARS] {
+    for bounds in [SMALL, ONE_CHANGE, TWO_CHANGES, LEAVE_AND_REJOIN, THREE_EPOCHS, THREE_NODES, BARS] {
         let summary = explore(&Protocol { bounds, mutant: None }, 2);
         println!("{bounds:?}: {} distinct states, depth {}", summary.distinct, summary.depth);
         assert_eq!(summary.broken, [""; 0], "{bounds:?}");
@@ -92,7 +94,7 @@ fn grow_without_waiting_for_the_new_one() {
 
 #[test]
 fn what_was_inherited_does_not_count_as_exposed() {
-    dies(Mutant::InheritedNotExposed, Bounds { epochs: 3, ..ONE_CHANGE }, AGREEMENT);
+    dies(Mutant::InheritedNotExposed, THREE_EPOCHS, SAME_BYTES);
 }
 
 #[test]
