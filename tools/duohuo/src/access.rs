@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// Where the files are.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct AccessArgs {
+pub struct AccessArgs {
     /// A client's configuration, as keygen network writes it (roster, operator's key, client's key)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["roster", "key"], required_unless_present = "roster")]
     config: Option<PathBuf>,
@@ -37,21 +37,30 @@ struct ClientFile {
 
 /// A client's means.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
-    pub(crate) roster: Roster,
-    pub(crate) credentials: Credentials,
+pub struct Access {
+    /// Whom it reaches.
+    pub roster: Roster,
+    /// Who it is.
+    pub credentials: Credentials,
 }
 
 /// One party that can be asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Server {
-    pub(crate) id: NodeId,
-    pub(crate) address: SocketAddr,
-    pub(crate) key: [u8; 32],
+pub struct Server {
+    /// Its number in the roster.
+    pub id: NodeId,
+    /// TCP.
+    pub address: SocketAddr,
+    /// The session key of the roster.
+    pub key: [u8; 32],
 }
 
 impl Access {
-    pub(crate) fn open(args: &AccessArgs) -> Result<Self, ConfigError> {
+    /// By the arguments of a command.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn open(args: &AccessArgs) -> Result<Self, ConfigError> {
         match (&args.config, &args.roster, &args.key) {
             (Some(config), _, _) => Self::from_config(config),
             (None, Some(roster), Some(key)) => Self::with(roster_file::read_unverified(roster)?, key),
@@ -64,7 +73,11 @@ impl Access {
         }
     }
 
-    pub(crate) fn from_config(config: &Path) -> Result<Self, ConfigError> {
+    /// By a client's configuration, as `duohuo keygen network` writes it.
+    ///
+    /// # Errors
+    /// A file that cannot be used.
+    pub fn from_config(config: &Path) -> Result<Self, ConfigError> {
         let file: ClientFile = read_toml(config, "duohuo keygen network writes complete examples")?;
         let operator = keys::parse_hex::<32>(&file.operator_public_key).ok_or_else(|| {
             problem(
@@ -92,31 +105,45 @@ impl Access {
         Ok(Self { credentials, roster })
     }
 
-    pub(crate) fn authority(&self) -> Server {
+    /// The authority.
+    #[must_use]
+    pub fn authority(&self) -> Server {
         let authority = &self.roster.authority;
         Server { id: NodeId::AUTHORITY, address: authority.address, key: authority.session_key }
     }
 
-    pub(crate) fn nodes(&self) -> Vec<Server> {
+    /// All nodes of the roster.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Server> {
         self.roster
             .all_nodes()
             .map(|(_, n)| Server { id: n.id, address: n.address, key: n.session_key })
             .collect()
     }
 
-    pub(crate) fn connect(&self, server: &Server, timeout: Duration) -> Result<Client, ClientError> {
+    /// Open a session.
+    ///
+    /// # Errors
+    /// See [`Client::connect`].
+    pub fn connect(&self, server: &Server, timeout: Duration) -> Result<Client, ClientError> {
         Client::connect(server.address, &server.key, &self.credentials, timeout)
     }
 
     /// Ask for one report.
-    pub(crate) fn status(&self, server: &Server, timeout: Duration) -> Result<StatusReport, ClientError> {
+    ///
+    /// # Errors
+    /// Nobody there, or no answer within `timeout`.
+    pub fn status(&self, server: &Server, timeout: Duration) -> Result<StatusReport, ClientError> {
         let mut client = self.connect(server, timeout)?;
         ask_status(&mut client, timeout)
     }
 }
 
 /// Ask over an open session; other packets that come meanwhile are dropped.
-pub(crate) fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport, ClientError> {
+///
+/// # Errors
+/// The session broke, or no answer came within `timeout`.
+pub fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport, ClientError> {
     client.send(&Packet::from(StatusQuery { request: 1, ..Default::default() }))?;
     let until = Instant::now() + timeout;
     loop {

@@ -8,78 +8,107 @@ use std::path::Path;
 /// Clusters over rooms.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Layout {
-    pub(crate) authority: SocketAddr,
-    pub(crate) cluster: Vec<LayoutCluster>,
+pub struct Layout {
+    /// Where the authority listens.
+    pub authority: SocketAddr,
+    /// In the order of their numbers.
+    pub cluster: Vec<LayoutCluster>,
 }
 
 /// One cluster; ids follow from the order: cluster 1, 2 ..., its nodes 101, 102 ...
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LayoutCluster {
-    pub(crate) name: String,
-    pub(crate) group: SocketAddr,
-    pub(crate) node: Vec<LayoutNode>,
+pub struct LayoutCluster {
+    /// For people.
+    pub name: String,
+    /// Multicast.
+    pub group: SocketAddr,
+    /// In the order of their numbers.
+    pub node: Vec<LayoutNode>,
 }
 
 /// One node.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LayoutNode {
-    pub(crate) name: String,
-    pub(crate) room: u16,
-    pub(crate) priority: u8,
-    pub(crate) address: SocketAddr,
+pub struct LayoutNode {
+    /// For people.
+    pub name: String,
+    /// Which room.
+    pub room: u16,
+    /// Who leads first.
+    pub priority: u8,
+    /// UDP and TCP.
+    pub address: SocketAddr,
 }
 
 /// Of the first master, the first standby, the ordinary nodes.
-pub(crate) const PRIORITIES: [u8; 3] = [200, 150, 100];
+pub const PRIORITIES: [u8; 3] = [200, 150, 100];
 /// Of a node that is added later.
-pub(crate) const ADDED_PRIORITY: u8 = 50;
+pub const ADDED_PRIORITY: u8 = 50;
 
 /// Fig. 18 (DEP-2): per cluster the rooms of master, standby, ordinary node.
-const FOUR_COMPANIES: &[(&str, &[u16])] =
+pub const FOUR_COMPANIES: &[(&str, &[u16])] =
     &[("A", &[1, 3, 2]), ("B", &[2, 1, 4]), ("C", &[3, 4, 1]), ("D", &[4, 2, 3])];
 /// Fig. 16 (DEP-1): per cluster the rooms of master and standby.
-const TWO_COMPANIES: &[(&str, &[u16])] = &[("A", &[1, 2]), ("B", &[1, 2]), ("C", &[2, 1]), ("D", &[2, 1])];
+pub const TWO_COMPANIES: &[(&str, &[u16])] =
+    &[("A", &[1, 2]), ("B", &[1, 2]), ("C", &[2, 1]), ("D", &[2, 1])];
 
 impl Layout {
     /// Read a layout's file.
-    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// It cannot be read, or is no layout.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
         read_toml(path, "duohuo keygen network --help shows an example of a layout")
     }
 
     /// Fig. 18 on loopback.
-    pub(crate) fn four_companies(port: u16) -> Self {
+    pub fn four_companies(port: u16) -> Self {
         Self::on_loopback(FOUR_COMPANIES, port)
     }
 
     /// Fig. 16 on loopback.
-    pub(crate) fn two_companies(port: u16) -> Self {
+    pub fn two_companies(port: u16) -> Self {
         Self::on_loopback(TWO_COMPANIES, port)
     }
 
     /// So many clusters of so many nodes, each node in another room, the first of each cluster in rooms 1, 2, ...
-    pub(crate) fn spread(clusters: u8, nodes: u8, port: u16) -> Self {
+    pub fn spread(clusters: u8, nodes: u8, port: u16) -> Self {
         let rooms = u16::from(nodes.max(4));
         let cluster = (1..=clusters)
             .map(|c| {
                 let rooms =
                     (0..u16::from(nodes)).map(|n| (u16::from(c) - 1 + n) % rooms + 1).collect::<Vec<_>>();
-                loopback_cluster(&format!("cluster {c}"), c, &rooms, port)
+                placed_cluster(&format!("cluster {c}"), c, &rooms, port, &|room, cluster, position| {
+                    loopback(room, cluster, position, port)
+                })
             })
             .collect();
         Self { authority: authority(port), cluster }
     }
 
     fn on_loopback(clusters: &[(&str, &[u16])], port: u16) -> Self {
-        let cluster =
-            (1u8..).zip(clusters).map(|(c, (name, rooms))| loopback_cluster(name, c, rooms, port)).collect();
-        Self { authority: authority(port), cluster }
+        Self::placed(clusters, authority(port), |room, cluster, position| {
+            loopback(room, cluster, position, port)
+        })
+    }
+
+    /// Per cluster its name and the rooms of master, standby and ordinary nodes; each node at
+    /// `address(room, cluster, position)`.
+    pub fn placed(
+        clusters: &[(&str, &[u16])],
+        authority: SocketAddr,
+        address: impl Fn(u16, u8, u8) -> SocketAddr,
+    ) -> Self {
+        let cluster = (1u8..)
+            .zip(clusters)
+            .map(|(c, (name, rooms))| placed_cluster(name, c, rooms, authority.port(), &address))
+            .collect();
+        Self { authority, cluster }
     }
 
     /// All addresses.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         std::iter::once(self.authority)
             .chain(self.cluster.iter().flat_map(|c| c.node.iter().map(|n| n.address)))
     }
@@ -90,19 +119,25 @@ fn authority(port: u16) -> SocketAddr {
 }
 
 /// The address of a node: 127.room.cluster.position.
-pub(crate) fn loopback(room: u16, cluster: u8, position: u8, port: u16) -> SocketAddr {
+pub fn loopback(room: u16, cluster: u8, position: u8, port: u16) -> SocketAddr {
     let room = u8::try_from(room).unwrap_or(u8::MAX);
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, room, cluster, position)), port)
 }
 
-fn loopback_cluster(name: &str, cluster: u8, rooms: &[u16], port: u16) -> LayoutCluster {
+fn placed_cluster(
+    name: &str,
+    cluster: u8,
+    rooms: &[u16],
+    port: u16,
+    address: &impl Fn(u16, u8, u8) -> SocketAddr,
+) -> LayoutCluster {
     let node = (1u8..)
         .zip(rooms)
         .map(|(position, room)| LayoutNode {
             name: format!("{name}{position}"),
             room: *room,
             priority: PRIORITIES.get(usize::from(position) - 1).copied().unwrap_or(PRIORITIES[2]),
-            address: loopback(*room, cluster, position, port),
+            address: address(*room, cluster, position),
         })
         .collect();
     let group = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 77, 0, cluster)), port);

@@ -1,13 +1,10 @@
 //! The `duohuo` command: runs the authority and nodes, shows and uses a network, makes its keys, reads its packets,
 //! and demonstrates it.
 
-mod access;
 mod decode;
 mod demo;
 mod failure;
 mod keygen;
-mod layout;
-mod network;
 mod status;
 mod submit;
 
@@ -19,6 +16,7 @@ use duohuo_driver::config::{
 use duohuo_driver::event_loop::Exit;
 use duohuo_driver::start::{run_authority, run_node};
 use duohuo_driver::store::OpenMode;
+use duohuo_rig::{access, layout, network};
 use failure::{EXIT_HELP, Failure};
 use std::path::PathBuf;
 use std::process::ExitCode;

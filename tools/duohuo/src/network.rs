@@ -11,33 +11,38 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Clients that every new network enrols: name and id.
-pub(crate) const CLIENTS: [(&str, u32); 3] = [("client", 9001), ("load", 9002), ("observer", 9003)];
+pub const CLIENTS: [(&str, u32); 3] = [("client", 9001), ("load", 9002), ("observer", 9003)];
 /// Accounts of a new network's ledger.
-pub(crate) const ACCOUNTS: u32 = 100;
+pub const ACCOUNTS: u32 = 100;
 /// What each holds at the beginning, in the ledger's smallest unit.
-pub(crate) const OPENING_BALANCE: u64 = 1_000_000_000;
+pub const OPENING_BALANCE: u64 = 1_000_000_000;
 
 /// What stands in the configurations besides keys and places.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// Milliseconds.
-    pub(crate) keepalive_interval_ms: u64,
+    pub keepalive_interval_ms: u64,
     /// Whether SIGUSR1 may start a drill.
-    pub(crate) drill: bool,
+    pub drill: bool,
 }
 
 /// A network on disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Network {
-    pub(crate) directory: PathBuf,
-    pub(crate) roster: Roster,
+pub struct Network {
+    /// Where its files are.
+    pub directory: PathBuf,
+    /// As it was last changed.
+    pub roster: Roster,
     settings: Settings,
     operator: SigningKey,
 }
 
 impl Network {
     /// Make all files in a new or empty directory.
-    pub(crate) fn create(directory: &Path, layout: &Layout, settings: Settings) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    /// A file cannot be written, or the layout breaks a rule of rosters.
+    pub fn create(directory: &Path, layout: &Layout, settings: Settings) -> Result<Self, ConfigError> {
         make_directory(directory)?;
         let operator_secret = keys::random();
         keys::write_secret(&directory.join("operator.key"), &operator_secret)?;
@@ -96,7 +101,10 @@ impl Network {
     }
 
     /// Enrol one more node; the roster takes effect by [`Network::publish`].
-    pub(crate) fn add_node(&mut self, cluster: ClusterId, node: &LayoutNode) -> Result<NodeId, ConfigError> {
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn add_node(&mut self, cluster: ClusterId, node: &LayoutNode) -> Result<NodeId, ConfigError> {
         let directory = self.directory.clone();
         let Some(entry) = self.roster.clusters.iter_mut().find(|c| c.id == cluster) else {
             return Ok(NodeId::AUTHORITY);
@@ -111,7 +119,10 @@ impl Network {
     }
 
     /// Sign the roster and write it where all processes read it.
-    pub(crate) fn publish(&mut self) -> Result<(), ConfigError> {
+    ///
+    /// # Errors
+    /// It breaks a rule of rosters, or cannot be written.
+    pub fn publish(&mut self) -> Result<(), ConfigError> {
         let path = self.directory.join("roster.toml");
         if path.exists() {
             self.roster.version += 1;
@@ -127,15 +138,21 @@ impl Network {
         roster_file::write(&path, &self.roster)
     }
 
-    pub(crate) fn node_config_path(&self, id: NodeId) -> PathBuf {
+    /// Of a node's process.
+    #[must_use]
+    pub fn node_config_path(&self, id: NodeId) -> PathBuf {
         node_directory(&self.directory, id).join("node.toml")
     }
 
-    pub(crate) fn authority_config_path(&self) -> PathBuf {
+    /// Of the authority's process.
+    #[must_use]
+    pub fn authority_config_path(&self) -> PathBuf {
         self.directory.join("authority/authority.toml")
     }
 
-    pub(crate) fn store_path(&self, id: NodeId) -> PathBuf {
+    /// What a node must not forget.
+    #[must_use]
+    pub fn store_path(&self, id: NodeId) -> PathBuf {
         node_directory(&self.directory, id).join("node.redb")
     }
 
@@ -209,7 +226,10 @@ fn write_node(
 }
 
 /// Two new key files; the public halves.
-pub(crate) fn write_identity(directory: &Path) -> Result<([u8; 32], [u8; 32]), ConfigError> {
+///
+/// # Errors
+/// A file is there already, or cannot be written.
+pub fn write_identity(directory: &Path) -> Result<([u8; 32], [u8; 32]), ConfigError> {
     let (session, signing) = (keys::random(), keys::random());
     keys::write_secret(&directory.join("session.key"), &session)?;
     keys::write_secret(&directory.join("signing.key"), &signing)?;
@@ -225,7 +245,11 @@ fn genesis() -> String {
     text
 }
 
-pub(crate) fn make_directory(path: &Path) -> Result<(), ConfigError> {
+/// A directory and what it lies in.
+///
+/// # Errors
+/// The disk's.
+pub fn make_directory(path: &Path) -> Result<(), ConfigError> {
     std::fs::create_dir_all(path).map_err(|e| failed(path, &e, "a directory that can be made"))
 }
 
@@ -244,6 +268,6 @@ fn failed(path: &Path, e: &std::io::Error, expected: &str) -> ConfigError {
 }
 
 /// The nodes of a network by id: cluster and entry.
-pub(crate) fn places(roster: &Roster) -> BTreeMap<NodeId, (ClusterId, RoomId)> {
+pub fn places(roster: &Roster) -> BTreeMap<NodeId, (ClusterId, RoomId)> {
     roster.all_nodes().map(|(c, n)| (n.id, (c.id, n.room))).collect()
 }

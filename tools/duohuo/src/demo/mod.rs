@@ -1,9 +1,5 @@
 //! `duohuo demo`: a whole network on this machine, its failures, and the proof that nothing was lost.
 
-mod load;
-mod observer;
-mod picture;
-mod processes;
 mod report;
 mod screen;
 mod stage;
@@ -15,11 +11,13 @@ use crate::layout::Layout;
 use crate::network::{Network, Settings};
 use clap::Args;
 use duohuo_driver::keys::hex;
+use duohuo_rig::audit::{self, Audit, Transactions};
+use duohuo_rig::{load, observer, picture, processes};
 use load::Load;
-use observer::Observer;
+use observer::{Observer, Told};
 use picture::Picture;
 use processes::Processes;
-use report::{Audit, CRASH_BOUND_MS, StepReport, Transactions, median};
+use report::{CRASH_BOUND_MS, StepReport, median};
 use screen::{Mode, Screen, print_line};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -133,11 +131,14 @@ fn perform(
     let access =
         |name: &str| Access::from_config(&directory.join(format!("{name}.toml"))).map_err(|e| e.to_string());
     let picture = Arc::new(Picture::default());
-    let observer = Observer::new(access("observer")?, Arc::clone(&picture), Arc::clone(screen));
+    let told = Arc::clone(screen);
+    let told: Told = Arc::new(move |from, event| told.protocol_event(from, event));
+    let observer = Observer::new(access("observer")?, Arc::clone(&picture), told);
     let load = Load::start(access("load")?);
     screen.start(Arc::clone(&picture), Arc::clone(&load.state));
+    let program = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
     let mut stage = Stage {
-        processes: Processes::new(args.of_processes()?)?,
+        processes: Processes::new(program, args.of_processes()?),
         network,
         observer,
         load: Some(load),
@@ -244,7 +245,7 @@ fn audit(stage: &Stage) -> Audit {
         .map(|(_, n)| (n.id, stage.network.store_path(n.id)))
         .filter(|(_, path)| path.exists())
         .collect();
-    report::audit(stores.iter().map(|(id, path)| (*id, path.as_path())), stage.network.roster.consortium)
+    audit::audit(stores.iter().map(|(id, path)| (*id, path.as_path())), stage.network.roster.consortium)
 }
 
 /// The last JSON object, as the interface promises it.
@@ -285,7 +286,8 @@ fn tell(stage: &Stage, audit: &Audit, ledgers: &[String], mut problems: Vec<Stri
         && transactions.lost == 0
         && transactions.duplicated == 0
         && transactions.submitted > 0
-        && view.conflicting_votes == 0;
+        && view.conflicting_votes == 0
+        && view.broken_epochs == 0;
     let crash = crash_line(&stage.reports);
     if stage.screen.mode() == Mode::Json {
         for problem in &problems {

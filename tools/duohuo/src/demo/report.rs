@@ -1,12 +1,9 @@
-//! What a run came to: the times of each step, the audit of the committed blocks, the summary.
+//! What a run came to: the times of each step.
 
 use super::picture::milliseconds;
-use duohuo_chain::{Block, CommittedBlock};
-use duohuo_driver::store::{Identity, OpenMode, OpenStore};
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::ClusterId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// A crash of a master must cost no more than this to the first commit, in the median (10 ms keepalives, idle machine).
 pub(crate) const CRASH_BOUND_MS: f64 = 50.0;
@@ -121,100 +118,9 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// What the committed blocks of all stores say.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Audit {
-    /// Of the longest chain.
-    pub(crate) height: u64,
-    /// How often each transaction stands in the longest chain.
-    pub(crate) counts: BTreeMap<[u8; 16], u64>,
-    /// Two stores hold different blocks at one height.
-    pub(crate) different_blocks: u64,
-    /// What could not be read.
-    pub(crate) problems: Vec<String>,
-}
-
-/// Read the blocks of every store; the processes are stopped.
-pub(crate) fn audit<'a>(stores: impl Iterator<Item = (NodeId, &'a Path)>, consortium: [u8; 16]) -> Audit {
-    let mut audit = Audit::default();
-    let mut blocks: BTreeMap<u64, [u8; 32]> = BTreeMap::new();
-    for (node, path) in stores {
-        if let Err(why) = read_store(node, path, consortium, &mut blocks, &mut audit) {
-            audit.problems.push(why);
-        }
-    }
-    audit.height = blocks.last_key_value().map_or(0, |(height, _)| *height);
-    audit
-}
-
-fn read_store(
-    node: NodeId,
-    path: &Path,
-    consortium: [u8; 16],
-    blocks: &mut BTreeMap<u64, [u8; 32]>,
-    audit: &mut Audit,
-) -> Result<(), String> {
-    let store = OpenStore::open(path, Identity { consortium, node }, OpenMode::Existing)
-        .map_err(|e| e.to_string())?;
-    store
-        .blocks(|height, bytes| {
-            let committed = CommittedBlock::decode(&bytes).ok_or("not a committed block")?;
-            let id = Block::id_of(&committed.block).0;
-            match blocks.get(&height.0) {
-                Some(known) if *known == id => {}
-                Some(_) => audit.different_blocks += 1,
-                None => {
-                    blocks.insert(height.0, id);
-                    let block = Block::decode(&committed.block).ok_or("not a block")?;
-                    for transfer in &block.transactions {
-                        *audit.counts.entry(transfer.id.0).or_default() += 1;
-                    }
-                }
-            }
-            Ok(())
-        })
-        .map_err(|e| e.to_string())?;
-    Ok(())
-}
-
-/// Transfers at the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Transactions {
-    pub(crate) submitted: u64,
-    pub(crate) committed: u64,
-    pub(crate) lost: u64,
-    pub(crate) duplicated: u64,
-}
-
-impl Transactions {
-    pub(crate) fn count(ids: &[[u8; 16]], counts: &BTreeMap<[u8; 16], u64>) -> Self {
-        let mut t = Self { submitted: ids.len() as u64, ..Self::default() };
-        for id in ids {
-            match counts.get(id).copied().unwrap_or(0) {
-                0 => t.lost += 1,
-                1 => t.committed += 1,
-                _ => {
-                    t.committed += 1;
-                    t.duplicated += 1;
-                }
-            }
-        }
-        t
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_transfer_that_is_missing_is_lost_and_one_that_is_there_twice_is_duplicated() {
-        let counts = BTreeMap::from([([1; 16], 1), ([2; 16], 2)]);
-        assert_eq!(
-            Transactions::count(&[[1; 16], [2; 16], [3; 16]], &counts),
-            Transactions { submitted: 3, committed: 2, lost: 1, duplicated: 1 }
-        );
-    }
 
     #[test]
     fn the_slowest_cluster_counts_and_a_missing_mark_is_null() {

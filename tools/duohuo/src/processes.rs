@@ -14,24 +14,41 @@ use std::time::{Duration, Instant};
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// All of them.
 #[derive(Debug)]
-pub(crate) struct Processes {
+pub struct Processes {
     program: PathBuf,
     /// Given to each.
     arguments: Vec<OsString>,
+    /// Commands that start it elsewhere, as in a network namespace.
+    places: BTreeMap<NodeId, Vec<OsString>>,
     children: BTreeMap<NodeId, Child>,
     initialised: BTreeSet<NodeId>,
 }
 
 impl Processes {
-    /// `arguments` are given to each, after its configuration.
-    pub(crate) fn new(arguments: Vec<OsString>) -> Result<Self, String> {
-        let program = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
-        Ok(Self { program, arguments, children: BTreeMap::new(), initialised: BTreeSet::new() })
+    /// None yet. `program` is the command `duohuo`; `arguments` are given to each, after its configuration.
+    #[must_use]
+    pub fn new(program: PathBuf, arguments: Vec<OsString>) -> Self {
+        Self {
+            program,
+            arguments,
+            places: BTreeMap::new(),
+            children: BTreeMap::new(),
+            initialised: BTreeSet::new(),
+        }
+    }
+
+    /// From now on start this one by `command`, which is given the program and its arguments and becomes it.
+    pub fn place(&mut self, id: NodeId, command: Vec<OsString>) {
+        self.places.insert(id, command);
     }
 
     /// Start one; 0 is the authority.
-    pub(crate) fn start(&mut self, network: &Network, id: NodeId) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The program or its log cannot be opened.
+    pub fn start(&mut self, network: &Network, id: NodeId) -> Result<(), String> {
         let (command, config) = match id {
             NodeId::AUTHORITY => ("authority", network.authority_config_path()),
             id => ("node", network.node_config_path(id)),
@@ -42,29 +59,36 @@ impl Processes {
             .append(true)
             .open(&log)
             .map_err(|e| format!("{}: {e}", log.display()))?;
-        let mut process = Command::new(&self.program);
+        let place = self.places.get(&id).into_iter().flatten().cloned();
+        let mut words = place.chain([OsString::from(&self.program)]);
+        let first = words.next().unwrap_or_default();
+        let mut process = Command::new(&first);
+        process.args(words);
         process.arg(command).arg("--config").arg(&config).arg("--exit-with-parent").args(&self.arguments);
         if self.initialised.insert(id) {
             process.arg("--init");
         }
         // its own process group: Ctrl-C is for the demo, which then ends it in order
         process.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);
-        let child = process.spawn().map_err(|e| format!("{}: {e}", self.program.display()))?;
+        let child = process.spawn().map_err(|e| format!("{}: {e}", first.display()))?;
         self.children.insert(id, child);
         Ok(())
     }
 
-    /// Who runs.
-    pub(crate) fn live(&self) -> BTreeSet<NodeId> {
+    /// Which nodes run.
+    #[must_use]
+    pub fn live(&self) -> BTreeSet<NodeId> {
         self.children.keys().copied().filter(|id| *id != NodeId::AUTHORITY).collect()
     }
 
-    pub(crate) fn is_live(&self, id: NodeId) -> bool {
+    /// Whether it was started and not ended.
+    #[must_use]
+    pub fn is_live(&self, id: NodeId) -> bool {
         self.children.contains_key(&id)
     }
 
     /// kill -9, all at once.
-    pub(crate) fn kill(&mut self, ids: &BTreeSet<NodeId>) {
+    pub fn kill(&mut self, ids: &BTreeSet<NodeId>) {
         for id in ids {
             self.signal(*id, Signal::KILL);
         }
@@ -75,7 +99,8 @@ impl Processes {
         }
     }
 
-    pub(crate) fn signal(&self, id: NodeId, signal: Signal) {
+    /// Send a signal; whoever is gone already gets none.
+    pub fn signal(&self, id: NodeId, signal: Signal) {
         if let Some(pid) =
             self.children.get(&id).and_then(|c| i32::try_from(c.id()).ok()).and_then(Pid::from_raw)
         {
@@ -85,7 +110,7 @@ impl Processes {
     }
 
     /// Those that ended without being told to.
-    pub(crate) fn fallen(&mut self) -> Vec<(NodeId, String)> {
+    pub fn fallen(&mut self) -> Vec<(NodeId, String)> {
         let fallen: Vec<_> = self
             .children
             .iter_mut()
@@ -98,7 +123,7 @@ impl Processes {
     }
 
     /// Stop in good order; whoever does not in time is killed and named.
-    pub(crate) fn stop(&mut self, ids: &BTreeSet<NodeId>) -> Vec<NodeId> {
+    pub fn stop(&mut self, ids: &BTreeSet<NodeId>) -> Vec<NodeId> {
         for id in ids {
             self.signal(*id, Signal::TERM);
         }
@@ -118,7 +143,7 @@ impl Processes {
     }
 
     /// Everybody, the authority last.
-    pub(crate) fn stop_all(&mut self) -> Vec<NodeId> {
+    pub fn stop_all(&mut self) -> Vec<NodeId> {
         let nodes = self.live();
         let mut late = self.stop(&nodes);
         late.extend(self.stop(&BTreeSet::from([NodeId::AUTHORITY])));

@@ -28,33 +28,36 @@ const VALID_FOR: u64 = 900;
 
 /// What the client did, readable at any time.
 #[derive(Debug, Default)]
-pub(crate) struct LoadState {
+pub struct LoadState {
     /// The chain's height, as the observer knows it.
-    pub(crate) height: AtomicU64,
+    pub height: AtomicU64,
     /// Different transfers submitted.
-    pub(crate) submitted: AtomicU64,
+    pub submitted: AtomicU64,
     /// Answered: committed.
-    pub(crate) committed: AtomicU64,
+    pub committed: AtomicU64,
     /// Answered: committed without effect, expired or malformed; none of these may happen here.
-    pub(crate) failed: AtomicU64,
+    pub failed: AtomicU64,
     /// Submitted again after a node went away.
-    pub(crate) repeated: AtomicU64,
+    pub repeated: AtomicU64,
     /// Not yet answered.
-    pub(crate) outstanding: AtomicU64,
+    pub outstanding: AtomicU64,
     ids: Mutex<Vec<[u8; 16]>>,
 }
 
 /// The running client.
 #[derive(Debug)]
-pub(crate) struct Load {
-    pub(crate) state: Arc<LoadState>,
+pub struct Load {
+    /// What it did so far.
+    pub state: Arc<LoadState>,
     finish: Arc<AtomicBool>,
     abandon: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Load {
-    pub(crate) fn start(access: Access) -> Self {
+    /// A client of these means, from now on.
+    #[must_use]
+    pub fn start(access: Access) -> Self {
         let state = Arc::new(LoadState::default());
         let (finish, abandon) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let worker = Worker {
@@ -72,7 +75,7 @@ impl Load {
     }
 
     /// Submit nothing new, and wait until all is answered; `false`: not in time.
-    pub(crate) fn finish(&mut self, timeout: Duration) -> bool {
+    pub fn finish(&mut self, timeout: Duration) -> bool {
         self.finish.store(true, Ordering::Relaxed);
         let until = Instant::now() + timeout;
         while self.thread.as_ref().is_some_and(|t| !t.is_finished()) {
@@ -94,7 +97,8 @@ impl Load {
     }
 
     /// All ids ever submitted.
-    pub(crate) fn ids(&self) -> Vec<[u8; 16]> {
+    #[must_use]
+    pub fn ids(&self) -> Vec<[u8; 16]> {
         self.state.ids.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -1,6 +1,6 @@
 //! What the observer has seen, and what follows from it: roles, heights, votes and their conflicts, first times.
 
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::Event as EventPacket;
 use duohuo_wire::statement::Row;
 use duohuo_wire::status::{Role, StatusReport};
@@ -9,20 +9,33 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Numbers of the events on the wire: positions in `duohuo_core::event::Event`.
-pub(crate) mod kind {
-    pub(crate) const SUSPECTED: u16 = 1;
-    pub(crate) const DEAD: u16 = 2;
-    pub(crate) const GRANTED: u16 = 6;
-    pub(crate) const IN_SYNC_CHANGED: u16 = 7;
-    pub(crate) const ROLE_CHANGED: u16 = 8;
-    pub(crate) const RELEASED: u16 = 9;
-    pub(crate) const RECEIVED: u16 = 10;
-    pub(crate) const COMMITTED: u16 = 11;
-    pub(crate) const CONSENSUS_ERROR_REPORTED: u16 = 12;
-    pub(crate) const FORCED_SWITCH: u16 = 13;
-    pub(crate) const ALARM: u16 = 14;
-    pub(crate) const AGED_OUT: u16 = 15;
-    pub(crate) const HALTED: u16 = 19;
+pub mod kind {
+    /// A neighbour fell silent.
+    pub const SUSPECTED: u16 = 1;
+    /// It answered no probe.
+    pub const DEAD: u16 = 2;
+    /// A cluster has a new master.
+    pub const GRANTED: u16 = 6;
+    /// Somebody joined or left an in-sync set.
+    pub const IN_SYNC_CHANGED: u16 = 7;
+    /// The teller's role.
+    pub const ROLE_CHANGED: u16 = 8;
+    /// A signed word left its master.
+    pub const RELEASED: u16 = 9;
+    /// A signed word came.
+    pub const RECEIVED: u16 = 10;
+    /// A block is committed.
+    pub const COMMITTED: u16 = 11;
+    /// A wrong result was reported.
+    pub const CONSENSUS_ERROR_REPORTED: u16 = 12;
+    /// The order to switch.
+    pub const FORCED_SWITCH: u16 = 13;
+    /// A result differs, and nobody can be blamed.
+    pub const ALARM: u16 = 14;
+    /// A master's entry aged out.
+    pub const AGED_OUT: u16 = 15;
+    /// The teller stopped signing by itself.
+    pub const HALTED: u16 = 19;
 }
 
 /// Names of the kinds, as in logs.
@@ -52,7 +65,8 @@ const NAMES: [&str; 22] = [
 ];
 
 /// The name of a kind.
-pub(crate) fn name(kind: u16) -> &'static str {
+#[must_use]
+pub fn name(kind: u16) -> &'static str {
     NAMES.get(usize::from(kind)).copied().unwrap_or("unknown")
 }
 
@@ -62,34 +76,44 @@ const VOTES_KEPT: usize = 400_000;
 const TOLD: usize = 20;
 
 /// Microseconds of Unix time: what events carry.
-pub(crate) fn unix_us() -> u64 {
+#[must_use]
+pub fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// One node as seen from outside.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NodeView {
+pub struct NodeView {
     /// A session is open.
-    pub(crate) connected: bool,
+    pub connected: bool,
     /// The last report.
-    pub(crate) report: Option<StatusReport>,
+    pub report: Option<StatusReport>,
     /// When it came.
-    pub(crate) reported_at: Option<Instant>,
+    pub reported_at: Option<Instant>,
     /// By the last event or report.
-    pub(crate) role: Option<Role>,
+    pub role: Option<Role>,
     /// Highest seen.
-    pub(crate) height: u64,
+    pub height: u64,
 }
 
 /// One event worth keeping for a step's times.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    pub(crate) at_us: u64,
-    pub(crate) from: NodeId,
-    pub(crate) kind: u16,
-    pub(crate) cluster: ClusterId,
-    pub(crate) node: NodeId,
+pub struct Seen {
+    /// By its teller's clock, Unix time in microseconds.
+    pub at_us: u64,
+    /// Its teller.
+    pub from: NodeId,
+    /// One of [`kind`].
+    pub kind: u16,
+    /// About which cluster; 0 = none.
+    pub cluster: ClusterId,
+    /// About which node; 0 = the authority or none.
+    pub node: NodeId,
+    /// In which epoch; of a word, the one in which it was signed; 0 = none.
+    pub epoch: Epoch,
+    /// At which height; 0 = none.
+    pub height: u64,
 }
 
 /// (height, cluster, round, kind of vote): one word each, for ever.
@@ -97,43 +121,51 @@ type VoteKey = (u64, ClusterId, u32, u32);
 /// The value (`None`: nil) and the signature.
 type Vote = (Option<[u8; 32]>, [u8; 64]);
 
+/// All that was seen.
 #[derive(Debug, Default)]
-pub(crate) struct View {
-    pub(crate) nodes: BTreeMap<NodeId, NodeView>,
+pub struct View {
+    /// By number; 0 is the authority.
+    pub nodes: BTreeMap<NodeId, NodeView>,
     /// The authority's table, as it last told.
-    pub(crate) rows: BTreeMap<ClusterId, Row>,
-    pub(crate) rows_at: Option<Instant>,
+    pub rows: BTreeMap<ClusterId, Row>,
+    /// When it told.
+    pub rows_at: Option<Instant>,
     /// Events since the last [`View::forget_events`], votes only if released.
-    pub(crate) seen: Vec<Seen>,
+    pub seen: Vec<Seen>,
     /// When each height was first committed anywhere.
-    pub(crate) heights: BTreeMap<u64, u64>,
+    pub heights: BTreeMap<u64, u64>,
     hashes: BTreeMap<u64, ([u8; 32], NodeId)>,
     votes: BTreeMap<VoteKey, Vote>,
+    masters: BTreeMap<(ClusterId, Epoch), NodeId>,
     /// Conflicting votes: P1 broken.
-    pub(crate) conflicting_votes: u64,
+    pub conflicting_votes: u64,
     /// Different ledgers at one height.
-    pub(crate) different_hashes: u64,
+    pub different_hashes: u64,
+    /// Second masters of an epoch, and rows that went back: P2 broken.
+    pub broken_epochs: u64,
     /// In words, the first few.
-    pub(crate) told: Vec<String>,
+    pub told: Vec<String>,
     /// Nodes that compute wrong results by order: their hashes do not count.
-    pub(crate) drilled: BTreeSet<NodeId>,
+    pub drilled: BTreeSet<NodeId>,
     /// Nodes that stopped signing by themselves.
-    pub(crate) halted: BTreeSet<NodeId>,
+    pub halted: BTreeSet<NodeId>,
 }
 
 /// Shared between the observer, the steps and the screen.
 #[derive(Debug, Default)]
-pub(crate) struct Picture(Mutex<View>);
+pub struct Picture(Mutex<View>);
 
 impl Picture {
-    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
+    /// The picture itself; the observer waits while it is held.
+    pub fn view(&self) -> MutexGuard<'_, View> {
         // a panic elsewhere fails the demo anyway; the view is plain data
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl View {
-    pub(crate) fn connected(&mut self, node: NodeId, up: bool) {
+    /// A session with it was opened, or ended.
+    pub fn connected(&mut self, node: NodeId, up: bool) {
         let view = self.nodes.entry(node).or_default();
         view.connected = up;
         if !up {
@@ -142,9 +174,10 @@ impl View {
         }
     }
 
-    pub(crate) fn report(&mut self, from: NodeId, report: StatusReport) {
+    /// What it said of itself.
+    pub fn report(&mut self, from: NodeId, report: StatusReport) {
         if from == NodeId::AUTHORITY {
-            self.rows = report.rows.iter().map(|row| (row.cluster, row.clone())).collect();
+            self.table(&report.rows);
             self.rows_at = Some(Instant::now());
         }
         if from != NodeId::AUTHORITY && report.height.0 > 0 && !self.drilled.contains(&from) {
@@ -157,8 +190,10 @@ impl View {
         view.report = Some(report);
     }
 
-    pub(crate) fn event(&mut self, from: NodeId, event: &EventPacket) {
+    /// What happened to it.
+    pub fn event(&mut self, from: NodeId, event: &EventPacket) {
         match event.kind {
+            kind::GRANTED => self.master(event.cluster, event.epoch, event.node),
             kind::RELEASED | kind::RECEIVED => self.vote(event),
             kind::COMMITTED => self.committed(from, event),
             kind::ROLE_CHANGED => self.role_changed(from, event.detail),
@@ -174,7 +209,33 @@ impl View {
                 kind: event.kind,
                 cluster: event.cluster,
                 node: event.node,
+                epoch: event.epoch,
+                height: event.height.0,
             });
+        }
+    }
+
+    /// The authority's rows: none may go back.
+    fn table(&mut self, rows: &[Row]) {
+        for row in rows {
+            self.master(row.cluster, row.epoch, row.master);
+            let known = self.rows.insert(row.cluster, row.clone());
+            if let Some(known) = known.filter(|k| (k.epoch, k.version) > (row.epoch, row.version)) {
+                self.broken_epochs += 1;
+                self.tell(format!("cluster {}: its row went back from {known:?} to {row:?}", row.cluster.0));
+            }
+        }
+    }
+
+    /// Each epoch has one master.
+    fn master(&mut self, cluster: ClusterId, epoch: Epoch, node: NodeId) {
+        let known = *self.masters.entry((cluster, epoch)).or_insert(node);
+        if known != node {
+            self.broken_epochs += 1;
+            self.tell(format!(
+                "cluster {} epoch {}: nodes {} and {} are both its master",
+                cluster.0, epoch.0, known.0, node.0
+            ));
         }
     }
 
@@ -196,7 +257,7 @@ impl View {
     }
 
     /// Two honest nodes must have the same ledger at one height.
-    pub(crate) fn hash(&mut self, height: u64, hash: [u8; 32], from: NodeId) {
+    pub fn hash(&mut self, height: u64, hash: [u8; 32], from: NodeId) {
         let (known, by) = *self.hashes.entry(height).or_insert((hash, from));
         if known != hash {
             self.different_hashes += 1;
@@ -234,26 +295,30 @@ impl View {
     }
 
     /// How many different signed words were compared.
-    pub(crate) fn votes_compared(&self) -> usize {
+    #[must_use]
+    pub fn votes_compared(&self) -> usize {
         self.votes.len()
     }
 
-    pub(crate) fn forget_events(&mut self) {
+    /// Begin a new list of what was seen; what is compared stays.
+    pub fn forget_events(&mut self) {
         self.seen.clear();
     }
 
     /// The highest block seen anywhere.
-    pub(crate) fn height(&self) -> u64 {
+    #[must_use]
+    pub fn height(&self) -> u64 {
         self.heights.last_key_value().map_or(0, |(height, _)| *height)
     }
 
     /// The first event that `wanted` accepts, by its own time stamp.
-    pub(crate) fn first(&self, since_us: u64, wanted: impl Fn(&Seen) -> bool) -> Option<Seen> {
+    pub fn first(&self, since_us: u64, wanted: impl Fn(&Seen) -> bool) -> Option<Seen> {
         self.seen.iter().filter(|s| s.at_us >= since_us && wanted(s)).min_by_key(|s| s.at_us).copied()
     }
 
     /// The longest time between two successive new heights from `since_us` to `until_us`, in milliseconds.
-    pub(crate) fn longest_gap_ms(&self, since_us: u64, until_us: u64) -> f64 {
+    #[must_use]
+    pub fn longest_gap_ms(&self, since_us: u64, until_us: u64) -> f64 {
         let mut times: Vec<u64> = self.heights.values().copied().filter(|at| *at <= until_us).collect();
         times.sort_unstable();
         let from = times.partition_point(|at| *at < since_us).saturating_sub(1);
@@ -270,22 +335,24 @@ impl View {
     }
 
     /// Blocks a second over the last second.
-    pub(crate) fn rate(&self) -> usize {
+    #[must_use]
+    pub fn rate(&self) -> usize {
         let since = unix_us().saturating_sub(1_000_000);
         self.heights.values().rev().take_while(|at| **at >= since).count()
     }
 }
 
 /// Microseconds as milliseconds.
+#[must_use]
 #[allow(clippy::cast_precision_loss, reason = "spans of a demonstration are far below 2^52 us")]
-pub(crate) fn milliseconds(us: u64) -> f64 {
+pub fn milliseconds(us: u64) -> f64 {
     us as f64 / 1000.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use duohuo_wire::ids::Height;
+    use duohuo_wire::ids::{Height, Version};
 
     fn vote(kind: u16, value: u8, signature: u8) -> EventPacket {
         EventPacket {
@@ -316,6 +383,34 @@ mod tests {
                 "cluster 1 height 7 round 0 prevote: two values"
             ]
         );
+    }
+
+    #[test]
+    fn a_second_master_of_an_epoch_and_a_row_that_goes_back_are_told() {
+        let mut view = View::default();
+        let mut granted = |epoch, node| {
+            let (kind, cluster) = (kind::GRANTED, ClusterId(1));
+            let grant =
+                EventPacket { kind, cluster, epoch: Epoch(epoch), node: NodeId(node), ..Default::default() };
+            view.event(NodeId::AUTHORITY, &grant);
+            view.broken_epochs
+        };
+        assert_eq!(granted(1, 101), 0);
+        assert_eq!(granted(2, 102), 0);
+        assert_eq!(granted(2, 103), 1);
+        assert_eq!(view.told, ["cluster 1 epoch 2: nodes 102 and 103 are both its master"]);
+        let row = |epoch, version| Row {
+            cluster: ClusterId(1),
+            epoch: Epoch(epoch),
+            version: Version(version),
+            master: NodeId(102),
+            ..Row::default()
+        };
+        view.table(&[row(2, 1)]);
+        view.table(&[row(2, 1)]);
+        assert_eq!(view.broken_epochs, 1);
+        view.table(&[row(2, 0)]);
+        assert_eq!(view.broken_epochs, 2);
     }
 
     #[test]

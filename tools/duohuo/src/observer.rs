@@ -1,11 +1,10 @@
 //! The observer: one session with every node and the authority, all events, and a report ten times a second.
 
-use super::picture::Picture;
-use super::screen::Screen;
 use crate::access::{Access, Server};
+use crate::picture::Picture;
 use duohuo_driver::client::{Client, ClientError};
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::{Packet, StatusQuery, Watch};
+use duohuo_wire::packet::{Event, Packet, StatusQuery, Watch};
 use duohuo_wire::status::StatusReport;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,32 +16,36 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const REDIAL_INTERVAL: Duration = Duration::from_millis(40);
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Is told each event, with its teller.
+pub type Told = Arc<dyn Fn(NodeId, &Event) + Send + Sync>;
+
 /// All sessions; new nodes can be added.
-#[derive(Debug)]
-pub(crate) struct Observer {
+pub struct Observer {
     access: Arc<Access>,
     picture: Arc<Picture>,
-    screen: Arc<Screen>,
+    told: Told,
     stop: Arc<AtomicBool>,
     watched: BTreeSet<NodeId>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Observer {
-    pub(crate) fn new(access: Access, picture: Arc<Picture>, screen: Arc<Screen>) -> Self {
+    /// Sees nobody yet; what it learns goes to `picture` and `told`.
+    #[must_use]
+    pub fn new(access: Access, picture: Arc<Picture>, told: Told) -> Self {
         let access = Arc::new(access);
-        Self { access, picture, screen, stop: Arc::default(), watched: BTreeSet::new(), threads: Vec::new() }
+        Self { access, picture, told, stop: Arc::default(), watched: BTreeSet::new(), threads: Vec::new() }
     }
 
     /// Watch this one from now on, through all its deaths.
-    pub(crate) fn watch(&mut self, server: Server) {
+    pub fn watch(&mut self, server: Server) {
         if !self.watched.insert(server.id) {
             return;
         }
-        let (access, picture, screen, stop) = (
+        let (access, picture, told, stop) = (
             Arc::clone(&self.access),
             Arc::clone(&self.picture),
-            Arc::clone(&self.screen),
+            Arc::clone(&self.told),
             Arc::clone(&self.stop),
         );
         self.threads.push(std::thread::spawn(move || {
@@ -50,7 +53,7 @@ impl Observer {
                 if let Ok(client) = access.connect(&server, CONNECT_TIMEOUT) {
                     picture.view().connected(server.id, true);
                     // it ends when the node does
-                    let _ = follow(client, server.id, &picture, &screen, &stop);
+                    let _ = follow(client, server.id, &picture, &told, &stop);
                     picture.view().connected(server.id, false);
                 }
                 std::thread::sleep(REDIAL_INTERVAL);
@@ -72,7 +75,7 @@ fn follow(
     mut client: Client,
     id: NodeId,
     picture: &Picture,
-    screen: &Screen,
+    told: &Told,
     stop: &AtomicBool,
 ) -> Result<(), ClientError> {
     client.send(&Packet::from(Watch { request: 1, kinds: u32::MAX, ..Default::default() }))?;
@@ -86,7 +89,7 @@ fn follow(
         match client.recv(ask_at.saturating_duration_since(now))? {
             Some(Packet::Event(event)) => {
                 picture.view().event(id, &event);
-                screen.protocol_event(id, &event);
+                told(id, &event);
             }
             Some(Packet::StatusAnswer(answer)) => {
                 if let Ok(report) = StatusReport::decode(&answer.report) {
