@@ -1,0 +1,401 @@
+//! One network on its hosts, a client that loads it, an observer that sees all, and the judgement at the end.
+
+use crate::wires::{self, Host, PORT, node_address};
+use duohuo_rig::access::{Access, Server};
+use duohuo_rig::audit::{self, Transactions};
+use duohuo_rig::layout::Layout;
+use duohuo_rig::load::Load;
+use duohuo_rig::network::{Network, Settings};
+use duohuo_rig::observer::Observer;
+use duohuo_rig::picture::{Picture, Seen, unix_us};
+use duohuo_rig::processes::Processes;
+use duohuo_rig::settled::unsettled;
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::roster::NodeEntry;
+use duohuo_wire::statement::Row;
+use duohuo_wire::status::Role;
+use rustix::process::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Of a step of a scenario; the words say what was missing.
+pub(crate) type Outcome<T = ()> = Result<T, String>;
+
+/// Far above what is needed (a second or two): other work on the machine must not fail a scenario.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// So that a busy machine seldom switches for no reason.
+const KEEPALIVE_INTERVAL_MS: u64 = 50;
+/// A network must stay whole for so long before the next fault.
+const STEADY: Duration = Duration::from_millis(400);
+/// New blocks that prove that the chain goes on.
+const PROOF_HEIGHTS: u64 = 5;
+/// A little quiet after the last transfer, so that every node has the last block.
+const QUIET: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A network that runs.
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) processes: Processes,
+    pub(crate) picture: Arc<Picture>,
+    rooms: Vec<u8>,
+    hosts: BTreeMap<NodeId, Host>,
+    observer: Observer,
+    load: Load,
+    /// Who may end by itself.
+    may_fall: BTreeSet<NodeId>,
+    /// With keys, stores and logs; the last to be dropped.
+    directory: TempDir,
+}
+
+impl World {
+    /// Lay the wires and start everybody; `clusters` as in [`Layout::placed`]. Whole and committing when it returns.
+    pub(crate) fn start(clusters: &[(&str, &[u16])], authority_room: u8) -> Outcome<Self> {
+        Self::prepared(clusters, authority_room, |_| Ok(()))
+    }
+
+    /// As [`World::start`]; `prepare` is called when all files are there and nobody runs yet.
+    pub(crate) fn prepared(
+        clusters: &[(&str, &[u16])],
+        authority_room: u8,
+        prepare: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome<Self> {
+        let authority = Host { name: "authority".into(), room: authority_room, number: 1 };
+        let layout = Layout::placed(clusters, SocketAddr::from((authority.address(), PORT)), node_address);
+        let settings = Settings { keepalive_interval_ms: KEEPALIVE_INTERVAL_MS, drill: true };
+        let directory = tempfile::Builder::new()
+            .prefix("duohuo-namespaces-")
+            .tempdir()
+            .map_err(|e| format!("temporary directory: {e}; set TMPDIR to a writable one"))?;
+        let network = Network::create(directory.path(), &layout, settings).map_err(|e| e.to_string())?;
+        let mut rooms: Vec<u8> =
+            clusters.iter().flat_map(|(_, rooms)| rooms.iter()).map(|r| room_number(*r)).collect();
+        rooms.push(authority_room);
+        rooms.sort_unstable();
+        rooms.dedup();
+        wires::lay(&rooms)?;
+        let access = |name: &str| {
+            Access::from_config(&directory.path().join(format!("{name}.toml"))).map_err(|e| e.to_string())
+        };
+        let picture = Arc::new(Picture::default());
+        let observer = Observer::new(access("observer")?, Arc::clone(&picture), Arc::new(|_, _| ()));
+        let load = Load::start(access("load")?);
+        let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_duohuo"));
+        let mut world = Self {
+            network,
+            processes: Processes::new(program, Vec::new()),
+            picture,
+            rooms,
+            hosts: BTreeMap::new(),
+            observer,
+            load,
+            may_fall: BTreeSet::new(),
+            directory,
+        };
+        world.plug_in(NodeId::AUTHORITY, authority)?;
+        for entry in world.entries() {
+            world.plug_in_node(&entry)?;
+        }
+        prepare(&mut world)?;
+        world.run(NodeId::AUTHORITY)?;
+        for entry in world.entries() {
+            world.run(entry.id)?;
+        }
+        world.settle()?;
+        world.goes_on()?;
+        Ok(world)
+    }
+
+    fn entries(&self) -> Vec<NodeEntry> {
+        self.network.roster.all_nodes().map(|(_, node)| node.clone()).collect()
+    }
+
+    /// Give a node of the roster its host.
+    pub(crate) fn plug_in_node(&mut self, entry: &NodeEntry) -> Outcome {
+        let number = match entry.address {
+            SocketAddr::V4(at) => at.ip().octets()[3],
+            SocketAddr::V6(at) => return Err(format!("{at}: expected an IPv4 address")),
+        };
+        self.plug_in(entry.id, Host { name: entry.name.clone(), room: room_number(entry.room.0), number })
+    }
+
+    fn plug_in(&mut self, id: NodeId, host: Host) -> Outcome {
+        wires::plug_in(&host)?;
+        self.processes.place(id, host.enter().map(Into::into).into());
+        self.hosts.insert(id, host);
+        Ok(())
+    }
+
+    /// Start one and watch it.
+    pub(crate) fn run(&mut self, id: NodeId) -> Outcome {
+        self.processes.start(&self.network, id)?;
+        let authority = &self.network.roster.authority;
+        let (address, key) = match self.network.roster.node(id) {
+            Some((_, node)) => (node.address, node.session_key),
+            None => (authority.address, authority.session_key),
+        };
+        self.observer.watch(Server { id, address, key });
+        Ok(())
+    }
+
+    /// Start all that do not run.
+    pub(crate) fn revive(&mut self) -> Outcome {
+        if !self.processes.is_live(NodeId::AUTHORITY) {
+            self.run(NodeId::AUTHORITY)?;
+        }
+        for entry in self.entries() {
+            if !self.processes.is_live(entry.id) {
+                self.run(entry.id)?;
+            }
+        }
+        self.settle()
+    }
+
+    /// Start it by a command that comes after the one that enters its host.
+    pub(crate) fn run_by(&mut self, id: NodeId, command: &[&str]) {
+        if let Some(host) = self.hosts.get(&id) {
+            let words = host.enter().into_iter().chain(command.iter().map(|word| (*word).to_owned()));
+            self.processes.place(id, words.map(Into::into).collect());
+        }
+    }
+
+    pub(crate) fn cluster(&self, name: &str) -> ClusterId {
+        self.network.roster.clusters.iter().find(|c| c.name == name).map_or(ClusterId(0), |c| c.id)
+    }
+
+    pub(crate) fn name(&self, id: NodeId) -> String {
+        self.hosts.get(&id).map_or_else(|| format!("node {}", id.0), |host| host.name.clone())
+    }
+
+    /// As the authority last told.
+    pub(crate) fn row(&self, cluster: ClusterId) -> Row {
+        self.picture.view().rows.get(&cluster).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn rows(&self) -> BTreeMap<ClusterId, Row> {
+        self.picture.view().rows.clone()
+    }
+
+    /// Which node another one reports as its cluster's standby.
+    pub(crate) fn standby(&self, cluster: ClusterId) -> Outcome<NodeId> {
+        let master = self.row(cluster).master;
+        let view = self.picture.view();
+        let standby =
+            view.nodes.get(&master).and_then(|n| n.report.as_ref()).map_or(NodeId(0), |r| r.standby);
+        if standby == NodeId(0) { Err(format!("cluster {} has no standby", cluster.0)) } else { Ok(standby) }
+    }
+
+    /// Nodes in a room, running or not.
+    pub(crate) fn in_room(&self, room: u8) -> BTreeSet<NodeId> {
+        let nodes = self.hosts.iter().filter(|(id, host)| host.room == room && **id != NodeId::AUTHORITY);
+        nodes.map(|(id, _)| *id).collect()
+    }
+
+    /// kill -9, all at once.
+    pub(crate) fn kill(&mut self, ids: &BTreeSet<NodeId>) {
+        self.processes.kill(ids);
+    }
+
+    pub(crate) fn signal(&self, id: NodeId, signal: Signal) {
+        self.processes.signal(id, signal);
+    }
+
+    /// The room loses its power: its processes end, its cable is dead.
+    pub(crate) fn dark(&mut self, room: u8) -> Outcome {
+        let mut all = self.in_room(room);
+        all.extend(self.hosts.iter().filter(|(_, host)| host.room == room).map(|(id, _)| *id));
+        self.kill(&all);
+        wires::cut(room)
+    }
+
+    /// All cables are whole again.
+    pub(crate) fn heal(&self) -> Outcome {
+        wires::heal(&self.rooms)
+    }
+
+    /// This one will end by itself, and that is no failure.
+    pub(crate) fn may_fall(&mut self, id: NodeId) {
+        self.may_fall.insert(id);
+    }
+
+    fn pump(&mut self) -> Outcome {
+        for (id, status) in self.processes.fallen() {
+            if !self.may_fall.contains(&id) {
+                return Err(format!("{} ended by itself: {status}\n{}", self.name(id), self.log(id)));
+            }
+        }
+        let height = self.picture.view().height();
+        self.load.state.height.store(height, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The end of a process's log.
+    pub(crate) fn log(&self, id: NodeId) -> String {
+        let config = match id {
+            NodeId::AUTHORITY => self.network.authority_config_path(),
+            id => self.network.node_config_path(id),
+        };
+        let text = std::fs::read_to_string(config.with_file_name("log")).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
+    }
+
+    /// Wait until `why_not` answers `None`.
+    pub(crate) fn wait(&mut self, mut why_not: impl FnMut(&mut Self) -> Option<String>) -> Outcome {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.pump()?;
+            let Some(why) = why_not(self) else { return Ok(()) };
+            if Instant::now() >= until {
+                return Err(format!("not within {} s: {why}", PATIENCE.as_secs()));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    pub(crate) fn pause(&mut self, span: Duration) -> Outcome {
+        let until = Instant::now() + span;
+        while Instant::now() < until {
+            self.pump()?;
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Wait until every cluster of which somebody runs is whole.
+    pub(crate) fn settle(&mut self) -> Outcome {
+        let mut since = None;
+        self.wait(|world| {
+            let missing = unsettled(&world.picture.view(), &world.network.roster, &world.processes.live());
+            if missing.is_some() {
+                since = None;
+                return missing;
+            }
+            let settled = since.get_or_insert_with(Instant::now).elapsed();
+            (settled < STEADY).then(|| "it does not last".to_owned())
+        })
+    }
+
+    /// The highest block of these nodes.
+    pub(crate) fn height(&self, ids: &BTreeSet<NodeId>) -> u64 {
+        let view = self.picture.view();
+        ids.iter().filter_map(|id| view.nodes.get(id)).map(|node| node.height).max().unwrap_or(0)
+    }
+
+    /// New blocks come, somewhere.
+    pub(crate) fn goes_on(&mut self) -> Outcome {
+        let height = self.picture.view().height();
+        self.wait(|world| {
+            let now = world.picture.view().height();
+            (now < height + PROOF_HEIGHTS).then(|| format!("the chain stands at height {now}"))
+        })
+    }
+
+    /// Each of these clusters gets a master out of `heirs` in an epoch above that of `before`, which acts.
+    pub(crate) fn switched(
+        &mut self,
+        before: &BTreeMap<ClusterId, Row>,
+        clusters: &[ClusterId],
+        heirs: &BTreeSet<NodeId>,
+    ) -> Outcome {
+        self.wait(|world| {
+            let rows = world.rows();
+            let view = world.picture.view();
+            clusters.iter().find_map(|cluster| {
+                let old = before.get(cluster).map(|row| row.epoch);
+                let Some(row) = rows.get(cluster) else {
+                    return Some(format!("cluster {} has no row", cluster.0));
+                };
+                if Some(row.epoch) <= old || !heirs.contains(&row.master) {
+                    return Some(format!(
+                        "cluster {} still has master {}",
+                        cluster.0,
+                        world.name(row.master)
+                    ));
+                }
+                let acts = view.nodes.get(&row.master).and_then(|n| n.role) == Some(Role::Master);
+                (!acts).then(|| format!("{} does not act as master", world.name(row.master)))
+            })
+        })
+    }
+
+    /// Somebody told such an event since `since_us`.
+    pub(crate) fn saw(&mut self, what: &str, since_us: u64, wanted: impl Fn(&Seen) -> bool) -> Outcome<Seen> {
+        let mut found = None;
+        self.wait(|world| {
+            found = world.picture.view().first(since_us, &wanted);
+            found.is_none().then(|| format!("nobody told: {what}"))
+        })?;
+        found.ok_or_else(|| what.to_owned())
+    }
+
+    /// Now, for [`World::saw`].
+    pub(crate) fn now_us() -> u64 {
+        unix_us()
+    }
+
+    /// No new transfers, all old ones answered; everybody stops; then nothing may be lost or contradict itself.
+    pub(crate) fn judge(mut self) -> Outcome {
+        let answered = self.load.finish(PATIENCE);
+        self.pause(QUIET)?;
+        let state = &self.load.state;
+        let failed = state.failed.load(Ordering::Relaxed);
+        let waiting = state.outstanding.load(Ordering::Relaxed);
+        let late = self.processes.stop_all();
+        let mut wrong = Vec::new();
+        let mut require = |holds: bool, otherwise: String| {
+            if !holds {
+                wrong.push(otherwise);
+            }
+        };
+        require(answered, format!("{waiting} transfers were never answered"));
+        require(failed == 0, format!("{failed} transfers were refused or expired"));
+        require(late.is_empty(), format!("did not stop when told to: {late:?}"));
+        let ids = self.load.ids();
+        let roster = &self.network.roster;
+        let stores: Vec<_> = roster.all_nodes().map(|(_, n)| (n.id, self.network.store_path(n.id))).collect();
+        let audit = audit::audit(stores.iter().map(|(id, path)| (*id, path.as_path())), roster.consortium);
+        let transactions = Transactions::count(&ids, &audit.counts);
+        require(transactions.submitted > 0, "nothing was submitted".into());
+        require(transactions.lost == 0, format!("{} answered transfers are lost", transactions.lost));
+        require(
+            transactions.duplicated == 0,
+            format!("{} transfers were applied twice", transactions.duplicated),
+        );
+        require(
+            audit.different_blocks == 0,
+            format!("{} different blocks at one height", audit.different_blocks),
+        );
+        require(audit.problems.is_empty(), audit.problems.join("; "));
+        let view = self.picture.view();
+        require(view.votes_compared() > 0, "no vote was seen".into());
+        require(view.conflicting_votes == 0, format!("{} conflicting votes", view.conflicting_votes));
+        require(view.different_hashes == 0, format!("{} different ledgers", view.different_hashes));
+        require(
+            view.broken_epochs == 0,
+            format!("{} second masters or rows that went back", view.broken_epochs),
+        );
+        require(view.halted.is_empty(), format!("stopped signing by themselves: {:?}", view.halted));
+        require(view.told.is_empty(), view.told.join("; "));
+        println!(
+            "     height {}, {} transfers, {} words compared",
+            audit.height,
+            transactions.committed,
+            view.votes_compared()
+        );
+        drop(view);
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let kept = self.directory.keep();
+        Err(format!("{}; keys, stores and logs are in {}", wrong.join("; "), kept.display()))
+    }
+}
+
+fn room_number(room: u16) -> u8 {
+    u8::try_from(room).unwrap_or(u8::MAX)
+}
