@@ -14,6 +14,8 @@ pub mod kind {
     pub const SUSPECTED: u16 = 1;
     /// It answered no probe.
     pub const DEAD: u16 = 2;
+    /// The authority refused the teller's request.
+    pub const REFUSED: u16 = 5;
     /// A cluster has a new master.
     pub const GRANTED: u16 = 6;
     /// Somebody joined or left an in-sync set.
@@ -292,6 +294,12 @@ impl View {
         if self.told.len() < TOLD {
             self.told.push(text);
         }
+    }
+
+    /// Who was granted each epoch, as far as anybody was told.
+    #[must_use]
+    pub const fn masters(&self) -> &BTreeMap<(ClusterId, Epoch), NodeId> {
+        &self.masters
     }
 
     /// How many different signed words were compared.

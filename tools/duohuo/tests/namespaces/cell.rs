@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// First argument of the process in the namespaces.
@@ -109,6 +110,19 @@ impl Cell {
     }
 }
 
+/// Whether what runs is left for looking.
+static KEPT: AtomicBool = AtomicBool::new(false);
+
+/// Leave the network of the scenario when it is over.
+pub(crate) fn keep() {
+    KEPT.store(true, Ordering::Relaxed);
+}
+
+/// Whether it is to be left.
+pub(crate) fn is_kept() -> bool {
+    KEPT.load(Ordering::Relaxed)
+}
+
 /// First thing inside: a place for the names of namespaces.
 pub(crate) fn prepare() -> Result<(), String> {
     run("ip", &["link", "set", "lo", "up"], "")?;
@@ -122,7 +136,6 @@ pub(crate) fn prepare() -> Result<(), String> {
 
 /// Until somebody ends us.
 pub(crate) fn wait_for_ever() -> ! {
-    println!("     kept until Ctrl-C");
     loop {
         std::thread::park();
     }

@@ -95,12 +95,12 @@ fn inside(arguments: &[String]) -> ExitCode {
     let Some((.., play)) = SCENARIOS.iter().find(|(known, ..)| known == name) else {
         return ExitCode::from(2);
     };
+    if after == "keep" {
+        cell::keep();
+    }
     let done = cell::prepare().and_then(|()| play());
     if let Err(why) = &done {
         println!("     {why}");
-    }
-    if after == "keep" {
-        cell::wait_for_ever();
     }
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,5 +1,6 @@
 //! One network on its hosts, a client that loads it, an observer that sees all, and the judgement at the end.
 
+use crate::cell;
 use crate::wires::{self, Host, PORT, node_address};
 use duohuo_rig::access::{Access, Server};
 use duohuo_rig::audit::{self, Transactions};
@@ -48,6 +49,7 @@ pub(crate) struct World {
     load: Load,
     /// Who may end by itself.
     may_fall: BTreeSet<NodeId>,
+    passed: bool,
     /// With keys, stores and logs; the last to be dropped.
     directory: TempDir,
 }
@@ -67,10 +69,12 @@ impl World {
         let authority = Host { name: "authority".into(), room: authority_room, number: 1 };
         let layout = Layout::placed(clusters, SocketAddr::from((authority.address(), PORT)), node_address);
         let settings = Settings { keepalive_interval_ms: KEEPALIVE_INTERVAL_MS, drill: true };
-        let directory = tempfile::Builder::new()
+        let mut directory = tempfile::Builder::new()
             .prefix("duohuo-namespaces-")
             .tempdir()
             .map_err(|e| format!("temporary directory: {e}; set TMPDIR to a writable one"))?;
+        // kept if the scenario does not pass
+        directory.disable_cleanup(true);
         let network = Network::create(directory.path(), &layout, settings).map_err(|e| e.to_string())?;
         let mut rooms: Vec<u8> =
             clusters.iter().flat_map(|(_, rooms)| rooms.iter()).map(|r| room_number(*r)).collect();
@@ -94,6 +98,7 @@ impl World {
             observer,
             load,
             may_fall: BTreeSet::new(),
+            passed: false,
             directory,
         };
         world.plug_in(NodeId::AUTHORITY, authority)?;
@@ -389,10 +394,28 @@ impl World {
         );
         drop(view);
         if wrong.is_empty() {
+            self.passed = true;
+            self.directory.disable_cleanup(false);
             return Ok(());
         }
-        let kept = self.directory.keep();
-        Err(format!("{}; keys, stores and logs are in {}", wrong.join("; "), kept.display()))
+        Err(wrong.join("; "))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !self.passed {
+            println!("     keys, stores and logs are in {}", self.directory.path().display());
+        }
+        if cell::is_kept() {
+            if self.passed
+                && let Err(why) = self.heal().and_then(|()| self.revive())
+            {
+                println!("     started again, but {why}");
+            }
+            println!("     kept until Ctrl-C; files: {}", self.directory.path().display());
+            cell::wait_for_ever();
+        }
     }
 }
 
