@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod authority;
+mod authority_log;
 mod claims;
 mod group;
 mod joining;

@@ -116,6 +116,8 @@ pub struct Seen {
     pub epoch: Epoch,
     /// At which height; 0 = none.
     pub height: u64,
+    /// By kind.
+    pub detail: u32,
 }
 
 /// (height, cluster, round, kind of vote): one word each, for ever.
@@ -213,6 +215,7 @@ impl View {
                 node: event.node,
                 epoch: event.epoch,
                 height: event.height.0,
+                detail: event.detail,
             });
         }
     }

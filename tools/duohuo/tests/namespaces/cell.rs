@@ -57,7 +57,7 @@ impl Cell {
     }
 
     fn unshare(&self) -> Command {
-        let mut command = Command::new("unshare");
+        let mut command = command_named("unshare");
         command.args(self.become_root);
         command.args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]);
         command
@@ -141,11 +141,19 @@ pub(crate) fn wait_for_ever() -> ! {
     }
 }
 
+/// Also from where Debian keeps what only administrators need.
+fn command_named(name: &str) -> Command {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(name);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
 /// Run a command to its end with this on its standard input; what it says if it fails.
 pub(crate) fn run(command: &str, arguments: &[&str], input: &str) -> Result<(), String> {
     use std::io::Write as _;
     let failed = |why: &str| format!("{command} {}: {why}", arguments.join(" "));
-    let mut child = Command::new(command)
+    let mut child = command_named(command)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
