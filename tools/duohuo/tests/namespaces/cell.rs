@@ -33,7 +33,7 @@ impl Cell {
     pub(crate) fn permitted() -> Result<Self, String> {
         for (command, package) in COMMANDS {
             let found =
-                Command::new(command).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+                command_named(command).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
             if found.is_err() {
                 return Err(format!("the command {command} is missing: install the package {package}"));
             }
@@ -67,8 +67,10 @@ impl Cell {
     pub(crate) fn run(&self, name: &str, keep: bool, timeout: Duration) -> Result<(), String> {
         let program = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
         let mut command = self.unshare();
-        command.arg(program).args([INSIDE, name, if keep { "keep" } else { "end" }]).stdin(Stdio::null());
+        command.arg(program).args([INSIDE, name, if keep { "keep" } else { "end" }]).stdin(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("unshare: {e}"))?;
+        // it ends when this end closes, however we end
+        let _lifeline = child.stdin.take();
         if keep {
             self.tell_how_to_enter(child.id());
             return match child.wait() {
@@ -104,7 +106,7 @@ impl Cell {
         let user = if self.become_root.is_empty() { "" } else { " --user --preserve-credentials" };
         println!(
             "     enter with: nsenter --target {}{user} --net --mount --pid\n     \
-             then: ip netns list; tcpdump -ni room1; nsenter --net=/run/netns/A1 tcpdump -ni eth0",
+             then: ip netns list; tcpdump -Z root -ni room1; nsenter --net=/run/netns/A1 tcpdump -Z root -ni eth0",
             inside.trim()
         );
     }
@@ -123,8 +125,13 @@ pub(crate) fn is_kept() -> bool {
     KEPT.load(Ordering::Relaxed)
 }
 
-/// First thing inside: a place for the names of namespaces.
+/// First thing inside: a life no longer than our parent's, and a place for the names of namespaces.
 pub(crate) fn prepare() -> Result<(), String> {
+    std::thread::spawn(|| {
+        // read until the end of who started us; all that runs in here goes with us
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::exit(1);
+    });
     run("ip", &["link", "set", "lo", "up"], "")?;
     // hides the host's names from us and ours from the host
     if std::fs::create_dir_all("/run/netns").is_ok() {
