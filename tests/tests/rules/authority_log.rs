@@ -13,10 +13,13 @@ use duohuo_wire::packet::*;
 
 const THIRD: NodeId = NodeId(13);
 
+/// A row: epoch, version, master, in sync, barred.
+type Fields<List> = (u64, u64, u32, List, List);
+
 /// A log with every kind of command. Each grant's set has one member: a set cut between two of its members would read as
 /// a smaller one, which only the checksum that the store puts on each value excludes. Beside each command, the row of cluster A after
-/// it: epoch, version, master, in sync, barred.
-fn log() -> Vec<(Command, (u64, u64, u32, &'static [u32], &'static [u32]))> {
+/// it.
+fn log() -> Vec<(Command, Fields<&'static [u32]>)> {
     let at = |epoch, version| At { epoch: Epoch(epoch), version: Version(version) };
     let add = |at, node| Command::Add { cluster: A, at, node };
     let grant =
@@ -41,7 +44,7 @@ fn start(commands: &[Bytes]) -> Result<Authority, StartError> {
     Authority::new(authority_config(&Consortium::new(1, &FIG_18)), Stored { commands, ..Stored::default() })
 }
 
-fn row_of(authority: &Authority) -> Option<(u64, u64, u32, Vec<u32>, Vec<u32>)> {
+fn row_of(authority: &Authority) -> Option<Fields<Vec<u32>>> {
     let ids = |ids: &[NodeId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
     let row = &authority.table().entry(A)?.row;
     Some((row.epoch.0, row.version.0, row.master.0, ids(&row.in_sync), ids(&row.barred)))
