@@ -106,7 +106,7 @@ impl Cell {
         let user = if self.become_root.is_empty() { "" } else { " --user --preserve-credentials" };
         println!(
             "     enter with: nsenter --target {}{user} --net --mount --pid\n     \
-             then: ip netns list; tcpdump -Z root -ni room1; nsenter --net=/run/netns/A1 tcpdump -Z root -ni eth0",
+             then: ip netns list; tcpdump -ni room1; nsenter --net=/run/netns/A1 tcpdump -ni eth0",
             inside.trim()
         );
     }

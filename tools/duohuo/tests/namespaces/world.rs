@@ -18,6 +18,7 @@ use duohuo_wire::status::Role;
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -50,6 +51,8 @@ pub(crate) struct World {
     /// Who may end by itself.
     may_fall: BTreeSet<NodeId>,
     passed: bool,
+    /// File systems of a scenario's own.
+    mounts: Vec<PathBuf>,
     /// With keys, stores and logs; the last to be dropped.
     directory: TempDir,
 }
@@ -88,7 +91,7 @@ impl World {
         let picture = Arc::new(Picture::default());
         let observer = Observer::new(access("observer")?, Arc::clone(&picture), Arc::new(|_, _| ()));
         let load = Load::start(access("load")?);
-        let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_duohuo"));
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_duohuo"));
         let mut world = Self {
             network,
             processes: Processes::new(program, Vec::new()),
@@ -99,6 +102,7 @@ impl World {
             load,
             may_fall: BTreeSet::new(),
             passed: false,
+            mounts: Vec::new(),
             directory,
         };
         world.plug_in(NodeId::AUTHORITY, authority)?;
@@ -220,6 +224,11 @@ impl World {
     /// All cables are whole again.
     pub(crate) fn heal(&self) -> Outcome {
         wires::heal(&self.rooms)
+    }
+
+    /// A file system was mounted over a directory of the network.
+    pub(crate) fn mounted(&mut self, at: PathBuf) {
+        self.mounts.push(at);
     }
 
     /// This one will end by itself, and that is no failure.
@@ -415,6 +424,12 @@ impl Drop for World {
             }
             println!("     kept until Ctrl-C; files: {}", self.directory.path().display());
             cell::wait_for_ever();
+        }
+        if self.passed {
+            for at in &self.mounts {
+                // an error: the directory stays, and is in the way of nobody
+                let _ = cell::run("umount", &["-l", &at.display().to_string()], "");
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn play() -> Outcome {
     let mut disk = PathBuf::new();
     let mut world = World::prepared(FOUR_COMPANIES, 9, |world| {
         disk = small_disk(&world.network.node_config_path(MASTER))?;
+        world.mounted(disk.clone());
         Ok(())
     })?;
     let a = world.cluster("A");
