@@ -216,6 +216,7 @@ impl Injector {
             if world.has_full_disk(id) {
                 world.kill(id);
             }
+            world.disarm(id);
             world.resume(id);
             world.slow_disk(id, 1);
             world.refuse_streams(id, false);

@@ -355,6 +355,13 @@ impl World {
         self.schedule(self.now + Duration::from_millis(1), What::Busy);
     }
 
+    /// It is not killed after so many things any more.
+    pub fn disarm(&mut self, id: NodeId) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            host.crash_after = None;
+        }
+    }
+
     /// Its clock runs faster (or slower) by so many parts per million from now on.
     pub fn set_clock_rate(&mut self, id: NodeId, ppm: i32) {
         let now = self.now;
