@@ -154,7 +154,7 @@ pub(crate) fn suite() -> Suite {
         "handshake",
         &[
             "transcript names the keys. The receiver of HandshakeInit has responder_secret, that of HandshakeResponse is the initiator, waiting with its ephemeral key.",
-            "mac2 says whether mac2 is right under cookie; only a receiver under load asks.",
+            "mac2 says whether mac2 is right under cookie; a receiver asks under load, and when the timestamp is old (W-HSK-6).",
             "Order: header, body, for a response the session it answers (unknown_session), mac1 (bad_mac), Noise (bad_handshake), enrolled (unknown_key), last_timestamp (old_handshake).",
             "Packets of other types are sealed under the transcript's keys, from = who sealed them; they come after the handshake.",
         ],
