@@ -15,6 +15,7 @@ mod lateness;
 mod links;
 pub mod node;
 mod outbox;
+pub mod placement;
 mod random;
 pub mod store;
 pub mod time;

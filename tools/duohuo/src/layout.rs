@@ -1,6 +1,9 @@
 //! Where a network's nodes stand: clusters over rooms, with addresses. From a file, or one of the patent's figures.
 
+use duohuo_core::placement::{PlacedCluster, PlacedNode, Placement};
 use duohuo_driver::config::{ConfigError, read_toml};
+use duohuo_driver::roster_file;
+use duohuo_wire::ids::RoomId;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,6 +14,8 @@ use std::path::Path;
 pub struct Layout {
     /// Where the authority listens.
     pub authority: SocketAddr,
+    /// The room it stands in, for `duohuo layout check`; the network itself does not ask.
+    pub authority_room: Option<u16>,
     /// In the order of their numbers.
     pub cluster: Vec<LayoutCluster>,
 }
@@ -39,6 +44,56 @@ pub struct LayoutNode {
     pub priority: u8,
     /// UDP and TCP.
     pub address: SocketAddr,
+}
+
+/// What of a layout decides who survives what: rooms and priorities.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The authority's room in it is meaningless unless [`Placed::authority_room`] says it.
+    pub placement: Placement,
+    /// As the file says.
+    pub authority_room: Option<u16>,
+}
+
+impl Placed {
+    /// Read it from a layout or from a roster, whose signature is not looked at.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is neither.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let is_roster = toml::from_str::<toml::Table>(&text).is_ok_and(|t| t.contains_key("consortium"));
+        if !is_roster {
+            return Ok(Self::from(&Layout::read(path)?));
+        }
+        let roster = roster_file::read_unverified(path)?;
+        let clusters = roster.clusters.iter().map(|c| PlacedCluster {
+            name: c.name.clone(),
+            nodes: c
+                .nodes
+                .iter()
+                .map(|n| PlacedNode { name: n.name.clone(), room: n.room, priority: n.priority })
+                .collect(),
+        });
+        let placement = Placement { authority: RoomId(0), clusters: clusters.collect() };
+        Ok(Self { placement, authority_room: None })
+    }
+}
+
+impl From<&Layout> for Placed {
+    fn from(layout: &Layout) -> Self {
+        let clusters = layout.cluster.iter().map(|c| PlacedCluster {
+            name: c.name.clone(),
+            nodes: c
+                .node
+                .iter()
+                .map(|n| PlacedNode { name: n.name.clone(), room: RoomId(n.room), priority: n.priority })
+                .collect(),
+        });
+        let placement =
+            Placement { authority: RoomId(layout.authority_room.unwrap_or(0)), clusters: clusters.collect() };
+        Self { placement, authority_room: layout.authority_room }
+    }
 }
 
 /// Of the first master, the first standby, the ordinary nodes.
@@ -84,7 +139,7 @@ impl Layout {
                 })
             })
             .collect();
-        Self { authority: authority(port), cluster }
+        Self { authority: authority(port), authority_room: None, cluster }
     }
 
     fn on_loopback(clusters: &[(&str, &[u16])], port: u16) -> Self {
@@ -104,7 +159,7 @@ impl Layout {
             .zip(clusters)
             .map(|(c, (name, rooms))| placed_cluster(name, c, rooms, authority.port(), &address))
             .collect();
-        Self { authority, cluster }
+        Self { authority, authority_room: None, cluster }
     }
 
     /// All addresses.

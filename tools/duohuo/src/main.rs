@@ -5,6 +5,7 @@ mod decode;
 mod demo;
 mod failure;
 mod keygen;
+mod layout_command;
 mod status;
 mod submit;
 
@@ -45,6 +46,7 @@ enum Command {
     Status(status::StatusArgs),
     Submit(submit::SubmitArgs),
     Keygen(keygen::KeygenArgs),
+    Layout(layout_command::LayoutArgs),
     Decode(decode::DecodeArgs),
 }
 
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Layout(args) => layout_command::run(&args),
         Command::Decode(args) => decode::run(&args),
     };
     done.unwrap_or_else(|why| {

@@ -4,7 +4,7 @@ use crate::network::{Network, duohuo, run, text};
 
 #[test]
 fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
-    let commands: [&[&str]; 11] = [
+    let commands: [&[&str]; 14] = [
         &[],
         &["authority"],
         &["node"],
@@ -16,6 +16,9 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         &["keygen", "network"],
         &["keygen", "node"],
         &["keygen", "sign"],
+        &["layout"],
+        &["layout", "check"],
+        &["layout", "plan"],
     ];
     for command in commands {
         let output = duohuo().args(command).arg("--help").output().expect("it starts");
@@ -26,7 +29,7 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         assert!(first.len() > 20 && !first.contains("Usage"), "{command:?}: {help}");
     }
     let top = text(&run(&["--help"]).stdout);
-    for command in ["authority", "node", "demo", "status", "submit", "keygen", "decode"] {
+    for command in ["authority", "node", "demo", "status", "submit", "keygen", "layout", "decode"] {
         let line = top.lines().find(|l| l.trim_start().starts_with(command)).unwrap_or_default();
         assert!(line.len() > 30, "{command} is not explained: {top}");
     }
