@@ -1,7 +1,7 @@
 //! `duohuo layout`: what a layout survives, room by room and cut by cut, before anything is installed; and better ones.
 
 use crate::failure::{FAILED, Failure};
-use crate::layout::{Layout, Placed};
+use crate::layout::Placed;
 use clap::{Args, Subcommand, ValueEnum};
 use duohuo_core::placement::{Fate, Fault, Placement, Verdict, Why, judge, plan, subsets};
 use duohuo_wire::ids::RoomId;
@@ -403,6 +403,7 @@ fn layout_text(placement: &Placement, survive: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
 
     fn checked(placement: Placement, authority_said: bool) -> Check {
         Check { placement, authority_said, survive: 1 }
