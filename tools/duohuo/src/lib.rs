@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod hosts;
 pub mod layout;
 pub mod load;
 pub mod network;

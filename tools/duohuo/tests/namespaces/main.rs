@@ -2,12 +2,10 @@
 //! the kernel's own means to cut, lose and narrow. One scenario per file in `scenarios/`; `tests/README.md` says how to run
 //! one and look inside.
 
-mod cell;
 mod scenarios;
-mod wires;
-mod world;
 
-use cell::Cell;
+use duohuo_rig::hosts::cell::{self, Cell};
+use duohuo_rig::hosts::{wires, world};
 use scenarios::SCENARIOS;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -80,7 +78,7 @@ fn parse(arguments: &[String]) -> Result<Request, String> {
 /// One scenario in namespaces of its own. `true`: it passed.
 fn run(cell: &Cell, name: &str, keep: bool) -> bool {
     let begun = Instant::now();
-    let done = cell.run(name, keep, SCENARIO_TIMEOUT);
+    let done = cell.run(&[name, if keep { "keep" } else { "end" }], keep, SCENARIO_TIMEOUT);
     let seconds = begun.elapsed().as_secs_f64();
     match &done {
         Ok(()) => println!("ok   {name} ({seconds:.1} s)"),

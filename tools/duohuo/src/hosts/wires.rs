@@ -7,25 +7,27 @@
 //!   B2 --+-- room1 --down1===up1-- core --up9===down9-- room9
 //! ```
 
-use crate::cell::run;
+use super::cell::run;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// UDP and TCP port of everybody.
-pub(crate) const PORT: u16 = 4750;
+pub const PORT: u16 = 4750;
 
 /// A machine in a room.
 #[derive(Clone, Debug)]
-pub(crate) struct Host {
-    pub(crate) name: String,
-    pub(crate) room: u8,
+pub struct Host {
+    /// Of the namespace, too.
+    pub name: String,
+    /// Where it stands.
+    pub room: u8,
     /// Last part of its address, 1..=254.
-    pub(crate) number: u8,
+    pub number: u8,
 }
 
 impl Host {
     /// Where nodes reach it.
-    pub(crate) const fn address(&self) -> Ipv4Addr {
+    pub const fn address(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 77, self.room, self.number)
     }
 
@@ -35,20 +37,20 @@ impl Host {
     }
 
     /// The command that starts another one on it.
-    pub(crate) fn enter(&self) -> [String; 3] {
+    pub fn enter(&self) -> [String; 3] {
         ["nsenter".into(), format!("--net=/run/netns/{}", self.name), "--".into()]
     }
 }
 
 /// The address of a node, as a layout wants it.
-pub(crate) fn node_address(room: u16, cluster: u8, position: u8) -> SocketAddr {
+pub fn node_address(room: u16, cluster: u8, position: u8) -> SocketAddr {
     let room = u8::try_from(room).unwrap_or(u8::MAX);
     SocketAddr::from((Ipv4Addr::new(10, 77, room, cluster * 10 + position), PORT))
 }
 
 /// Which way frames go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Way {
+pub enum Way {
     /// From the room to the others.
     Out,
     /// From the others into the room.
@@ -66,7 +68,7 @@ impl Way {
 }
 
 /// Lay all wires.
-pub(crate) fn lay(rooms: &[u8]) -> Result<(), String> {
+pub fn lay(rooms: &[u8]) -> Result<(), String> {
     let mut batch = String::new();
     for bridge in ["core", "back"] {
         add_bridge(&mut batch, bridge);
@@ -89,7 +91,7 @@ fn add_bridge(batch: &mut String, name: &str) {
 }
 
 /// Put a machine into its room.
-pub(crate) fn plug_in(host: &Host) -> Result<(), String> {
+pub fn plug_in(host: &Host) -> Result<(), String> {
     let Host { name, room, .. } = host;
     let (address, back_door) = (host.address(), host.back_door());
     run("ip", &["netns", "add", name], "")?;
@@ -113,22 +115,30 @@ pub(crate) fn plug_in(host: &Host) -> Result<(), String> {
 }
 
 /// Pull a room's cable.
-pub(crate) fn cut(room: u8) -> Result<(), String> {
+pub fn cut(room: u8) -> Result<(), String> {
     run("ip", &["link", "set", &format!("down{room}"), "down"], "")
 }
 
+/// A host's own cable is whole, or pulled.
+///
+/// # Errors
+/// The kernel's.
+pub fn link(host: &Host, whole: bool) -> Result<(), String> {
+    run("ip", &["link", "set", &host.name, if whole { "up" } else { "down" }], "")
+}
+
 /// Drop what comes this way.
-pub(crate) fn cut_one_way(room: u8, way: Way) -> Result<(), String> {
+pub fn cut_one_way(room: u8, way: Way) -> Result<(), String> {
     filter(room, way, "drop")
 }
 
 /// Drop so many percent of what comes this way.
-pub(crate) fn lose(room: u8, way: Way, percent: u8) -> Result<(), String> {
+pub fn lose(room: u8, way: Way, percent: u8) -> Result<(), String> {
     filter(room, way, &format!("numgen random mod 100 < {percent} drop"))
 }
 
 /// Two rooms do not see each other, and both see all the others.
-pub(crate) fn separate(a: u8, b: u8) -> Result<(), String> {
+pub fn separate(a: u8, b: u8) -> Result<(), String> {
     filter(a, Way::In, &format!("ip saddr 10.77.{b}.0/24 drop"))?;
     filter(b, Way::In, &format!("ip saddr 10.77.{a}.0/24 drop"))
 }
@@ -146,7 +156,7 @@ fn filter(room: u8, way: Way, rule: &str) -> Result<(), String> {
 }
 
 /// A room's cable takes so many kilobits a second in each direction; what is above waits up to 50 ms, then is lost.
-pub(crate) fn narrow(room: u8, kilobits: u32) -> Result<(), String> {
+pub fn narrow(room: u8, kilobits: u32) -> Result<(), String> {
     let rate = format!("{kilobits}kbit");
     for device in [Way::Out.device(room), Way::In.device(room)] {
         let bucket = [
@@ -159,7 +169,7 @@ pub(crate) fn narrow(room: u8, kilobits: u32) -> Result<(), String> {
 }
 
 /// All cables as they were laid.
-pub(crate) fn heal(rooms: &[u8]) -> Result<(), String> {
+pub fn heal(rooms: &[u8]) -> Result<(), String> {
     run("nft", &["-f", "-"], "flush ruleset\nadd table netdev faults")?;
     for room in rooms {
         run("ip", &["link", "set", &Way::In.device(*room), "up"], "")?;

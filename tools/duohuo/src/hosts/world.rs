@@ -1,16 +1,16 @@
 //! One network on its hosts, a client that loads it, an observer that sees all, and the judgement at the end.
 
-use crate::cell;
-use crate::wires::{self, Host, PORT, node_address};
-use duohuo_rig::access::{Access, Server};
-use duohuo_rig::audit::{self, Transactions};
-use duohuo_rig::layout::Layout;
-use duohuo_rig::load::Load;
-use duohuo_rig::network::{Network, Settings};
-use duohuo_rig::observer::Observer;
-use duohuo_rig::picture::{Picture, Seen, unix_us};
-use duohuo_rig::processes::Processes;
-use duohuo_rig::settled::unsettled;
+use super::cell;
+use super::wires::{self, Host, PORT, node_address};
+use crate::access::{Access, Server};
+use crate::audit::{self, Transactions};
+use crate::layout::Layout;
+use crate::load::Load;
+use crate::network::{Network, Settings};
+use crate::observer::Observer;
+use crate::picture::{Picture, Seen, unix_us};
+use crate::processes::Processes;
+use crate::settled::unsettled;
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::roster::NodeEntry;
 use duohuo_wire::statement::Row;
@@ -25,10 +25,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Of a step of a scenario; the words say what was missing.
-pub(crate) type Outcome<T = ()> = Result<T, String>;
+pub type Outcome<T = ()> = Result<T, String>;
 
 /// Far above what is needed (a second or two): other work on the machine must not fail a scenario.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// So that a busy machine seldom switches for no reason.
 const KEEPALIVE_INTERVAL_MS: u64 = 50;
 /// A network must stay whole for so long before the next fault.
@@ -40,10 +40,13 @@ const QUIET: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A network that runs.
-pub(crate) struct World {
-    pub(crate) network: Network,
-    pub(crate) processes: Processes,
-    pub(crate) picture: Arc<Picture>,
+pub struct World {
+    /// Its files and keys.
+    pub network: Network,
+    /// The authority and the nodes.
+    pub processes: Processes,
+    /// What the observer saw.
+    pub picture: Arc<Picture>,
     rooms: Vec<u8>,
     hosts: BTreeMap<NodeId, Host>,
     observer: Observer,
@@ -59,19 +62,35 @@ pub(crate) struct World {
 
 impl World {
     /// Lay the wires and start everybody; `clusters` as in [`Layout::placed`]. Whole and committing when it returns.
-    pub(crate) fn start(clusters: &[(&str, &[u16])], authority_room: u8) -> Outcome<Self> {
+    ///
+    /// # Errors
+    /// What could not be done, or did not come about.
+    pub fn start(clusters: &[(&str, &[u16])], authority_room: u8) -> Outcome<Self> {
         Self::prepared(clusters, authority_room, |_| Ok(()))
     }
 
     /// As [`World::start`]; `prepare` is called when all files are there and nobody runs yet.
-    pub(crate) fn prepared(
+    pub fn prepared(
         clusters: &[(&str, &[u16])],
         authority_room: u8,
         prepare: impl FnOnce(&mut Self) -> Outcome,
     ) -> Outcome<Self> {
+        Self::paced(clusters, authority_room, KEEPALIVE_INTERVAL_MS, prepare)
+    }
+
+    /// As [`World::prepared`], with keepalives every `keepalive_interval_ms`.
+    ///
+    /// # Errors
+    /// What could not be done, or did not come about.
+    pub fn paced(
+        clusters: &[(&str, &[u16])],
+        authority_room: u8,
+        keepalive_interval_ms: u64,
+        prepare: impl FnOnce(&mut Self) -> Outcome,
+    ) -> Outcome<Self> {
         let authority = Host { name: "authority".into(), room: authority_room, number: 1 };
         let layout = Layout::placed(clusters, SocketAddr::from((authority.address(), PORT)), node_address);
-        let settings = Settings { keepalive_interval_ms: KEEPALIVE_INTERVAL_MS, drill: true };
+        let settings = Settings { keepalive_interval_ms, drill: true };
         let mut directory = tempfile::Builder::new()
             .prefix("duohuo-namespaces-")
             .tempdir()
@@ -91,7 +110,7 @@ impl World {
         let picture = Arc::new(Picture::default());
         let observer = Observer::new(access("observer")?, Arc::clone(&picture), Arc::new(|_, _| ()));
         let load = Load::start(access("load")?);
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_duohuo"));
+        let program = program()?;
         let mut world = Self {
             network,
             processes: Processes::new(program, Vec::new()),
@@ -124,7 +143,7 @@ impl World {
     }
 
     /// Give a node of the roster its host.
-    pub(crate) fn plug_in_node(&mut self, entry: &NodeEntry) -> Outcome {
+    pub fn plug_in_node(&mut self, entry: &NodeEntry) -> Outcome {
         let number = match entry.address {
             SocketAddr::V4(at) => at.ip().octets()[3],
             SocketAddr::V6(at) => return Err(format!("{at}: expected an IPv4 address")),
@@ -140,7 +159,7 @@ impl World {
     }
 
     /// Start one and watch it.
-    pub(crate) fn run(&mut self, id: NodeId) -> Outcome {
+    pub fn run(&mut self, id: NodeId) -> Outcome {
         self.processes.start(&self.network, id)?;
         let authority = &self.network.roster.authority;
         let (address, key) = match self.network.roster.node(id) {
@@ -151,8 +170,24 @@ impl World {
         Ok(())
     }
 
+    /// This host's own cable is pulled: it hears nobody, and nobody hears it but the observer.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn unplug(&self, id: NodeId) -> Outcome {
+        self.hosts.get(&id).map_or(Ok(()), |host| wires::link(host, false))
+    }
+
+    /// And put back.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn replug(&self, id: NodeId) -> Outcome {
+        self.hosts.get(&id).map_or(Ok(()), |host| wires::link(host, true))
+    }
+
     /// Start all that do not run.
-    pub(crate) fn revive(&mut self) -> Outcome {
+    pub fn revive(&mut self) -> Outcome {
         if !self.processes.is_live(NodeId::AUTHORITY) {
             self.run(NodeId::AUTHORITY)?;
         }
@@ -165,32 +200,35 @@ impl World {
     }
 
     /// Start it by a command that comes after the one that enters its host.
-    pub(crate) fn run_by(&mut self, id: NodeId, command: &[&str]) {
+    pub fn run_by(&mut self, id: NodeId, command: &[&str]) {
         if let Some(host) = self.hosts.get(&id) {
             let words = host.enter().into_iter().chain(command.iter().map(|word| (*word).to_owned()));
             self.processes.place(id, words.map(Into::into).collect());
         }
     }
 
-    pub(crate) fn cluster(&self, name: &str) -> ClusterId {
+    /// The cluster of this name; 0 if there is none.
+    pub fn cluster(&self, name: &str) -> ClusterId {
         self.network.roster.clusters.iter().find(|c| c.name == name).map_or(ClusterId(0), |c| c.id)
     }
 
-    pub(crate) fn name(&self, id: NodeId) -> String {
+    /// What it is called in the layout.
+    pub fn name(&self, id: NodeId) -> String {
         self.hosts.get(&id).map_or_else(|| format!("node {}", id.0), |host| host.name.clone())
     }
 
     /// As the authority last told.
-    pub(crate) fn row(&self, cluster: ClusterId) -> Row {
+    pub fn row(&self, cluster: ClusterId) -> Row {
         self.picture.view().rows.get(&cluster).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn rows(&self) -> BTreeMap<ClusterId, Row> {
+    /// The authority's table, as it last told.
+    pub fn rows(&self) -> BTreeMap<ClusterId, Row> {
         self.picture.view().rows.clone()
     }
 
     /// Which node another one reports as its cluster's standby.
-    pub(crate) fn standby(&self, cluster: ClusterId) -> Outcome<NodeId> {
+    pub fn standby(&self, cluster: ClusterId) -> Outcome<NodeId> {
         let master = self.row(cluster).master;
         let view = self.picture.view();
         let standby =
@@ -199,22 +237,23 @@ impl World {
     }
 
     /// Nodes in a room, running or not.
-    pub(crate) fn in_room(&self, room: u8) -> BTreeSet<NodeId> {
+    pub fn in_room(&self, room: u8) -> BTreeSet<NodeId> {
         let nodes = self.hosts.iter().filter(|(id, host)| host.room == room && **id != NodeId::AUTHORITY);
         nodes.map(|(id, _)| *id).collect()
     }
 
     /// kill -9, all at once.
-    pub(crate) fn kill(&mut self, ids: &BTreeSet<NodeId>) {
+    pub fn kill(&mut self, ids: &BTreeSet<NodeId>) {
         self.processes.kill(ids);
     }
 
-    pub(crate) fn signal(&self, id: NodeId, signal: Signal) {
+    /// Send it a signal.
+    pub fn signal(&self, id: NodeId, signal: Signal) {
         self.processes.signal(id, signal);
     }
 
     /// The room loses its power: its processes end, its cable is dead.
-    pub(crate) fn dark(&mut self, room: u8) -> Outcome {
+    pub fn dark(&mut self, room: u8) -> Outcome {
         let mut all = self.in_room(room);
         all.extend(self.hosts.iter().filter(|(_, host)| host.room == room).map(|(id, _)| *id));
         self.kill(&all);
@@ -222,17 +261,17 @@ impl World {
     }
 
     /// All cables are whole again.
-    pub(crate) fn heal(&self) -> Outcome {
+    pub fn heal(&self) -> Outcome {
         wires::heal(&self.rooms)
     }
 
     /// A file system was mounted over a directory of the network.
-    pub(crate) fn mounted(&mut self, at: PathBuf) {
+    pub fn mounted(&mut self, at: PathBuf) {
         self.mounts.push(at);
     }
 
     /// This one will end by itself, and that is no failure.
-    pub(crate) fn may_fall(&mut self, id: NodeId) {
+    pub fn may_fall(&mut self, id: NodeId) {
         self.may_fall.insert(id);
     }
 
@@ -248,7 +287,7 @@ impl World {
     }
 
     /// The end of a process's log.
-    pub(crate) fn log(&self, id: NodeId) -> String {
+    pub fn log(&self, id: NodeId) -> String {
         let config = match id {
             NodeId::AUTHORITY => self.network.authority_config_path(),
             id => self.network.node_config_path(id),
@@ -259,7 +298,7 @@ impl World {
     }
 
     /// Wait until `why_not` answers `None`.
-    pub(crate) fn wait(&mut self, mut why_not: impl FnMut(&mut Self) -> Option<String>) -> Outcome {
+    pub fn wait(&mut self, mut why_not: impl FnMut(&mut Self) -> Option<String>) -> Outcome {
         let until = Instant::now() + PATIENCE;
         loop {
             self.pump()?;
@@ -271,7 +310,11 @@ impl World {
         }
     }
 
-    pub(crate) fn pause(&mut self, span: Duration) -> Outcome {
+    /// Let time pass; whoever ends by itself meanwhile is an error.
+    ///
+    /// # Errors
+    /// Somebody ended.
+    pub fn pause(&mut self, span: Duration) -> Outcome {
         let until = Instant::now() + span;
         while Instant::now() < until {
             self.pump()?;
@@ -281,7 +324,7 @@ impl World {
     }
 
     /// Wait until every cluster of which somebody runs is whole.
-    pub(crate) fn settle(&mut self) -> Outcome {
+    pub fn settle(&mut self) -> Outcome {
         let mut since = None;
         self.wait(|world| {
             let missing = unsettled(&world.picture.view(), &world.network.roster, &world.processes.live());
@@ -295,13 +338,13 @@ impl World {
     }
 
     /// The highest block of these nodes.
-    pub(crate) fn height(&self, ids: &BTreeSet<NodeId>) -> u64 {
+    pub fn height(&self, ids: &BTreeSet<NodeId>) -> u64 {
         let view = self.picture.view();
         ids.iter().filter_map(|id| view.nodes.get(id)).map(|node| node.height).max().unwrap_or(0)
     }
 
     /// New blocks come, somewhere.
-    pub(crate) fn goes_on(&mut self) -> Outcome {
+    pub fn goes_on(&mut self) -> Outcome {
         let height = self.picture.view().height();
         self.wait(|world| {
             let now = world.picture.view().height();
@@ -310,7 +353,7 @@ impl World {
     }
 
     /// Each of these clusters gets a master out of `heirs` in an epoch above that of `before`, which acts.
-    pub(crate) fn switched(
+    pub fn switched(
         &mut self,
         before: &BTreeMap<ClusterId, Row>,
         clusters: &[ClusterId],
@@ -338,7 +381,7 @@ impl World {
     }
 
     /// Somebody told such an event since `since_us`.
-    pub(crate) fn saw(&mut self, what: &str, since_us: u64, wanted: impl Fn(&Seen) -> bool) -> Outcome<Seen> {
+    pub fn saw(&mut self, what: &str, since_us: u64, wanted: impl Fn(&Seen) -> bool) -> Outcome<Seen> {
         let mut found = None;
         self.wait(|world| {
             found = world.picture.view().first(since_us, &wanted);
@@ -348,12 +391,12 @@ impl World {
     }
 
     /// Now, for [`World::saw`].
-    pub(crate) fn now_us() -> u64 {
+    pub fn now_us() -> u64 {
         unix_us()
     }
 
     /// No new transfers, all old ones answered; everybody stops; then nothing may be lost or contradict itself.
-    pub(crate) fn judge(mut self) -> Outcome {
+    pub fn judge(mut self) -> Outcome {
         let answered = self.load.finish(PATIENCE);
         self.pause(QUIET)?;
         let state = &self.load.state;
@@ -432,6 +475,19 @@ impl Drop for World {
             }
         }
     }
+}
+
+/// The command `duohuo` beside the program that runs, or, of a test, in the directory above it.
+///
+/// # Errors
+/// It is not there.
+pub fn program() -> Outcome<PathBuf> {
+    let this = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
+    let places = this.ancestors().skip(1).take(2).map(|directory| directory.join("duohuo"));
+    let found = places.into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| {
+        format!("there is no command duohuo beside {}: cargo build --release -p duohuo", this.display())
+    })
 }
 
 fn room_number(room: u16) -> u8 {

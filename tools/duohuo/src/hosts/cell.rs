@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// First argument of the process in the namespaces.
-pub(crate) const INSIDE: &str = "--inside";
+pub const INSIDE: &str = "--inside";
 /// The commands that we use, and Debian's packages of them.
 const COMMANDS: [(&str, &str); 6] = [
     ("unshare", "util-linux"),
@@ -23,14 +23,14 @@ const PROBE: &str =
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How namespaces can be had here.
-pub(crate) struct Cell {
+pub struct Cell {
     /// Of `unshare`, to become root first; none if we are.
     become_root: &'static [&'static str],
 }
 
 impl Cell {
     /// Find out; the error says what to do.
-    pub(crate) fn permitted() -> Result<Self, String> {
+    pub fn permitted() -> Result<Self, String> {
         for (command, package) in COMMANDS {
             let found =
                 command_named(command).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -63,11 +63,14 @@ impl Cell {
         command
     }
 
-    /// Run one scenario in there.
-    pub(crate) fn run(&self, name: &str, keep: bool, timeout: Duration) -> Result<(), String> {
+    /// Run this program once more in there, with [`INSIDE`] and these arguments; its output is ours.
+    ///
+    /// # Errors
+    /// It failed, or was not done in time, which ends it.
+    pub fn run(&self, arguments: &[&str], keep: bool, timeout: Duration) -> Result<(), String> {
         let program = std::env::current_exe().map_err(|e| format!("where is this program: {e}"))?;
         let mut command = self.unshare();
-        command.arg(program).args([INSIDE, name, if keep { "keep" } else { "end" }]).stdin(Stdio::piped());
+        command.arg(program).arg(INSIDE).args(arguments).stdin(Stdio::piped());
         let mut child = command.spawn().map_err(|e| format!("unshare: {e}"))?;
         // it ends when this end closes, however we end
         let _lifeline = child.stdin.take();
@@ -116,17 +119,17 @@ impl Cell {
 static KEPT: AtomicBool = AtomicBool::new(false);
 
 /// Leave the network of the scenario when it is over.
-pub(crate) fn keep() {
+pub fn keep() {
     KEPT.store(true, Ordering::Relaxed);
 }
 
 /// Whether it is to be left.
-pub(crate) fn is_kept() -> bool {
+pub fn is_kept() -> bool {
     KEPT.load(Ordering::Relaxed)
 }
 
 /// First thing inside: a life no longer than our parent's, and a place for the names of namespaces.
-pub(crate) fn prepare() -> Result<(), String> {
+pub fn prepare() -> Result<(), String> {
     std::thread::spawn(|| {
         // read until the end of who started us; all that runs in here goes with us
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
@@ -142,7 +145,7 @@ pub(crate) fn prepare() -> Result<(), String> {
 }
 
 /// Until somebody ends us.
-pub(crate) fn wait_for_ever() -> ! {
+pub fn wait_for_ever() -> ! {
     loop {
         std::thread::park();
     }
@@ -157,7 +160,7 @@ fn command_named(name: &str) -> Command {
 }
 
 /// Run a command to its end with this on its standard input; what it says if it fails.
-pub(crate) fn run(command: &str, arguments: &[&str], input: &str) -> Result<(), String> {
+pub fn run(command: &str, arguments: &[&str], input: &str) -> Result<(), String> {
     use std::io::Write as _;
     let failed = |why: &str| format!("{command} {}: {why}", arguments.join(" "));
     let mut child = command_named(command)
