@@ -2,6 +2,7 @@
 //! same run, since figures of two machines cannot be.
 
 mod codec;
+mod failover;
 mod statistics;
 
 use clap::{Parser, Subcommand};
@@ -18,10 +19,19 @@ struct Arguments {
 enum Measurement {
     /// Decode and encode of packets against slicing by hand; exit status 1 if a target is missed.
     Codec(codec::Options),
+    /// From a fault of who acts until another one acts, beside a peer; exit status 1 if a target is missed.
+    Failover(failover::Options),
 }
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((first, rest)) = arguments.split_first()
+        && first == duohuo_rig::hosts::cell::INSIDE
+    {
+        return failover::inside(rest);
+    }
     match Arguments::parse().measurement {
         Measurement::Codec(options) => codec::run(&options),
+        Measurement::Failover(options) => failover::run(&options),
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Summary {
     pub(crate) p95: f64,
     /// 99 of 100 are at most this.
     pub(crate) p99: f64,
+    /// The largest.
+    pub(crate) max: f64,
 }
 
 impl Summary {
@@ -24,7 +26,13 @@ impl Summary {
             let rank = (samples.len() * percent).div_ceil(100).max(1);
             samples.get(rank - 1).copied()
         };
-        Some(Self { min: *samples.first()?, median: at(50)?, p95: at(95)?, p99: at(99)? })
+        Some(Self {
+            min: *samples.first()?,
+            median: at(50)?,
+            p95: at(95)?,
+            p99: at(99)?,
+            max: *samples.last()?,
+        })
     }
 }
 
@@ -35,13 +43,16 @@ mod tests {
     #[test]
     fn the_order_statistics_are_nearest_ranks() {
         let samples = (1..=100).rev().map(f64::from).collect();
-        let expected = Summary { min: 1.0, median: 50.0, p95: 95.0, p99: 99.0 };
+        let expected = Summary { min: 1.0, median: 50.0, p95: 95.0, p99: 99.0, max: 100.0 };
         assert_eq!(Summary::of(samples), Some(expected));
     }
 
     #[test]
     fn one_sample_is_all_of_them() {
-        assert_eq!(Summary::of(vec![7.0]), Some(Summary { min: 7.0, median: 7.0, p95: 7.0, p99: 7.0 }));
+        assert_eq!(
+            Summary::of(vec![7.0]),
+            Some(Summary { min: 7.0, median: 7.0, p95: 7.0, p99: 7.0, max: 7.0 })
+        );
         assert_eq!(Summary::of(Vec::new()), None);
     }
 }

@@ -1,0 +1,294 @@
+//! How long nobody acts after a fault: ours and a peer's in one run, in turn, each process on a host of its own.
+//!
+//! Ours: from the fault to the new master's first signed word, and to its first commit. The peer's: from the fault until it
+//! says that the other one acts. Faults are told by the same clock and done by the same means on both sides.
+
+mod keepalived;
+mod ours;
+
+use crate::statistics::Summary;
+use clap::{Args, ValueEnum};
+use duohuo_rig::hosts::cell::{self, Cell};
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Ours and the peer take turns so often: a machine that is slow for a while is so for both.
+const TURNS: u32 = 4;
+/// Of a network until it is whole, and of one round of faults at most.
+const START: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_secs(40);
+
+/// Options of `failover`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Whom to compare with.
+    #[arg(long, value_enum, default_value = "keepalived")]
+    peer: Peer,
+    /// Milliseconds between two keepalives of ours and two adverts of the peer.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    interval_ms: u64,
+    /// Faults on each side.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// What happens to who acts.
+    #[arg(long, value_enum, default_value = "kill")]
+    fault: Fault,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What happens to who acts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Fault {
+    /// kill -9.
+    Kill,
+    /// Its cable is pulled.
+    Cut,
+    /// SIGSTOP: the machine stands still.
+    Stop,
+}
+
+/// Whom to compare with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Peer {
+    /// VRRPv3; a takeover is the line MASTER of the other one's FIFO.
+    Keepalived,
+}
+
+/// One round of ours, milliseconds from the fault.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Ours {
+    /// Somebody suspects the master.
+    detected: f64,
+    /// The authority's decision is durable.
+    granted: f64,
+    /// The new master's first signed word leaves it.
+    vote: f64,
+    /// Its first commit.
+    commit: f64,
+}
+
+/// The figures of one thing.
+type Figures = Option<Summary>;
+
+#[derive(Serialize)]
+struct Report {
+    measurement: &'static str,
+    fault: Fault,
+    interval_ms: u64,
+    rounds: usize,
+    ours: OursReport,
+    peer: PeerReport,
+    /// Our first vote against the peer's takeover.
+    ratio_median: f64,
+    ratio_p99: f64,
+    /// What each is to be at most; none: nothing is asked of this case.
+    target_median: Option<f64>,
+    target_p99: Option<f64>,
+    met: bool,
+}
+
+/// Milliseconds from the fault.
+#[derive(Serialize)]
+struct OursReport {
+    detected_ms: Figures,
+    granted_ms: Figures,
+    vote_ms: Figures,
+    commit_ms: Figures,
+}
+
+#[derive(Serialize)]
+struct PeerReport {
+    name: Peer,
+    version: String,
+    /// Milliseconds from the fault.
+    takeover_ms: Figures,
+}
+
+/// What is asked of our first vote, as a ratio to the peer's takeover: at the median, at the 99th percentile.
+const fn target(fault: Fault, interval_ms: u64) -> (Option<f64>, Option<f64>) {
+    match (fault, interval_ms) {
+        (Fault::Kill, 10) => (Some(0.20), Some(0.50)),
+        (Fault::Kill, 1000) => (Some(0.01), None),
+        (Fault::Cut | Fault::Stop, 10) => (Some(0.75), None),
+        (Fault::Cut | Fault::Stop, 1000) => (Some(0.70), None),
+        _ => (None, None),
+    }
+}
+
+/// Measure; exit status 1 if a target is missed, 3 if it could not be measured.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    match measure(options) {
+        Ok(report) => {
+            if options.json {
+                println!("{}", serde_json::to_string(&report).unwrap_or_default());
+            } else {
+                print!("{}", table(&report));
+            }
+            ExitCode::from(u8::from(!report.met))
+        }
+        Err(why) => {
+            eprintln!("duohuo-bench failover: {why}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn measure(options: &Options) -> Result<Report, String> {
+    build_duohuo()?;
+    let version = keepalived::version()?;
+    let cell = Cell::permitted()?;
+    let directory = tempfile::tempdir().map_err(|e| format!("temporary directory: {e}"))?;
+    let (mut ours, mut peer): (Vec<Ours>, Vec<f64>) = (Vec::new(), Vec::new());
+    let turns = TURNS.min(options.rounds);
+    for turn in 0..turns {
+        let rounds = options.rounds / turns + u32::from(turn < options.rounds % turns);
+        ours.extend(turn_of::<Ours>(&cell, "ours", options, rounds, directory.path())?);
+        peer.extend(turn_of::<f64>(&cell, "keepalived", options, rounds, directory.path())?);
+        eprintln!("turn {} of {turns} is done", turn + 1);
+    }
+    let figures = |of: fn(&Ours) -> f64| Summary::of(ours.iter().map(of).collect());
+    let vote = figures(|o| o.vote).ok_or("nothing was measured")?;
+    let takeover = Summary::of(peer.clone()).ok_or("nothing was measured")?;
+    let (ratio_median, ratio_p99) = (vote.median / takeover.median, vote.p99 / takeover.p99);
+    let (target_median, target_p99) = target(options.fault, options.interval_ms);
+    Ok(Report {
+        measurement: "failover",
+        fault: options.fault,
+        interval_ms: options.interval_ms,
+        rounds: ours.len(),
+        ours: OursReport {
+            detected_ms: figures(|o| o.detected),
+            granted_ms: figures(|o| o.granted),
+            vote_ms: Some(vote),
+            commit_ms: figures(|o| o.commit),
+        },
+        peer: PeerReport { name: options.peer, version, takeover_ms: Some(takeover) },
+        ratio_median,
+        ratio_p99,
+        target_median,
+        target_p99,
+        met: target_median.is_none_or(|t| ratio_median <= t) && target_p99.is_none_or(|t| ratio_p99 <= t),
+    })
+}
+
+/// The command that is measured, as the source here says; where it is not cargo that runs us, it must be there already.
+fn build_duohuo() -> Result<(), String> {
+    let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
+    let status = std::process::Command::new(cargo)
+        .args(["build", "--release", "--locked", "--quiet", "-p", "duohuo"])
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("cargo build --release -p duohuo: {status}")),
+        Err(e) => Err(format!("cargo build --release -p duohuo: {e}")),
+    }
+}
+
+/// Some rounds of one side, in namespaces of its own.
+fn turn_of<T: for<'a> Deserialize<'a>>(
+    cell: &Cell,
+    side: &str,
+    options: &Options,
+    rounds: u32,
+    directory: &Path,
+) -> Result<Vec<T>, String> {
+    let results = directory.join("samples.json");
+    let fault = options.fault.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+    let (interval, count) = (options.interval_ms.to_string(), rounds.to_string());
+    let path = results.display().to_string();
+    let patience = START + ROUND * rounds;
+    cell.run(&[side, &fault, &interval, &count, &path], false, patience)
+        .map_err(|why| format!("{side}: {why}"))?;
+    let text = std::fs::read_to_string(&results).map_err(|e| format!("{path}: {e}"))?;
+    serde_json::from_str(&text).map_err(|e| format!("{path}: {e}"))
+}
+
+/// In the namespaces: `SIDE FAULT INTERVAL_MS ROUNDS FILE`.
+pub(crate) fn inside(arguments: &[String]) -> ExitCode {
+    match measure_side(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("     {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure_side(arguments: &[String]) -> Result<(), String> {
+    let [side, fault, interval, rounds, file] = arguments else { return Err("wrong arguments".into()) };
+    let fault = Fault::from_str(fault, false)?;
+    let interval_ms = interval.parse().map_err(|_| "no interval")?;
+    let rounds = rounds.parse().map_err(|_| "no count")?;
+    cell::prepare()?;
+    let text = if side == "ours" {
+        serde_json::to_string(&ours::measure(fault, interval_ms, rounds)?)
+    } else {
+        serde_json::to_string(&keepalived::measure(fault, interval_ms, rounds)?)
+    };
+    std::fs::write(file, text.map_err(|e| e.to_string())?).map_err(|e| format!("{file}: {e}"))
+}
+
+/// A moment that has nothing to do with anybody's timers.
+fn some_time(interval_ms: u64) -> Duration {
+    Duration::from_micros(rand::rng().random_range(0..interval_ms.max(1) * 2000))
+}
+
+fn table(report: &Report) -> String {
+    let mut text = String::new();
+    // writing to a string cannot fail
+    let _ = writeln!(
+        text,
+        "{:?} of who acts, every {} ms, {} rounds; ms from the fault",
+        report.fault, report.interval_ms, report.rounds
+    );
+    let _ = writeln!(text, "{:<28}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "min", "median", "p95", "p99", "max");
+    let takeover = format!("{:?} takes over", report.peer.name);
+    let rows = [
+        ("suspected", report.ours.detected_ms),
+        ("granted", report.ours.granted_ms),
+        ("first vote of the new master", report.ours.vote_ms),
+        ("first commit", report.ours.commit_ms),
+        (takeover.as_str(), report.peer.takeover_ms),
+    ];
+    for (name, figures) in rows {
+        if let Some(f) = figures {
+            let _ = writeln!(
+                text,
+                "{name:<28}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>9.1}",
+                f.min, f.median, f.p95, f.p99, f.max
+            );
+        }
+    }
+    let wanted = |t: Option<f64>| t.map_or_else(String::new, |t| format!(" (target: at most {t:.2})"));
+    let _ = writeln!(
+        text,
+        "first vote / takeover: median {:.3}{}, p99 {:.3}{}",
+        report.ratio_median,
+        wanted(report.target_median),
+        report.ratio_p99,
+        wanted(report.target_p99)
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_of_the_issue_has_its_target() {
+        assert_eq!(target(Fault::Kill, 10), (Some(0.20), Some(0.50)));
+        assert_eq!(target(Fault::Kill, 1000), (Some(0.01), None));
+        assert_eq!(target(Fault::Cut, 10), (Some(0.75), None));
+        assert_eq!(target(Fault::Stop, 1000), (Some(0.70), None));
+        assert_eq!(target(Fault::Kill, 100), (None, None));
+    }
+}
