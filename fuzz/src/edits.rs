@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use duohuo_wire::header::CRC_BYTES;
 
-use crate::{draw::Draw, framing::crc32};
+use duohuo_tests::crc::crc32;
+
+use crate::draw::Draw;
 
 /// Edits a packet and makes its length and CRC right again (or leaves them, by choice). No edit drawn: the packet as it
 /// was.

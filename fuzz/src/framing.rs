@@ -1,6 +1,7 @@
 //! Headers, the packets of a stream, and extensions.
 
 use bytes::{Bytes, BytesMut};
+use duohuo_tests::crc::crc32;
 use duohuo_wire::{
     error::DecodeError,
     header::{CRC_BYTES, Header, MAX_DATAGRAM, MAX_FRAME, MAX_HANDSHAKE_FRAME, MIN_BYTES},
@@ -131,16 +132,4 @@ fn expected_extensions(mut rest: &[u8]) -> Result<Vec<(u16, Vec<u8>)>, &'static 
         rest = &after[length..];
     }
     Ok(list)
-}
-
-/// IEEE CRC-32, bit by bit: not the code under test.
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-        }
-    }
-    !crc
 }

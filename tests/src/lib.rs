@@ -5,6 +5,7 @@
 pub mod checker;
 pub mod client;
 pub mod consortium;
+pub mod crc;
 pub mod faults;
 pub mod host;
 mod liar;

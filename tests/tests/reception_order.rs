@@ -6,6 +6,7 @@ use bytes::Bytes;
 use duohuo_core::Instant;
 use duohuo_core::io::{Input, Machine as _, Output};
 use duohuo_tests::consortium::{Consortium, FIG_16, node};
+use duohuo_tests::crc::crc32;
 use duohuo_tests::host::{Anyone, Disk, start};
 use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport, public_key};
 use duohuo_wire::ids::NodeId;
@@ -129,18 +130,6 @@ fn give(authority: &mut Anyone, bytes: Bytes) -> Vec<Bytes> {
         }
     }
     sent
-}
-
-/// IEEE CRC-32, bit by bit: not the code under test.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-        }
-    }
-    !crc
 }
 
 #[test]

@@ -6,6 +6,8 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::{Parser, bytes::complete::take};
 
@@ -58,11 +60,8 @@ macro_rules! integers {
             const LEAST: usize = $width;
             #[inline]
             fn parse<'a>(input: &'a [u8], field: &'static str) -> Parsed<'a, Self> {
-                // By the chunk: nom's own integers go byte by byte.
-                let Some((bytes, rest)) = input.split_first_chunk() else {
-                    return Err(nom::Err::Error(DecodeError::Truncated { field }));
-                };
-                Ok((rest, <$ty>::from_be_bytes(*bytes)))
+                let (rest, bytes) = <[u8; $width]>::parse(input, field)?;
+                Ok((rest, <$ty>::from_be_bytes(bytes)))
             }
             #[inline]
             fn put(&self, out: &mut BytesMut) {
@@ -126,10 +125,12 @@ macro_rules! code_enum {
 
         impl $crate::codec::Field for $name {
             const LEAST: usize = 1;
+            #[inline]
             fn parse<'a>(input: &'a [u8], field: &'static str) -> $crate::codec::Parsed<'a, Self> {
                 let (rest, code) = <u8 as $crate::codec::Field>::parse(input, field)?;
                 Ok((rest, Self::from_code(code).ok_or($crate::codec::bad_value(field))?))
             }
+            #[inline]
             fn put(&self, out: &mut bytes::BytesMut) {
                 $crate::codec::Field::put(&self.code(), out);
             }
@@ -148,6 +149,7 @@ impl Field for bool {
             _ => Err(bad_value(field)),
         }
     }
+    #[inline]
     fn put(&self, out: &mut BytesMut) {
         out.put_u8(u8::from(*self));
     }
@@ -155,12 +157,15 @@ impl Field for bool {
 
 impl<const N: usize> Field for [u8; N] {
     const LEAST: usize = N;
+    #[inline]
     fn parse<'a>(input: &'a [u8], field: &'static str) -> Parsed<'a, Self> {
-        let (rest, bytes) = slice(input, N, field)?;
-        let mut value = [0; N];
-        value.copy_from_slice(bytes);
-        Ok((rest, value))
+        // By the chunk: nom's own integers go byte by byte.
+        let Some((bytes, rest)) = input.split_first_chunk() else {
+            return Err(nom::Err::Error(DecodeError::Truncated { field }));
+        };
+        Ok((rest, *bytes))
     }
+    #[inline]
     fn put(&self, out: &mut BytesMut) {
         out.put_slice(self);
     }
@@ -322,14 +327,18 @@ pub(crate) fn require_ascending<T, K: Ord>(
     if list.is_sorted_by(|a, b| key(a) < key(b)) { Ok(()) } else { Err(DecodeError::NotCanonical { field }) }
 }
 
-/// Writes a list in ascending order of its keys, once each, whatever order it was given in.
-pub(crate) fn put_ascending<T: Field + Clone, K: Ord>(list: &[T], out: &mut BytesMut, key: impl Fn(&T) -> K) {
+/// A list in ascending order of its keys, once each, whatever order it was given in.
+pub(crate) fn ascending<T: Clone, K: Ord>(list: &[T], key: impl Fn(&T) -> K) -> Cow<'_, [T]> {
     if list.is_sorted_by(|a, b| key(a) < key(b)) {
-        put_list(list, out);
-        return;
+        return Cow::Borrowed(list);
     }
     let mut sorted = list.to_vec();
     sorted.sort_by_key(&key);
     sorted.dedup_by(|a, b| key(a) == key(b));
-    put_list(&sorted, out);
+    Cow::Owned(sorted)
+}
+
+/// Writes a list in ascending order of its keys.
+pub(crate) fn put_ascending<T: Field + Clone, K: Ord>(list: &[T], out: &mut BytesMut, key: impl Fn(&T) -> K) {
+    put_list(&ascending(list, key), out);
 }

@@ -220,7 +220,9 @@ impl Show for SignedRow {
 impl Show for Extensions {
     fn show(&self) -> Value {
         Value::List(
-            self.iter().map(|(kind, value)| obj! { "type": kind.show(), "value": value.show() }).collect(),
+            self.iter()
+                .map(|(kind, value)| obj! { "type": kind.show(), "value": Value::hex(value) })
+                .collect(),
         )
     }
 }
@@ -311,7 +313,7 @@ mod tests {
     #[test]
     fn extensions_come_last_and_only_if_there_are_some() {
         let mut probe = Probe::default();
-        probe.extensions.insert(0x0A0A, Bytes::from_static(&[0x77]));
+        probe.extensions.insert(0x0A0A, &[0x77]);
         assert_eq!(
             Packet::from(probe).show().to_string(),
             r#"{ "nonce": "0", "epoch": "0", "extensions": [{ "type": 2570, "value": "77" }] }"#

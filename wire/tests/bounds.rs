@@ -14,10 +14,10 @@ use duohuo_wire::{
 };
 use serde_json::Value;
 
-/// Bytes of memory that a byte of input may cost at most. The dearest are empty extensions: 4 bytes each, and 68 in the nodes
-/// of a map that is filled in order.
+/// Bytes of memory that a byte of input may cost at most. The dearest are the records of a log: 20 bytes each, and 48 or more
+/// when they are read.
 const BYTES_PER_BYTE: u64 = 20;
-/// Whatever the input: the packet itself, a first node of a map.
+/// Whatever the input: the packet itself.
 const FIXED_BYTES: u64 = 2_048;
 
 /// All bodies in the vectors, right and wrong.

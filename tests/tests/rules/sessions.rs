@@ -1,7 +1,6 @@
 //! Sessions and streams, as the authority receives them, and what a client may say.
 
 use crate::network::*;
-use bytes::Bytes;
 use duohuo_core::io::Input;
 use duohuo_tests::consortium::CLIENT;
 use duohuo_tests::lone::Peer;
@@ -86,7 +85,7 @@ fn w_rcv_8_a_stream_is_closed_for_a_broken_seal_and_not_for_an_unknown_packet() 
     let (mut z, mut m, _, _) = three();
     m.read(&mut z);
     let mut query = Query { request: 1, ..Default::default() };
-    query.extensions.insert(0x8777, Bytes::new());
+    query.extensions.insert(0x8777, &[]);
     m.tell(&mut z, query);
     assert_eq!(z.discards("unknown_critical_tlv"), 1);
     let unsupported = Unsupported { packet_type: 0, critical_tlv: 0x8777, ..Default::default() };

@@ -61,7 +61,7 @@ impl Ack {
             end: codec::get(input, "ack.end")?,
             height: codec::get(input, "ack.height")?,
             synced: codec::get(input, "ack.synced")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -62,7 +62,7 @@ impl Append {
             start: codec::get(input, "append.start")?,
             released: codec::get(input, "append.released")?,
             records: codec::get_list32(input, "append.records")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

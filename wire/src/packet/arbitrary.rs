@@ -67,7 +67,7 @@ impl Source<'_> {
         for _ in 0..self.few() {
             // 1 is the heard list, known to one packet; the critical ones are refused.
             let kind = self.take::<u16>() & 0x7FFF;
-            extensions.insert(kind.max(2), self.bytes());
+            extensions.insert(kind.max(2), &self.bytes());
         }
         extensions
     }

@@ -47,7 +47,7 @@ impl BlockPush {
         Ok(Self {
             height: codec::get(input, "block_push.height")?,
             block: codec::get_bytes32(input, "block_push.block")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -38,10 +38,7 @@ impl ChainEnd {
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut input = body;
         let input = &mut input;
-        Ok(Self {
-            height: codec::get(input, "chain_end.height")?,
-            extensions: Extensions::decode(input, &[])?,
-        })
+        Ok(Self { height: codec::get(input, "chain_end.height")?, extensions: Extensions::decode(input)? })
     }
 
     /// Appends the body.

@@ -45,7 +45,7 @@ impl ChainQuery {
         Ok(Self {
             from: codec::get(input, "chain_query.from")?,
             max_bytes: codec::get(input, "chain_query.max_bytes")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -81,7 +81,7 @@ impl Change {
             version: codec::get(input, "change.version")?,
             kind: codec::get(input, "change.kind")?,
             node: codec::get(input, "change.node")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

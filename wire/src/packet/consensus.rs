@@ -52,7 +52,7 @@ impl Consensus {
             cluster: codec::get(input, "consensus.cluster")?,
             epoch: codec::get(input, "consensus.epoch")?,
             message: codec::get_bytes32(input, "consensus.message")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -56,7 +56,7 @@ impl ConsensusError {
             request: codec::get(input, "consensus_error.request")?,
             height: codec::get(input, "consensus_error.height")?,
             evidence: codec::get_list(input, "consensus_error.evidence")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

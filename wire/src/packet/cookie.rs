@@ -44,7 +44,7 @@ impl Cookie {
         Ok(Self {
             initiator_session: codec::get(input, "cookie.initiator_session")?,
             cookie: codec::get(input, "cookie.cookie")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -108,7 +108,7 @@ impl Event {
             detail: codec::get(input, "event.detail")?,
             hash: codec::get(input, "event.hash")?,
             signature: codec::get(input, "event.signature")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -37,10 +37,7 @@ impl ForcedSwitch {
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut input = body;
         let input = &mut input;
-        Ok(Self {
-            order: codec::get(input, "forced_switch.order")?,
-            extensions: Extensions::decode(input, &[])?,
-        })
+        Ok(Self { order: codec::get(input, "forced_switch.order")?, extensions: Extensions::decode(input)? })
     }
 
     /// Appends the body.

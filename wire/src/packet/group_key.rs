@@ -109,7 +109,7 @@ impl GroupKey {
             secret: codec::get(input, "group_key.secret")?,
             master: codec::get(input, "group_key.master")?,
             signature: codec::get(input, "group_key.signature")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

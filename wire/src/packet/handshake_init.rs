@@ -67,7 +67,7 @@ impl HandshakeInit {
             noise: codec::get(input, "handshake_init.noise")?,
             mac1: codec::get(input, "handshake_init.mac1")?,
             mac2: codec::get(input, "handshake_init.mac2")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

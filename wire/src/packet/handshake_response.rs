@@ -69,7 +69,7 @@ impl HandshakeResponse {
             responder_session: codec::get(input, "handshake_response.responder_session")?,
             noise: codec::get(input, "handshake_response.noise")?,
             mac1: codec::get(input, "handshake_response.mac1")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

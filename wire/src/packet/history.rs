@@ -94,7 +94,7 @@ impl History {
             first_epoch: codec::get(input, "history.first_epoch")?,
             nodes: codec::get_list32(input, "history.nodes")?,
             signature: codec::get(input, "history.signature")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

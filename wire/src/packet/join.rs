@@ -52,7 +52,7 @@ impl Join {
             request: codec::get(input, "join.request")?,
             cluster: codec::get(input, "join.cluster")?,
             roster_version: codec::get(input, "join.roster_version")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -71,7 +71,7 @@ impl JoinAnswer {
             verdict: codec::get(input, "join_answer.verdict")?,
             roster_version: codec::get(input, "join_answer.roster_version")?,
             sealed_id: codec::get_bytes16(input, "join_answer.sealed_id")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

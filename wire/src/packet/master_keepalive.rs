@@ -66,7 +66,7 @@ impl MasterKeepalive {
             height: codec::get(input, "master_keepalive.height")?,
             challenge: codec::get(input, "master_keepalive.challenge")?,
             table_version: codec::get(input, "master_keepalive.table_version")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -54,7 +54,7 @@ impl MasterKeepaliveAnswer {
             challenge: codec::get(input, "master_keepalive_answer.challenge")?,
             epoch: codec::get(input, "master_keepalive_answer.epoch")?,
             table_version: codec::get(input, "master_keepalive_answer.table_version")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

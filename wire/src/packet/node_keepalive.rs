@@ -53,6 +53,8 @@ use crate::{
 
 /// The extension that carries the heard list.
 const HEARD: u16 = 0x0001;
+/// What fits an extension: 8,191 neighbours.
+const MAX_HEARD_BYTES: u16 = 65_528;
 
 /// One neighbour the sender hears: proves that the way is open in both directions, and that the keepalive is
 /// younger than the neighbour's.
@@ -118,21 +120,6 @@ impl Default for NodeKeepalive {
 }
 
 impl NodeKeepalive {
-    /// The heard list is extension 0x0001 and is written before the others; an extension of that type in
-    /// `extensions` is replaced.
-    fn encode_extensions(&self, out: &mut BytesMut) {
-        if self.heard.is_empty() {
-            self.extensions.encode(out);
-            return;
-        }
-        let mut list = BytesMut::with_capacity(2 + self.heard.len() * 8);
-        codec::put_ascending(&self.heard, &mut list, |heard| heard.node);
-        let mut extensions = self.extensions.clone();
-        // The count is not sent: the extension's length says it.
-        extensions.insert(HEARD, list.freeze().slice(2..));
-        extensions.encode(out);
-    }
-
     /// Reads a body and nothing after it.
     ///
     /// # Errors
@@ -145,25 +132,31 @@ impl NodeKeepalive {
         if priority > crate::roster::MAX_PRIORITY {
             return Err(DecodeError::BadValue { field: "node_keepalive.priority" });
         }
-        let mut packet = Self {
+        let role = codec::get(input, "node_keepalive.role")?;
+        let in_sync = codec::get(input, "node_keepalive.in_sync")?;
+        let interval_us = codec::get(input, "node_keepalive.interval_us")?;
+        let epoch = codec::get(input, "node_keepalive.epoch")?;
+        let version = codec::get(input, "node_keepalive.version")?;
+        let promised = codec::get(input, "node_keepalive.promised")?;
+        let log_end = codec::get(input, "node_keepalive.log_end")?;
+        let height = codec::get(input, "node_keepalive.height")?;
+        let address = codec::get(input, "node_keepalive.address")?;
+        let (extensions, heard) = Extensions::decode_with(input, HEARD)?;
+        Ok(Self {
             cluster,
             priority,
-            role: codec::get(input, "node_keepalive.role")?,
-            in_sync: codec::get(input, "node_keepalive.in_sync")?,
-            interval_us: codec::get(input, "node_keepalive.interval_us")?,
-            epoch: codec::get(input, "node_keepalive.epoch")?,
-            version: codec::get(input, "node_keepalive.version")?,
-            promised: codec::get(input, "node_keepalive.promised")?,
-            log_end: codec::get(input, "node_keepalive.log_end")?,
-            height: codec::get(input, "node_keepalive.height")?,
-            address: codec::get(input, "node_keepalive.address")?,
-            heard: Vec::new(),
-            extensions: Extensions::decode(input, &[])?,
-        };
-        if let Some(value) = packet.extensions.remove(HEARD) {
-            packet.heard = decode_heard(&value)?;
-        }
-        Ok(packet)
+            role,
+            in_sync,
+            interval_us,
+            epoch,
+            version,
+            promised,
+            log_end,
+            height,
+            address,
+            heard: heard.map_or(Ok(Vec::new()), decode_heard)?,
+            extensions,
+        })
     }
 
     /// Appends the body.
@@ -179,7 +172,15 @@ impl NodeKeepalive {
         self.log_end.put(out);
         self.height.put(out);
         self.address.put(out);
-        self.encode_extensions(out);
+        if self.heard.is_empty() {
+            self.extensions.encode(out);
+            return;
+        }
+        let heard = codec::ascending(&self.heard, |heard| heard.node);
+        let length = u16::try_from(heard.len() * Heard::LEAST).unwrap_or(MAX_HEARD_BYTES);
+        self.extensions.encode_with(out, HEARD, length, |out| {
+            heard.iter().take(usize::from(length) / Heard::LEAST).for_each(|heard| heard.put(out));
+        });
     }
 }
 
@@ -199,6 +200,7 @@ fn decode_heard(value: &[u8]) -> Result<Vec<Heard>, DecodeError> {
 
 impl Field for Heard {
     const LEAST: usize = 8;
+    #[inline]
     fn parse<'a>(mut input: &'a [u8], field: &'static str) -> codec::Parsed<'a, Self> {
         let input = &mut input;
         let heard = Self { node: codec::get(input, field)?, sequence: codec::get(input, field)? };

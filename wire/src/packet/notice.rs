@@ -88,7 +88,7 @@ impl Notice {
             outcome: codec::get(input, "notice.outcome")?,
             table_version: codec::get(input, "notice.table_version")?,
             row: codec::get(input, "notice.row")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

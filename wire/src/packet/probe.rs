@@ -47,7 +47,7 @@ impl Probe {
         Ok(Self {
             nonce: codec::get(input, "probe.nonce")?,
             epoch: codec::get(input, "probe.epoch")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -53,7 +53,7 @@ impl ProbeAnswer {
             nonce: codec::get(input, "probe_answer.nonce")?,
             role: codec::get(input, "probe_answer.role")?,
             epoch: codec::get(input, "probe_answer.epoch")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

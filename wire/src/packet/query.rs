@@ -71,7 +71,7 @@ impl Query {
             scope: codec::get(input, "query.scope")?,
             cluster: codec::get(input, "query.cluster")?,
             since: codec::get(input, "query.since")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

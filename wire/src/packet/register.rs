@@ -45,7 +45,7 @@ impl Register {
         Ok(Self {
             request: codec::get(input, "register.request")?,
             cluster: codec::get(input, "register.cluster")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -72,7 +72,7 @@ impl Registered {
             sealed_ids: codec::get_ascending(input, "registered.sealed_ids", |entry: &NodeSealedId| {
                 entry.node
             })?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

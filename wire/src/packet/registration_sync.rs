@@ -55,7 +55,7 @@ impl RegistrationSync {
                 "registration_sync.sealed_ids",
                 |entry: &NodeSealedId| entry.node,
             )?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

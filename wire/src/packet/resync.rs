@@ -62,7 +62,7 @@ impl Resync {
             height: codec::get(input, "resync.height")?,
             start: codec::get(input, "resync.start")?,
             records: codec::get_list32(input, "resync.records")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

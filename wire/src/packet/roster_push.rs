@@ -35,7 +35,7 @@ impl RosterPush {
         let input = &mut input;
         Ok(Self {
             roster: codec::get_bytes32(input, "roster_push.roster")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

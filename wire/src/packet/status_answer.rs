@@ -46,7 +46,7 @@ impl StatusAnswer {
         Ok(Self {
             request: codec::get(input, "status_answer.request")?,
             report: codec::get_bytes32(input, "status_answer.report")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

@@ -39,7 +39,7 @@ impl StatusQuery {
         let input = &mut input;
         Ok(Self {
             request: codec::get(input, "status_query.request")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

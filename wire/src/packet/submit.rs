@@ -46,7 +46,7 @@ impl Submit {
         Ok(Self {
             request: codec::get(input, "submit.request")?,
             transaction: codec::get_bytes32(input, "submit.transaction")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

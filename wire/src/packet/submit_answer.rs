@@ -77,7 +77,7 @@ impl SubmitAnswer {
             verdict: codec::get(input, "submit_answer.verdict")?,
             height: codec::get(input, "submit_answer.height")?,
             master: codec::get(input, "submit_answer.master")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

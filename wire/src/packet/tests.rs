@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::{arbitrary::Source, *};
+use crate::codec::Field as _;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
@@ -62,9 +63,40 @@ fn an_unknown_type_is_refused() {
 fn an_unknown_critical_extension_is_refused_and_another_is_kept() {
     let body = [0, 0, 0, 0, 0, 0, 0, 9, 0x0A, 0x0A, 0, 1, 0x77];
     let packet = Packet::decode(0x52, &body).unwrap();
-    assert_eq!(packet.extensions().get(0x0A0A), Some(&Bytes::from_static(&[0x77])));
+    assert_eq!(packet.extensions().get(0x0A0A), Some(&[0x77][..]));
     let body = [0, 0, 0, 0, 0, 0, 0, 9, 0x8A, 0x0A, 0, 0];
     assert_eq!(Packet::decode(0x52, &body), Err(DecodeError::UnknownCriticalTlv(0x8A0A)));
+}
+
+/// W-TLV-4: of all packets with an unknown extension, those that a reader reads otherwise, or does not give back.
+fn read_otherwise(reader: impl Fn(u8, &[u8]) -> Result<Packet, DecodeError>) -> usize {
+    let entropy: Vec<u8> = (0..200).map(|n: u8| n.wrapping_mul(37)).collect();
+    let is_wrong = |packet_type: &&PacketType| {
+        let mut bytes = BytesMut::new();
+        let plain = arbitrary::packet(**packet_type, &mut Source(&entropy));
+        plain.encode(&mut bytes);
+        bytes.extend_from_slice(&[0x7F, 0xFF, 0, 2, 0xAA, 0xBB]);
+        let Ok(read) = reader(packet_type.code(), &bytes) else {
+            return true;
+        };
+        let mut again = BytesMut::new();
+        read.encode(&mut again);
+        again != bytes
+    };
+    PacketType::ALL.iter().filter(is_wrong).count()
+}
+
+#[test]
+fn w_tlv_4_a_reader_that_drops_or_refuses_what_it_does_not_know_is_noticed() {
+    assert_eq!(read_otherwise(Packet::decode), 0);
+    let all = PacketType::ALL.len();
+    let dropping = |code, body: &[u8]| Packet::decode(code, &body[..body.len() - 6]);
+    assert_eq!(read_otherwise(dropping), all);
+    let refusing = |code, body: &[u8]| match Packet::decode(code, body) {
+        Ok(packet) if packet.extensions().is_empty() => Ok(packet),
+        _ => Err(DecodeError::TrailingBytes),
+    };
+    assert_eq!(read_otherwise(refusing), all);
 }
 
 #[test]

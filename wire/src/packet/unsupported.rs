@@ -41,7 +41,7 @@ impl Unsupported {
         Ok(Self {
             packet_type: codec::get(input, "unsupported.packet_type")?,
             critical_tlv: codec::get(input, "unsupported.critical_tlv")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

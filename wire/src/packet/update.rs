@@ -100,7 +100,7 @@ impl Update {
             alive: codec::get_ascending(input, "update.alive", |node: &NodeId| *node)?,
             height: codec::get(input, "update.height")?,
             sealed_id: codec::get_bytes16(input, "update.sealed_id")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

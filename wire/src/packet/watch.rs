@@ -44,7 +44,7 @@ impl Watch {
         Ok(Self {
             request: codec::get(input, "watch.request")?,
             kinds: codec::get(input, "watch.kinds")?,
-            extensions: Extensions::decode(input, &[])?,
+            extensions: Extensions::decode(input)?,
         })
     }
 

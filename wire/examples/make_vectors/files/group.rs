@@ -77,7 +77,7 @@ pub(crate) fn suite() -> Suite {
         ProbeAnswer { nonce: 1, role: Role::Master, epoch: Epoch(4), extensions: Extensions::default() }
             .into();
     let mut extended = Extensions::default();
-    extended.insert(0x0A0A, bytes::Bytes::from_static(b"\x77"));
+    extended.insert(0x0A0A, b"\x77");
     let extended: Packet = Probe { nonce: 1, epoch: Epoch(2), extensions: extended }.into();
     for (comment, packet, sequence) in [
         ("a probe, the first packet after the start", probe(), 0),

@@ -1,6 +1,7 @@
 //! The order of the reception checks (spec/wire.md section 2.1): of any two that are broken, the first names the refusal.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use duohuo_tests::crc::crc32;
 use duohuo_wire::header::{Header, MAX_DATAGRAM};
 
 /// A check and how to break it, in the order of the specification; a breaker leaves length and CRC to `broken`.
@@ -79,18 +80,6 @@ fn broken(sealed: bool, breaks: &[fn(&mut Packet)]) -> Vec<u8> {
         bytes.truncate(length);
     }
     bytes
-}
-
-/// IEEE CRC-32, bit by bit: not the code under test.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
-        }
-    }
-    !crc
 }
 
 fn label(bytes: &[u8]) -> &'static str {
