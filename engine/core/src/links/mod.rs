@@ -252,6 +252,9 @@ impl Links {
         for party in self.datagrams.due_for_rekey(turn.now) {
             self.open_datagram(turn, party);
         }
+        for party in self.streams.take_due_for_renewal(turn.now) {
+            self.dial(turn, party);
+        }
         self.streams.tick(turn)
     }
 

@@ -15,6 +15,16 @@ use duohuo_wire::seal::{OpenError, OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
 use std::collections::BTreeMap;
 
+/// A stream this old is replaced by its dialler with a new one: often enough that a key that leaks opens a day, seldom enough
+/// that the hiccup of a new stream does not matter.
+const RENEW_INTERVAL: Duration = Duration::from_secs(86_400);
+/// And one on which so many packets went either way.
+const RENEW_PACKETS: u64 = 1 << 27;
+/// After a dial that was to replace a stream, the next one for the same stream.
+const RENEW_RETRY: Duration = Duration::from_secs(60);
+/// A key seals no more than this (W-SEAL-1); its stream is closed.
+const KEY_PACKETS: u64 = 1 << 28;
+
 /// What came of a stream's bytes.
 #[derive(Debug)]
 pub(crate) enum StreamEvent {
@@ -36,8 +46,19 @@ struct Session {
     local_session: u64,
     next_sent: u64,
     next_received: u64,
+    /// If we dialled: when to dial anew.
+    renew_at: Option<Instant>,
     /// A first message can be replayed; a sealed packet cannot. Until one came, an accepted stream is nobody's.
     proven: bool,
+}
+
+impl Session {
+    /// So many packets went one way: at the bound the dialler has something to do.
+    const fn wear(&mut self, count: u64) {
+        if count == RENEW_PACKETS && self.renew_at.is_some() {
+            self.renew_at = Some(Instant::ZERO);
+        }
+    }
 }
 
 enum State {
@@ -171,8 +192,12 @@ impl Streams {
         let Some(Stream { state: State::Established(session), .. }) = self.streams.get_mut(&stream) else {
             return false;
         };
+        if session.next_sent >= KEY_PACKETS {
+            return false;
+        }
         let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sent);
         session.next_sent += 1;
+        session.wear(session.next_sent);
         out.push(Output::StreamBytes { stream, bytes });
         true
     }
@@ -207,23 +232,44 @@ impl Streams {
     }
 
     pub(super) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<(StreamId, Option<Party>)> {
-        let late: Vec<StreamId> = self
-            .streams
-            .iter()
-            .filter(|(_, s)| s.deadline_at.is_some_and(|at| turn.now >= at))
-            .map(|(id, _)| *id)
-            .collect();
-        late.into_iter()
+        let is_over = |stream: &Stream| match &stream.state {
+            State::Established(session) if session.next_sent >= KEY_PACKETS => true,
+            _ => stream.deadline_at.is_some_and(|at| turn.now >= at),
+        };
+        let over: Vec<StreamId> =
+            self.streams.iter().filter(|(_, s)| is_over(s)).map(|(id, _)| *id).collect();
+        over.into_iter()
             .map(|id| {
-                let party = self.streams.get(&id).and_then(|s| s.party);
+                let named = self.streams.get(&id).and_then(|s| s.party);
                 self.close(id, turn.out);
-                (id, party)
+                // A dial that was to replace a stream came to nothing: that one goes on.
+                (id, named.filter(|party| !self.current.contains_key(party)))
             })
             .collect()
     }
 
+    /// Parties whose stream we dialled and that is to be replaced: by age, or by use. Each is named once, and again after a
+    /// while if the dial came to nothing.
+    pub(super) fn take_due_for_renewal(&mut self, now: Instant) -> Vec<Party> {
+        let mut due = Vec::new();
+        for (party, id) in &self.current {
+            let Some(Stream { state: State::Established(session), .. }) = self.streams.get_mut(id) else {
+                continue;
+            };
+            if session.renew_at.is_some_and(|at| now >= at) {
+                session.renew_at = Some(now + RENEW_RETRY);
+                due.push(*party);
+            }
+        }
+        due
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.streams.values().filter_map(|s| s.deadline_at).min()
+        let renewal = |stream: &Stream| match &stream.state {
+            State::Established(session) => session.renew_at,
+            _ => None,
+        };
+        self.streams.values().flat_map(|s| [s.deadline_at, renewal(s)]).flatten().min()
     }
 }
 
@@ -286,6 +332,7 @@ fn step(
             let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
             let bytes = session.sealing.seal(&proof, identity.me, session.remote_session, 0);
             session.next_sent = 1;
+            session.renew_at = Some(turn.now + RENEW_INTERVAL);
             turn.out.push(Output::StreamBytes { stream, bytes });
             session
         }
@@ -317,6 +364,7 @@ fn session(
         local_session,
         next_sent: 0,
         next_received: 0,
+        renew_at: None,
         proven,
     }
 }
@@ -342,7 +390,236 @@ fn receive_sealed(
         Err(OpenError::Decode(error)) => Some(StreamEvent::Refused(Discard::Decode(error))),
     };
     session.next_received += 1;
+    session.wear(session.next_received);
     let established = (!session.proven).then_some(StreamEvent::Established(session.party));
     session.proven = true;
     Ok([established, event])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::random::Random;
+    use duohuo_wire::roster::{ClientEntry, Party as Entry, Roster};
+
+    const AUTHORITY: Party = Party::Authority;
+    const DAY: Duration = Duration::from_secs(86_400);
+    const NANOSECOND: Duration = Duration::from_nanos(1);
+
+    struct Side {
+        streams: Streams,
+        identity: Identity,
+        random: Random,
+        out: Outbox,
+    }
+
+    fn side(me: NodeId, secret: [u8; 32]) -> Side {
+        let identity = Identity {
+            me,
+            secret,
+            public: handshake::public_key(&secret),
+            consortium: [3; 16],
+            unix_at_zero: Duration::ZERO,
+            last_timestamp: 0,
+        };
+        let streams = Streams::new(Duration::from_secs(1));
+        Side { streams, identity, random: Random::new(secret), out: Outbox::default() }
+    }
+
+    /// A client that dials the authority, and the authority. The authority's number of a stream is the client's and one.
+    struct Pair {
+        roster: Roster,
+        now: Instant,
+        client: Side,
+        authority: Side,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let entry = |secret| Entry {
+                address: ([127, 0, 0, 1], 1).into(),
+                session_key: handshake::public_key(&secret),
+                signing_key: [0; 32],
+            };
+            let session_key = handshake::public_key(&[1; 32]);
+            let client = ClientEntry { id: NodeId(9), name: "c".to_owned(), session_key };
+            let roster = Roster {
+                consortium: [3; 16],
+                version: 1,
+                authority: entry([2; 32]),
+                clusters: vec![],
+                clients: vec![client],
+                signature: [0; 64],
+            };
+            let (client, authority) = (side(NodeId(9), [1; 32]), side(NodeId::AUTHORITY, [2; 32]));
+            Self { roster, now: Instant::ZERO, client, authority }
+        }
+
+        /// With a stream that stands.
+        fn connected() -> Self {
+            let mut pair = Self::new();
+            pair.dial();
+            pair.run(true);
+            assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(1)));
+            pair
+        }
+
+        fn dial(&mut self) {
+            let peer = Peer {
+                party: AUTHORITY,
+                address: self.roster.authority.address,
+                key: self.roster.authority.session_key,
+            };
+            let turn = &mut Turn {
+                now: self.now,
+                roster: &self.roster,
+                random: &mut self.client.random,
+                out: &mut self.client.out,
+            };
+            self.client.streams.dial(turn, peer);
+        }
+
+        /// All that is on its way arrives, both ways; what is dialled is answered or not.
+        fn run(&mut self, answer: bool) {
+            while let Some((to_authority, output)) = self
+                .client
+                .out
+                .pop()
+                .map(|output| (true, output))
+                .or_else(|| self.authority.out.pop().map(|output| (false, output)))
+            {
+                let (from, to, step) = if to_authority {
+                    (&mut self.client, &mut self.authority, 1)
+                } else {
+                    (&mut self.authority, &mut self.client, -1)
+                };
+                let there = |stream: StreamId| StreamId(stream.0.wrapping_add_signed(step));
+                match output {
+                    Output::Dial { stream, .. } if answer => {
+                        to.streams.accepted(self.now, there(stream));
+                        let turn = &mut Turn {
+                            now: self.now,
+                            roster: &self.roster,
+                            random: &mut from.random,
+                            out: &mut from.out,
+                        };
+                        from.streams.opened(turn, &mut from.identity, stream);
+                    }
+                    Output::StreamBytes { stream, bytes } => {
+                        let turn = &mut Turn {
+                            now: self.now,
+                            roster: &self.roster,
+                            random: &mut to.random,
+                            out: &mut to.out,
+                        };
+                        to.streams.bytes(turn, &to.identity, there(stream), &bytes);
+                    }
+                    Output::CloseStream { stream } => {
+                        to.streams.closed(there(stream));
+                    }
+                    _ => {}
+                }
+            }
+        }
+
+        fn session(&mut self) -> &mut Session {
+            let stream = self.client.streams.streams.get_mut(&StreamId(1)).unwrap();
+            let State::Established(session) = &mut stream.state else { panic!("it stands") };
+            session
+        }
+
+        fn send(&mut self) -> bool {
+            let packet = Packet::from(Probe::default());
+            let Side { streams, out, .. } = &mut self.client;
+            streams.send(NodeId(9), StreamId(1), &packet, out)
+        }
+
+        fn due(&mut self) -> Vec<Party> {
+            assert_eq!(self.authority.streams.take_due_for_renewal(self.now), [], "who accepted waits");
+            self.client.streams.take_due_for_renewal(self.now)
+        }
+
+        fn tick(&mut self) -> Vec<(StreamId, Option<Party>)> {
+            let turn = &mut Turn {
+                now: self.now,
+                roster: &self.roster,
+                random: &mut self.client.random,
+                out: &mut self.client.out,
+            };
+            self.client.streams.tick(turn)
+        }
+    }
+
+    /// W-SEAL-1
+    #[test]
+    fn a_stream_is_renewed_by_who_dialled_it_after_a_day() {
+        let mut pair = Pair::connected();
+        assert_eq!(pair.client.streams.poll_timeout(), Some(Instant::ZERO + DAY));
+        pair.now = Instant::ZERO + (DAY - NANOSECOND);
+        assert_eq!(pair.due(), []);
+        pair.now = Instant::ZERO + DAY;
+        assert_eq!(pair.due(), [AUTHORITY]);
+        pair.dial();
+        pair.run(true);
+        assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(3)));
+        assert_eq!(pair.authority.streams.of(Party::Client(NodeId(9))), Some(StreamId(4)));
+        let left = [pair.client.streams.streams.len(), pair.authority.streams.streams.len()];
+        assert_eq!(left, [1, 1], "the old one is closed on both sides");
+        assert_eq!(pair.due(), []);
+        assert_eq!(pair.client.streams.poll_timeout(), Some(Instant::ZERO + DAY * 2));
+    }
+
+    /// W-SEAL-1
+    #[test]
+    fn a_stream_is_renewed_after_2_to_the_27_packets_either_way() {
+        let mut pair = Pair::connected();
+        pair.session().next_sent = 134_217_726;
+        assert!(pair.send());
+        assert_eq!(pair.due(), []);
+        assert!(pair.send());
+        assert_eq!(pair.due(), [AUTHORITY]);
+        assert_eq!(pair.due(), [], "the dial is under way");
+
+        let mut pair = Pair::connected();
+        for (before, due) in [(134_217_726, vec![]), (134_217_727, vec![AUTHORITY])] {
+            pair.session().next_received = before;
+            let there = pair.authority.streams.streams.get_mut(&StreamId(2)).unwrap();
+            let State::Established(session) = &mut there.state else { panic!("it stands") };
+            session.next_sent = before;
+            let packet = Packet::from(Probe::default());
+            let Side { streams, out, .. } = &mut pair.authority;
+            assert!(streams.send(NodeId::AUTHORITY, StreamId(2), &packet, out));
+            pair.run(true);
+            assert_eq!(pair.due(), due);
+        }
+    }
+
+    #[test]
+    fn a_dial_that_was_to_renew_a_stream_and_failed_is_repeated_and_costs_nobody_the_stream() {
+        let mut pair = Pair::connected();
+        pair.now = Instant::ZERO + DAY;
+        assert_eq!(pair.due(), [AUTHORITY]);
+        pair.dial();
+        pair.run(false);
+        pair.now = pair.now + Duration::from_secs(1);
+        assert_eq!(pair.tick(), [(StreamId(3), None)]);
+        assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(1)));
+        assert!(pair.send());
+        pair.now = Instant::ZERO + (DAY + Duration::from_secs(60) - NANOSECOND);
+        assert_eq!(pair.due(), []);
+        pair.now = pair.now + NANOSECOND;
+        assert_eq!(pair.due(), [AUTHORITY]);
+    }
+
+    /// W-SEAL-1
+    #[test]
+    fn a_stream_whose_key_is_used_up_is_closed() {
+        let mut pair = Pair::connected();
+        pair.session().next_sent = 268_435_455;
+        assert!(pair.send());
+        assert!(!pair.send(), "2^28 were sealed");
+        assert_eq!(pair.tick(), [(StreamId(1), Some(AUTHORITY))]);
+        assert_eq!(pair.client.streams.of(AUTHORITY), None);
+    }
 }
