@@ -103,22 +103,61 @@ fn w_grp_2_what_the_group_seal_refuses_at_a_node() {
     assert_eq!(n.take_datagrams(m.address), Vec::<Bytes>::new());
 }
 
+/// Whether a probe under this secret is answered.
+fn answered(n: &mut Lone, m: &mut Peer, generation: u32, secret: [u8; 32]) -> bool {
+    n.take_datagrams(m.address);
+    let secret = GroupSecret { cluster: A, generation, secret };
+    let bytes = m.seal_group(&secret, Probe { nonce: 5, ..Default::default() });
+    m.throw(n, bytes);
+    !n.take_datagrams(m.address).is_empty()
+}
+
+/// B-GRP-4: who was not the master of an epoch makes no generation of it, and passing one on is everybody's right.
+#[test]
+fn b_grp_4_a_generation_is_its_masters_work() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    let mut third = Peer::new(n, THIRD);
+    third.open_stream(n, true);
+    let key = |generation, maker: &Peer| {
+        let secret = [maker.id.0.to_be_bytes()[3]; 32];
+        GroupKey::sign(A, generation, secret, maker.id, &maker.keys.signing)
+    };
+    // Epoch 1 is node 21's; in its name node 23 cannot sign, and in its own it may not.
+    let own = key(1, &third);
+    third.tell(n, own);
+    assert_eq!((n.discards("forbidden"), answered(n, &mut third, 1, [23; 32])), (1, false));
+    let in_its_name = GroupKey { master: M, ..key(1, &third) };
+    third.tell(n, in_its_name);
+    assert_eq!((n.discards("bad_statement"), answered(n, &mut third, 1, [23; 32])), (1, false));
+    let passed_on = key(1, &m);
+    third.tell(n, passed_on);
+    assert!(answered(n, &mut m, 1, [21; 32]));
+    // Whose epoch 2 is, is not known yet: both wait, the louder one pushes nobody out, and only the master's is learnt.
+    for key in [key(2, &m), key(2, &third), key(9, &third)] {
+        third.tell(n, key);
+    }
+    assert_eq!(n.discards("forbidden"), 1);
+    assert!(!answered(n, &mut m, 2, [21; 32]) && !answered(n, &mut third, 9, [23; 32]));
+    let grant = row(n, OWN, 2, 0, M, &[M, ME]);
+    scene.z.say(n, notice(grant));
+    assert!(answered(n, &mut m, 2, [21; 32]) && !answered(n, &mut third, 2, [23; 32]));
+    // Epoch 9 comes, and is not node 23's either.
+    let later = row(n, OWN, 9, 0, M, &[M, ME]);
+    scene.z.say(n, notice(later));
+    assert_eq!(n.discards("forbidden"), 2);
+    assert!(!answered(n, &mut third, 9, [23; 32]));
+}
+
 /// W-GRP-4, B-GRP-1, B-GRP-2: generations only grow, two are received, and the enrolment secret's number is not handed out.
 #[test]
 fn w_grp_4_generations_only_grow() {
     let (mut scene, mut m) = Scene::following();
+    let reigns = History::sign(A, Epoch(1), vec![M; 9], &scene.z.keys.signing);
+    scene.z.tell(&mut scene.n, reigns);
     let n = &mut scene.n;
     let key =
         |generation, byte: u8, peer: &Peer| GroupKey::sign(A, generation, [byte; 32], M, &peer.keys.signing);
-    let answered = |n: &mut Lone, m: &mut Peer, generation, secret: [u8; 32]| {
-        n.take_datagrams(m.address);
-        let bytes = m.seal_group(
-            &GroupSecret { cluster: A, generation, secret },
-            Probe { nonce: 5, ..Default::default() },
-        );
-        m.throw(n, bytes);
-        !n.take_datagrams(m.address).is_empty()
-    };
     let first = enrolment(n, A).secret;
     let zero = key(0, 0, &m);
     m.tell(n, zero);

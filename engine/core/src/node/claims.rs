@@ -449,6 +449,9 @@ impl Node {
             self.chain.learn_grant(history.cluster, Epoch(epoch), *node);
         }
         self.lineage.learn(history);
+        if history.cluster == self.cluster {
+            self.take_up_group_keys();
+        }
         Ok(())
     }
 
@@ -475,6 +478,7 @@ impl Node {
             self.rows.insert(cluster, signed.clone());
         }
         if cluster == self.cluster {
+            self.take_up_group_keys();
             if is_news {
                 self.on_own_row();
             }

@@ -3,6 +3,7 @@
 //! The master of epoch e makes generation e and hands it over the streams; whoever has a newer one passes it on.
 //! A generation is *sent under* only after everybody had time to get it, and received from the moment it is known.
 
+use super::Node;
 use crate::discard::Discard;
 use crate::io::Output;
 use crate::outbox::Outbox;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use duohuo_wire::group::{GroupOpenError, GroupSecret, GroupSenderKey, sender_key};
 use duohuo_wire::header::Header;
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{GroupKey, Packet};
 use duohuo_wire::seal::ReplayWindow;
 use duohuo_wire::sign::{SigningKey, VerifyingKey};
@@ -49,6 +50,8 @@ pub(super) struct Group {
     incoming: BTreeMap<(NodeId, u64, u32), Incoming>,
     boots: BTreeMap<NodeId, VecDeque<u64>>,
     sent: VecDeque<(u32, Instant)>,
+    /// By maker: the newest of those whose epoch's master we do not know yet.
+    aside: BTreeMap<NodeId, GroupKey>,
     /// Keys of others that came into use: the machine hands them to the key log.
     #[cfg(feature = "key-log")]
     pub(super) learnt: Vec<duohuo_wire::key_log::Entry>,
@@ -78,6 +81,7 @@ impl Group {
             incoming: BTreeMap::new(),
             boots: BTreeMap::new(),
             sent: VecDeque::new(),
+            aside: BTreeMap::new(),
             #[cfg(feature = "key-log")]
             learnt: Vec::new(),
         }
@@ -96,7 +100,21 @@ impl Group {
         key
     }
 
-    /// A generation handed to us, its signature verified by the caller.
+    /// A generation that its maker signed, before we know whether it was the master of that epoch. One for each maker, so
+    /// that a member that makes up epochs pushes nobody else's out.
+    pub(super) fn set_aside(&mut self, key: &GroupKey) {
+        let newest = self.aside.get(&key.master).map_or(self.newest(), |other| other.generation);
+        if key.generation > newest {
+            self.aside.insert(key.master, key.clone());
+        }
+    }
+
+    /// What was set aside, to be judged again.
+    pub(super) fn take_aside(&mut self) -> Vec<GroupKey> {
+        core::mem::take(&mut self.aside).into_values().collect()
+    }
+
+    /// A generation handed to us, its signature and maker verified by the caller.
     pub(super) fn learn(&mut self, now: Instant, key: &GroupKey, grace: Duration) -> bool {
         if key.generation <= self.newest() {
             return false; // of an older master, or the enrolment secret's number, which is never handed out
@@ -207,6 +225,45 @@ impl Group {
         {
             self.incoming.retain(|(node, b, _), _| *node != sender || *b != old);
         }
+    }
+}
+
+impl Node {
+    /// B-GRP-1: a generation is the work of the master of that epoch, whoever passed it on.
+    pub(super) fn on_group_key(&mut self, key: &GroupKey) -> Result<(), Discard> {
+        if key.cluster != self.cluster {
+            return Err(Discard::Forbidden);
+        }
+        let signer = self.verifying_key(key.master).ok_or(Discard::UnknownKey)?;
+        if !key.verify(&signer) {
+            return Err(Discard::BadStatement);
+        }
+        match self.lineage.master(self.cluster, Epoch(key.generation.into())) {
+            Some(master) if master == key.master => {
+                let grace = self.group_grace();
+                self.group.learn(self.now, key, grace);
+                Ok(())
+            }
+            Some(_) => Err(Discard::Forbidden),
+            None => {
+                self.group.set_aside(key);
+                Ok(())
+            }
+        }
+    }
+
+    /// Who was master of our cluster in some epoch became known: a generation may have waited for it.
+    pub(super) fn take_up_group_keys(&mut self) {
+        for key in self.group.take_aside() {
+            if let Err(why) = self.on_group_key(&key) {
+                self.discards.count(why);
+            }
+        }
+    }
+
+    /// Time enough for everybody to get a new generation.
+    pub(super) fn group_grace(&self) -> Duration {
+        self.config.timers.suspect_interval * 3
     }
 }
 

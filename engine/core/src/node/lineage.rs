@@ -1,7 +1,7 @@
 //! Who was master of each cluster in which epoch, as the authority signed it: kept so that a master can hand it on to
 //! members that missed something while the authority is away (promise P4). Without it a block cannot be verified.
 
-use duohuo_wire::ids::{ClusterId, Epoch};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{History, Packet};
 use duohuo_wire::statement::SignedRow;
 use std::collections::BTreeMap;
@@ -22,10 +22,20 @@ fn end(history: &History) -> Epoch {
 }
 
 impl Lineage {
+    /// The master of an epoch, if it is known.
+    pub(super) fn master(&self, cluster: ClusterId, epoch: Epoch) -> Option<NodeId> {
+        let in_history = |history: &History| {
+            let place = usize::try_from(epoch.0.checked_sub(history.first_epoch.0)?).ok()?;
+            history.nodes.get(place).copied()
+        };
+        let in_rows = |rows: &BTreeMap<Epoch, SignedRow>| Some(rows.get(&epoch)?.row.master);
+        let history = self.histories.get(&cluster).and_then(in_history);
+        history.or_else(|| self.rows.get(&cluster).and_then(in_rows))
+    }
+
     /// Whether the master of this epoch is known.
     pub(super) fn knows(&self, cluster: ClusterId, epoch: Epoch) -> bool {
-        self.histories.get(&cluster).is_some_and(|h| (h.first_epoch..end(h)).contains(&epoch))
-            || self.rows.get(&cluster).is_some_and(|rows| rows.contains_key(&epoch))
+        self.master(cluster, epoch).is_some()
     }
 
     /// A verified history: the longer one stays.
@@ -62,7 +72,7 @@ impl Lineage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use duohuo_wire::ids::{NodeId, Version};
+    use duohuo_wire::ids::Version;
     use duohuo_wire::sign::SigningKey;
     use duohuo_wire::statement::Row;
 
@@ -100,6 +110,8 @@ mod tests {
         lineage.learn(&history(&[1, 2, 3, 4]));
         assert_eq!(known(&lineage), [1, 2, 3, 4, 5]);
         assert_eq!(lineage.packets().len(), 2);
+        assert_eq!(lineage.master(C, Epoch(4)), Some(NodeId(4)));
+        assert_eq!((lineage.master(C, Epoch(0)), lineage.master(C, Epoch(6))), (None, None));
         lineage.learn(&history(&[1]));
         assert_eq!(known(&lineage), [1, 2, 3, 4, 5], "a shorter one changes nothing");
     }

@@ -38,7 +38,7 @@ use claims::Claims;
 use core::net::SocketAddr;
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
-use duohuo_wire::packet::{GroupKey, MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Role};
+use duohuo_wire::packet::{MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Role};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
@@ -442,24 +442,6 @@ impl Node {
             }
             _ => Err(Discard::Forbidden),
         }
-    }
-
-    fn on_group_key(&mut self, key: &GroupKey) -> Result<(), Discard> {
-        if key.cluster != self.cluster {
-            return Err(Discard::Forbidden);
-        }
-        let signer = self.verifying_key(key.master).ok_or(Discard::UnknownKey)?;
-        if !key.verify(&signer) {
-            return Err(Discard::BadStatement);
-        }
-        let grace = self.group_grace();
-        self.group.learn(self.now, key, grace);
-        Ok(())
-    }
-
-    /// Time enough for everybody to get a new generation.
-    fn group_grace(&self) -> Duration {
-        self.config.timers.suspect_interval * 3
     }
 
     fn verifying_key(&self, node: NodeId) -> Option<VerifyingKey> {
