@@ -136,8 +136,8 @@ class Handshake:
         for side, key in self.seals.items():
             equal("seal", [key.key.hex(), key.iv.hex()], [stated[f"{side}_seal_key"], stated[f"{side}_seal_iv"]])
 
-    def read_init(self, packet, fields, enrolled=None, last=None):
-        """Of the responder, after the body: who it is, and when. W-HSK-6 if it is told what it must know."""
+    def read_init(self, packet, fields, enrolled=None, elsewhere=False, last=None, has_cookie=False):
+        """Of the responder, after the body: who it is, from where, and when. W-HSK-6 if it is told what it must know."""
         responder = unhex(self.stated["responder_public"])
         if seal.mac16(seal.mac1_key(responder), packet[:156]).hex() != fields["mac1"]:
             raise Refused("bad_mac")
@@ -145,7 +145,9 @@ class Handshake:
         _, _, static, timestamp = seal.read_message_1(self.preamble, secret, unhex(fields["noise"]))
         if enrolled is not None and static.hex() not in enrolled:
             raise Refused("unknown_key")
-        if last is not None and timestamp <= unhex(last):
+        if elsewhere:
+            raise Refused("wrong_address")
+        if last is not None and (timestamp == unhex(last) or (timestamp < unhex(last) and not has_cookie)):
             raise Refused("old_handshake")
         equal("static", static.hex(), self.stated["initiator_public"])
         equal("timestamp", timestamp.hex(), self.stated["timestamp"])
@@ -189,8 +191,10 @@ def read_handshake(file, test):
     fields = wire.decode_body(header["type"], packet[wire.HEADER : -4])
     given = file["cookie"]
     if test["packet"] == "HandshakeInit":
-        transcript.read_init(packet, fields, file["enrolled"], test.get("last_timestamp"))
-        equal("mac2", seal.mac16(unhex(given["cookie"]), packet[:172]).hex() == fields["mac2"], test["mac2"])
+        has_cookie = seal.mac16(unhex(given["cookie"]), packet[:172]).hex() == fields["mac2"]
+        elsewhere = test.get("source", given["address"]) != given["address"]
+        transcript.read_init(packet, fields, file["enrolled"], elsewhere, test.get("last_timestamp"), has_cookie)
+        equal("mac2", has_cookie, test["mac2"])
     elif test["packet"] == "HandshakeResponse":
         transcript.read_response(packet, fields)
     else:

@@ -155,7 +155,8 @@ pub(crate) fn suite() -> Suite {
         &[
             "transcript names the keys. The receiver of HandshakeInit has responder_secret, that of HandshakeResponse is the initiator, waiting with its ephemeral key.",
             "mac2 says whether mac2 is right under cookie; a receiver asks under load, and when the timestamp is old (W-HSK-6).",
-            "Order: header, body, for a response the session it answers (unknown_session), mac1 (bad_mac), Noise (bad_handshake), enrolled (unknown_key), last_timestamp (old_handshake).",
+            "Order: header, body, for a response the session it answers (unknown_session), mac1 (bad_mac), Noise (bad_handshake), enrolled (unknown_key), source, if given (wrong_address), last_timestamp (old_handshake).",
+            "source is from where the datagram came; the roster has cookie.address for the initiator.",
             "Packets of other types are sealed under the transcript's keys, from = who sealed them; they come after the handshake.",
         ],
     )
@@ -256,15 +257,22 @@ fn cookies(suite: &mut Suite, transcript: &Transcript) {
     }
 }
 
-/// W-HSK-6: what the responder has accepted of this key before.
+/// W-HSK-6: from where it comes, and what the responder has accepted of this key before; with mac2 right or not.
 fn timestamps(suite: &mut Suite, transcript: &Transcript) {
-    let said = |last: &[u8; 12]| -> Pairs {
+    let responder = public(&transcript.keys.responder);
+    let message = &transcript.noise.message_1;
+    let bare = init_packet(message, &responder, INITIATOR_SESSION, NODE, None);
+    let said = |packet: &[u8]| -> Pairs {
         vec![
             ("transcript", J::text("datagram")),
             ("packet", J::text("HandshakeInit")),
-            ("hex", J::hex(&transcript.init)),
-            ("last_timestamp", last.show()),
+            ("hex", J::hex(packet)),
         ]
+    };
+    let after = |packet: &[u8], last: &[u8; 12]| {
+        let mut pairs = said(packet);
+        pairs.push(("last_timestamp", last.show()));
+        pairs
     };
     let own = transcript.keys.timestamp;
     let other = |at: usize, change: i8| {
@@ -272,34 +280,45 @@ fn timestamps(suite: &mut Suite, transcript: &Transcript) {
         last[at] = last[at].wrapping_add_signed(change);
         last
     };
-    let mut newer = said(&other(11, -1));
-    newer.push(("mac2", true.show()));
-    newer.push(("fields", decoded(&transcript.init).show()));
-    suite.valid("a nanosecond newer than the last", newer);
-    for (comment, last) in [
-        ("the same timestamp again: a replay", own),
-        ("a nanosecond older than the last", other(11, 1)),
-        ("a second older than the last, with more nanoseconds", {
-            let mut last = other(7, 1);
-            last[8..].fill(0);
-            last
-        }),
+    let mut second = other(7, 1);
+    second[8..].fill(0);
+    for (comment, packet, last, mac2) in [
+        ("a nanosecond newer than the last", &bare, other(11, -1), false),
+        (
+            "a nanosecond older than the last, with the cookie: a clock that went back",
+            &transcript.init,
+            other(11, 1),
+            true,
+        ),
+        ("a second older than the last, with the cookie", &transcript.init, second, true),
     ] {
-        suite.invalid(comment, "W-HSK-6", "old_handshake", said(&last));
+        let mut pairs = after(packet, &last);
+        pairs.push(("mac2", mac2.show()));
+        pairs.push(("fields", decoded(packet).show()));
+        suite.valid(comment, pairs);
     }
+    let wrong_cookie = init_packet(message, &responder, INITIATOR_SESSION, NODE, Some([0xC1; 16]));
+    for (comment, packet, last) in [
+        ("the same timestamp again: a replay", &bare, own),
+        ("the same timestamp again, with the cookie", &transcript.init, own),
+        ("a nanosecond older than the last", &bare, other(11, 1)),
+        ("a nanosecond older than the last, under another cookie", &wrong_cookie, other(11, 1)),
+        ("a second older than the last, with more nanoseconds", &bare, second),
+    ] {
+        suite.invalid(comment, "W-HSK-6", "old_handshake", after(packet, &last));
+    }
+    let mut elsewhere = said(&transcript.init);
+    elsewhere.push(("source", J::text("10.0.0.1:7401")));
+    suite.invalid("from another port than the roster has", "W-HSK-6", "wrong_address", elsewhere);
+    let mut elsewhere = after(&bare, &own);
+    elsewhere.push(("source", J::text("10.0.0.2:7400")));
+    suite.invalid("a replay from another address", "W-HSK-6", "wrong_address", elsewhere);
     let stranger = noise(&NoiseKeys { initiator: [0x12; 32], ..transcript.keys });
-    let responder = public(&transcript.keys.responder);
     let packet = init_packet(&stranger.message_1, &responder, INITIATOR_SESSION, NODE, None);
-    suite.invalid(
-        "a key that is not enrolled",
-        "W-HSK-6",
-        "unknown_key",
-        vec![
-            ("transcript", J::text("datagram")),
-            ("packet", J::text("HandshakeInit")),
-            ("hex", J::hex(&packet)),
-        ],
-    );
+    suite.invalid("a key that is not enrolled", "W-HSK-6", "unknown_key", said(&packet));
+    let mut elsewhere = said(&packet);
+    elsewhere.push(("source", J::text("10.0.0.2:7400")));
+    suite.invalid("a key that is not enrolled, from another address", "W-HSK-6", "unknown_key", elsewhere);
 }
 
 fn refused_init(suite: &mut Suite, datagram: &Transcript, stream: &Transcript) {
