@@ -18,6 +18,12 @@ use duohuo_wire::packet::{NodeKeepalive, Packet, Probe};
 use duohuo_wire::statement::Row;
 use std::collections::VecDeque;
 
+/// What the machine's randomness begins from, unless a test says otherwise.
+const SEED: [u8; 32] = [0x5E; 32];
+
+/// A driver that does what none may: what the machine puts out becomes what it returns.
+pub type Bend = Box<dyn FnMut(Output) -> Vec<Output>>;
+
 /// A machine without a world.
 pub struct Lone {
     /// Everybody's keys.
@@ -26,6 +32,8 @@ pub struct Lone {
     pub events: Vec<Event>,
     /// Whether what it wants durable is durable at once; if not, [`Lone::sync`] makes it so.
     pub quick_disk: bool,
+    /// What stands between the machine and the world, if it is to break a rule.
+    pub bend: Option<Bend>,
     machine: Anyone,
     id: NodeId,
     now: Instant,
@@ -39,15 +47,16 @@ impl Lone {
     /// The machine of a party of this consortium, started from an empty disk.
     #[must_use]
     pub fn new(consortium: Consortium, id: NodeId) -> Self {
-        Self::with_disk(consortium, id, Disk::new())
+        Self::with_disk(consortium, id, Disk::new(), SEED)
     }
 
-    fn with_disk(consortium: Consortium, id: NodeId, disk: Disk) -> Self {
-        let machine = host::start(id, &consortium, &disk, [0x5E; 32]);
+    fn with_disk(consortium: Consortium, id: NodeId, disk: Disk, seed: [u8; 32]) -> Self {
+        let machine = host::start(id, &consortium, &disk, seed);
         let mut lone = Self {
             consortium,
             events: Vec::new(),
             quick_disk: true,
+            bend: None,
             machine,
             id,
             now: Instant::from_nanos(1),
@@ -63,17 +72,29 @@ impl Lone {
     /// Killed and started again from its disk.
     #[must_use]
     pub fn restarted(self) -> Self {
-        Self::with_disk(self.consortium, self.id, self.disk)
+        self.restarted_with(SEED)
+    }
+
+    /// The same, where the operating system gives it this randomness.
+    #[must_use]
+    pub fn restarted_with(self, seed: [u8; 32]) -> Self {
+        Self::with_disk(self.consortium, self.id, self.disk, seed)
     }
 
     /// One input; what comes out is kept until it is asked for.
     pub fn give(&mut self, input: Input) {
         self.machine.handle(self.now, input);
         while let Some(output) = self.machine.poll_output() {
-            match output {
-                Output::Event(event) => self.events.push(event),
-                Output::Persist { token, writes } => self.writing.push_back((token, writes)),
-                output => self.outputs.push(output),
+            let outputs = match &mut self.bend {
+                Some(bend) => bend(output),
+                None => vec![output],
+            };
+            for output in outputs {
+                match output {
+                    Output::Event(event) => self.events.push(event),
+                    Output::Persist { token, writes } => self.writing.push_back((token, writes)),
+                    output => self.outputs.push(output),
+                }
             }
         }
         if self.quick_disk {
@@ -83,10 +104,31 @@ impl Lone {
 
     /// What it wants durable becomes so.
     pub fn sync(&mut self) {
-        while let Some((token, writes)) = self.writing.pop_front() {
-            host::write(&mut self.disk, writes);
+        while self.sync_one() {}
+    }
+
+    /// The oldest batch that it wants durable becomes so. Whether there was one.
+    pub fn sync_one(&mut self) -> bool {
+        let Some((token, writes)) = self.writing.pop_front() else {
+            return false;
+        };
+        host::write(&mut self.disk, writes);
+        self.give(Input::Persisted { token });
+        true
+    }
+
+    /// The disk says that the newest batch is durable, and has not even begun with the oldest.
+    pub fn lie_about_the_disk(&mut self) {
+        if let Some((token, _)) = self.writing.back() {
+            let token = *token;
             self.give(Input::Persisted { token });
         }
+    }
+
+    /// What is durable.
+    #[must_use]
+    pub const fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// Whether something waits for the disk.
@@ -430,7 +472,7 @@ pub fn authority_config(consortium: &Consortium) -> AuthorityConfig {
         roster: consortium.roster.clone(),
         operator_key: consortium.operator.verifying_key().to_bytes(),
         timers: Timers::for_keepalive(Duration::from_millis(10)),
-        seed: [0x5E; 32],
+        seed: SEED,
         unix_at_zero: Duration::from_secs(1_700_000_000),
     }
 }

@@ -104,9 +104,8 @@ pub fn uncovered(rules: &BTreeMap<String, bool>, traceability: &str) -> Vec<Stri
             complaints
                 .push(format!("traceability.md: {id} needs a test that obeys it and one that breaks it"));
         }
-        if !cells.get(2).is_some_and(|kind| ["peer", "fault", "own"].contains(kind)) {
-            complaints
-                .push(format!("traceability.md: {id} does not say how it is broken: peer, fault or own"));
+        if !cells.get(2).is_some_and(|kind| ["peer", "fault"].contains(kind)) {
+            complaints.push(format!("traceability.md: {id} does not say how it is broken: peer or fault"));
         }
     }
     let without = rules.iter().filter(|(id, must)| **must && !seen.contains(*id));

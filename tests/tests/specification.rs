@@ -129,6 +129,7 @@ fn a_must_without_both_tests_is_seen() {
         format!("| W-A-1 | none | {test} | peer |"),
         format!("| W-A-1 | {test} | `wire/src/a.rs` | peer |"),
         format!("| W-A-1 | {test} | {test} | somehow |"),
+        format!("| W-A-1 | {test} | {test} | own |"),
         format!("| W-A-1 | {test} | {test} | peer |\n| W-A-9 | {test} | {test} | peer |"),
         two,
     ] {

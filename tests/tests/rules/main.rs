@@ -3,6 +3,7 @@
 
 mod authority;
 mod authority_log;
+mod bent;
 mod claims;
 mod group;
 mod joining;
