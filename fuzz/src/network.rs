@@ -1,19 +1,22 @@
 //! A whole network of production machines under virtual time: crashes, cuts, lies of the wire, drills, in the order the
 //! input wants; judged by the checker of the scenarios and, at the end, by the ledger of what was answered.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use core::time::Duration;
 use duohuo_core::io::Input;
 use duohuo_tests::{
-    consortium::{Consortium, Place, node},
+    consortium::{Consortium, node},
     world::{Luck, World},
 };
 use duohuo_wire::ids::NodeId;
 
 use crate::{draw::Draw, edits::edit};
 
-/// Two clusters of two: small enough to try many orders of events.
-const LAYOUT: &[&[Place]] = &[&[(1, 200), (2, 150)], &[(2, 200), (1, 150)]];
+/// Two clusters of two: small enough to try many orders of events. Its keys are made once.
+static CONSORTIUM: LazyLock<Consortium> =
+    LazyLock::new(|| Consortium::new(9, &[&[(1, 200), (2, 150)], &[(2, 200), (1, 150)]]));
 /// Steps of one script, each up to 64 ms of virtual time.
 const MAX_STEPS: usize = 16;
 
@@ -22,7 +25,7 @@ pub(crate) fn network(data: &[u8]) {
     let parts = u32::from(draw.byte() % 64);
     let luck =
         Luck { loss: parts, duplication: parts, replay: parts + 1, corruption: parts / 4, ..Luck::default() };
-    let mut world = World::new(u64::from(draw.byte()), Consortium::new(9, LAYOUT), luck);
+    let mut world = World::new(u64::from(draw.byte()), CONSORTIUM.clone(), luck);
     world.start_all();
     world.start_client(Duration::from_millis(20), world.now() + Duration::from_secs(2));
     world.run_for(Duration::from_millis(300));

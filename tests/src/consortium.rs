@@ -23,6 +23,7 @@ pub struct Keys {
 }
 
 /// Everybody and their keys.
+#[derive(Clone)]
 pub struct Consortium {
     /// Signed by [`Consortium::operator`].
     pub roster: Roster,
