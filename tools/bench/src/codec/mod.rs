@@ -239,6 +239,7 @@ fn print(report: &Report) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]
