@@ -78,7 +78,7 @@ fn put(name: &str, data: &[u8]) -> Option<PathBuf> {
 
 fn says_what_and_where(error: &ConfigError, path: &Path) {
     assert!(error.file.starts_with(path.parent().unwrap_or(path)), "names a file of this network");
-    for part in [&error.key, &error.wrong, &error.expected, &error.advice] {
+    for part in [&*error.key, &*error.wrong, &*error.expected, &*error.advice] {
         assert!(!part.trim().is_empty(), "says what, where, what was expected and what to do: {error:?}");
     }
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use duohuo_wire::ids::Height;
 use duohuo_wire::roster::Roster;
+use duohuo_wire::status::StatusReport;
 use std::collections::BTreeMap;
 
 /// Names one byte stream (a TCP connection). The caller takes even numbers for those it accepted, the machine odd
@@ -192,4 +193,12 @@ pub trait Machine {
     fn poll_output(&mut self) -> Option<Output>;
     /// When a [`Input::Tick`] is wanted.
     fn poll_timeout(&self) -> Option<Instant>;
+    /// What it says of itself, for those who look; has no effect. A machine at which nobody looks may leave it out.
+    fn about(&self) -> StatusReport {
+        StatusReport::default()
+    }
+    /// Everybody, as it knows them now; for those who look.
+    fn roster_in_force(&self) -> Option<&Roster> {
+        None
+    }
 }

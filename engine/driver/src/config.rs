@@ -1,6 +1,7 @@
 //! The files of an operator: one TOML file per process, key files, the signed roster. Whatever is wrong with one is
 //! told with its file, its key, what was expected, and what to do.
 
+use crate::config_keys;
 use crate::keys;
 use crate::roster_file;
 use duohuo_chain::Timing;
@@ -11,6 +12,8 @@ use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::VerifyingKey;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A file of the operator that cannot be used.
@@ -26,16 +29,19 @@ pub struct ConfigError {
     /// What would be right.
     pub expected: String,
     /// What to do.
-    pub advice: String,
+    pub advice: Box<str>,
+    /// Where in the file, in bytes, if that is known.
+    pub span: Option<Box<Range<usize>>>,
 }
 
 impl ConfigError {
-    pub(crate) fn new(
+    /// Without a place in the file.
+    pub fn new(
         file: &Path,
         key: impl Into<String>,
         wrong: impl Into<String>,
         expected: impl Into<String>,
-        advice: impl Into<String>,
+        advice: impl Into<Box<str>>,
     ) -> Self {
         Self {
             file: file.into(),
@@ -43,7 +49,19 @@ impl ConfigError {
             wrong: wrong.into(),
             expected: expected.into(),
             advice: advice.into(),
+            span: None,
         }
+    }
+
+    /// With the place of its key, if the file is TOML and has it.
+    #[must_use]
+    pub(crate) fn located(mut self) -> Self {
+        if self.span.is_none()
+            && let Ok(text) = std::fs::read_to_string(&self.file)
+        {
+            self.span = config_keys::place(&text, self.key.trim_matches('`')).map(Box::new);
+        }
+        self
     }
 }
 
@@ -68,6 +86,8 @@ struct NodeFile {
     #[serde(default)]
     drill: DrillFile,
     #[serde(default)]
+    http: HttpFile,
+    #[serde(default)]
     log: LogFile,
 }
 
@@ -88,6 +108,8 @@ struct AuthorityFile {
     keys: AuthorityKeys,
     #[serde(default)]
     timers: TimersFile,
+    #[serde(default)]
+    http: HttpFile,
     #[serde(default)]
     log: LogFile,
 }
@@ -133,6 +155,12 @@ struct ChainFile {
 struct DrillFile {
     #[serde(default)]
     allow: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct HttpFile {
+    listen: Option<SocketAddr>,
 }
 
 #[derive(Deserialize, Default)]
@@ -204,6 +232,8 @@ pub struct NodeSettings {
     pub chain: Timing,
     /// Whether SIGUSR1 may make it compute wrong results.
     pub drill_allowed: bool,
+    /// Where the status page, metrics and health answers are; `None`: nowhere.
+    pub http: Option<SocketAddr>,
     /// Log.
     pub log: LogSettings,
     /// Where the keys of all sessions are written; not in the file, the command line has it.
@@ -228,6 +258,8 @@ pub struct AuthoritySettings {
     pub sealing_secret: [u8; 32],
     /// Spans.
     pub timers: Timers,
+    /// As in [`NodeSettings::http`].
+    pub http: Option<SocketAddr>,
     /// Log.
     pub log: LogSettings,
     /// Where the keys of all sessions are written; not in the file, the command line has it.
@@ -285,6 +317,10 @@ impl NodeSettings {
     /// # Errors
     /// The first thing that is wrong.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_all(path).map_err(ConfigError::located)
+    }
+
+    fn read_all(path: &Path) -> Result<Self, ConfigError> {
         let file: NodeFile = read_toml(path, "duohuo keygen network writes a complete example")?;
         let node = NodeId(file.node);
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
@@ -324,6 +360,7 @@ impl NodeSettings {
             timers: timers(path, &file.timers)?,
             chain: chain_timing(path, &file.chain)?,
             drill_allowed: file.drill.allow,
+            http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
             #[cfg(feature = "key-log")]
             key_log: None,
@@ -338,6 +375,10 @@ impl AuthoritySettings {
     /// # Errors
     /// The first thing that is wrong.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_all(path).map_err(ConfigError::located)
+    }
+
+    fn read_all(path: &Path) -> Result<Self, ConfigError> {
         let file: AuthorityFile = read_toml(path, "duohuo keygen network writes a complete example")?;
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
         let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
@@ -364,6 +405,7 @@ impl AuthoritySettings {
             signing_secret,
             sealing_secret: keys::read_secret(&beside(path, &file.keys.sealing))?,
             timers: timers(path, &file.timers)?,
+            http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
             #[cfg(feature = "key-log")]
             key_log: None,
@@ -411,7 +453,10 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
             format!(" (line {line})")
         });
         let message = e.message().trim().replace('\n', " ");
-        ConfigError::new(path, key, format!("{message}{place}"), "what the example has there", advice)
+        let mut error =
+            ConfigError::new(path, key, format!("{message}{place}"), "what the example has there", advice);
+        error.span = e.span().map(Box::new);
+        error
     };
     let deserializer = toml::Deserializer::parse(&text).map_err(|e| wrong("syntax".into(), &e))?;
     serde_path_to_error::deserialize(deserializer).map_err(|e| {
@@ -471,7 +516,7 @@ fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
     let span = |key: &str, ms: Option<u64>, default: Duration| {
         ms.map_or(Ok(default), |ms| in_range(path, &format!("chain.{key}"), ms, &CHAIN_MS))
     };
-    Ok(Timing {
+    let timing = Timing {
         block_interval: span("block_interval_ms", file.block_interval_ms, default.block_interval)?,
         propose_timeout: span("propose_timeout_ms", file.propose_timeout_ms, default.propose_timeout)?,
         vote_timeout: span("vote_timeout_ms", file.vote_timeout_ms, default.vote_timeout)?,
@@ -483,7 +528,74 @@ fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
             default.rebroadcast_interval,
         )?,
         ..default
-    })
+    };
+    check_relations(path, &timing)?;
+    Ok(timing)
+}
+
+/// What one key alone cannot tell.
+fn check_relations(path: &Path, timing: &Timing) -> Result<(), ConfigError> {
+    let advice = "change one of the two, on all nodes of this network";
+    let rules = [
+        ("propose_timeout_ms", timing.propose_timeout, "max_timeout_ms", timing.max_timeout),
+        ("vote_timeout_ms", timing.vote_timeout, "max_timeout_ms", timing.max_timeout),
+        ("vote_timeout_ms", timing.vote_timeout, "propose_timeout_ms", timing.propose_timeout),
+    ];
+    for (lower, low, upper, high) in rules {
+        if low > high {
+            return Err(ConfigError::new(
+                path,
+                format!("`chain.{lower}`"),
+                format!("{} is above chain.{upper}, which is {}", low.as_millis(), high.as_millis()),
+                format!("at most chain.{upper}"),
+                advice,
+            ));
+        }
+    }
+    if timing.rebroadcast_interval.is_zero() {
+        return Err(ConfigError::new(
+            path,
+            "`chain.rebroadcast_interval_ms`",
+            "0: an unfinished round would say everything again without a pause",
+            "at least 1; 250 unless there is a reason",
+            "leave the key out",
+        ));
+    }
+    Ok(())
+}
+
+fn http(path: &Path, listen: Option<SocketAddr>, own: SocketAddr) -> Result<Option<SocketAddr>, ConfigError> {
+    if listen == Some(own) {
+        return Err(ConfigError::new(
+            path,
+            "`http.listen`",
+            format!("{own} is the address at which this process speaks to the others"),
+            "another port, best on loopback: 127.0.0.1:4752",
+            "change the port, or leave [http] out: then there is no status page",
+        ));
+    }
+    Ok(listen)
+}
+
+/// What is allowed and may still not be meant: one sentence each.
+#[must_use]
+pub fn warnings(timers: &Timers, chain: Option<&Timing>, http: Option<SocketAddr>) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(chain) = chain.filter(|c| c.propose_timeout < timers.suspect_interval) {
+        all.push(format!(
+            "chain.propose_timeout_ms is {}, and a silent host is suspected after {} ms (1.5 keepalive intervals): \
+             whenever a proposer falls silent, its round is lost before its cluster has another master",
+            chain.propose_timeout.as_millis(),
+            timers.suspect_interval.as_millis()
+        ));
+    }
+    if let Some(listen) = http.filter(|l| !l.ip().is_loopback()) {
+        all.push(format!(
+            "http.listen is {listen}: whoever reaches it sees roles, heights and addresses; there is no password. Keep it \
+             on loopback, or behind a firewall"
+        ));
+    }
+    all
 }
 
 fn in_range(

@@ -1,8 +1,10 @@
 //! One loop per process: gives a machine its world, as the contract of [`duohuo_core::io`] says.
 
+use crate::board::Notes;
 use crate::clock::{self, Alarm};
 use crate::config::RosterSource;
 use crate::error::DriverError;
+use crate::live::Live;
 use crate::net::{FIRST_STREAM, Net, NetCounters};
 use crate::signals::{Order, Orders};
 use crate::store::{Completion, OpenStore, Store};
@@ -41,6 +43,10 @@ pub struct World {
     exit: Option<Exit>,
     logged: NetCounters,
     log_at: Instant,
+    /// For those who only look.
+    notes: Option<Notes>,
+    /// What of the configuration can change while the process runs.
+    live: Option<Live>,
 }
 
 /// Why a loop ended.
@@ -85,6 +91,8 @@ impl World {
             exit: None,
             logged: NetCounters::default(),
             log_at: clock::now() + COUNTERS_INTERVAL,
+            notes: None,
+            live: None,
             poll,
         })
     }
@@ -99,6 +107,18 @@ impl World {
         Ok(Self { key_log, ..self })
     }
 
+    /// Show what happens to those who only look.
+    #[must_use]
+    pub fn with_notes(self, notes: Option<Notes>) -> Self {
+        Self { notes, ..self }
+    }
+
+    /// Read the configuration again when told to reload.
+    #[must_use]
+    pub fn with_live(self, live: Option<Live>) -> Self {
+        Self { live, ..self }
+    }
+
     /// Be the world of `machine` until it is told to stop or cannot go on.
     ///
     /// # Errors
@@ -108,10 +128,17 @@ impl World {
         // a machine speaks first when it is told the time
         self.give(machine, Input::Tick);
         loop {
+            let due = machine.poll_timeout();
             self.wait(machine, &mut events)?;
+            if let Some(notes) = &mut self.notes {
+                notes.turn(clock::now(), due);
+            }
             self.take_events(machine, &events);
             self.net.read();
             while let Some(input) = self.net.next_input() {
+                if let (Some(notes), Input::Datagram { from, group: true, .. }) = (&mut self.notes, &input) {
+                    notes.group_datagram(clock::now(), *from);
+                }
                 self.give(machine, input);
             }
             let now = clock::now();
@@ -120,6 +147,9 @@ impl World {
             }
             self.net.expire(now);
             self.log_counters(now);
+            if let Some(notes) = &mut self.notes {
+                notes.show(now, self.net.counters(), machine);
+            }
             if let Some(exit) = self.is_over(now) {
                 return Ok(exit);
             }
@@ -127,7 +157,9 @@ impl World {
     }
 
     fn wait(&mut self, machine: &dyn Machine, events: &mut Events) -> Result<(), DriverError> {
-        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at].into_iter().flatten().min();
+        let show_at = self.notes.as_ref().map(Notes::poll_timeout);
+        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at, show_at];
+        let due = due.into_iter().flatten().min();
         let at_once = self.net.is_busy() || due.is_some_and(|at| at <= clock::now());
         if !at_once {
             self.alarm.set(due)?;
@@ -174,10 +206,7 @@ impl World {
                     self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
                     self.give(machine, Input::Shutdown);
                 }
-                Order::Reload => match self.roster.reload() {
-                    Ok(roster) => self.give(machine, Input::Roster(Box::new(roster))),
-                    Err(e) => tracing::error!("{e}; the roster in force stays"),
-                },
+                Order::Reload => self.reload(machine),
                 Order::ToggleWrongResults if self.drill_allowed => {
                     self.wrong_results = !self.wrong_results;
                     tracing::warn!(on = self.wrong_results, "drill: wrong results");
@@ -189,6 +218,25 @@ impl World {
                     );
                 }
             }
+        }
+    }
+
+    /// The configuration, then the roster.
+    fn reload(&mut self, machine: &mut dyn Machine) {
+        if let Some(live) = &mut self.live {
+            let taken = live.reload();
+            if let Some(allow) = taken.as_ref().and_then(|t| t.drill_allowed) {
+                self.drill_allowed = allow;
+            }
+            if let Some(notes) = &mut self.notes {
+                notes.reloaded(clock::now(), taken.is_some());
+            }
+        }
+        match self.roster.reload() {
+            Ok(roster) => self.give(machine, Input::Roster(Box::new(roster))),
+            // told to read the configuration, as often as not
+            Err(e) if e.key == "version" => tracing::info!("{e}; the roster in force stays"),
+            Err(e) => tracing::error!("{e}; the roster in force stays"),
         }
     }
 
@@ -209,7 +257,12 @@ impl World {
             Output::CloseStream { stream } => self.net.close(stream, clock::now()),
             Output::Persist { token, writes } => self.store.persist(token, writes),
             Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
-            Output::Event(event) => log_event(&event),
+            Output::Event(event) => {
+                log_event(&event);
+                if let Some(notes) = &mut self.notes {
+                    notes.event(clock::now(), event);
+                }
+            }
             #[cfg(feature = "key-log")]
             Output::Key(entry) => {
                 if let Some(key_log) = &mut self.key_log {

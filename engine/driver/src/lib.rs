@@ -1,14 +1,17 @@
 //! Gives the machines of [`duohuo_core`] a world: one mio loop per process, sockets, a store off the loop, a clock,
 //! signals, and the files of an operator. Takes no protocol decision.
 
+pub mod board;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod config_keys;
 pub mod error;
 pub mod event_loop;
 #[cfg(feature = "key-log")]
 pub mod key_log;
 pub mod keys;
+pub mod live;
 pub mod net;
 pub mod roster_file;
 pub mod signals;

@@ -1,18 +1,36 @@
 //! From an operator's files to a running process.
 
+use crate::board::{Board, Notes};
 use crate::clock;
 use crate::config::{AuthoritySettings, NodeSettings};
 use crate::error::DriverError;
 use crate::event_loop::{self, Exit, World};
 use crate::keys;
+use crate::live::Live;
 use crate::store::{Identity, OpenMode, OpenStore};
 use duohuo_chain::{Embedded, EmbeddedConfig, Genesis};
 use duohuo_core::authority::Authority;
 use duohuo_core::chain::Chain as _;
-use duohuo_core::config::{AuthorityConfig, NodeConfig};
+use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
 use duohuo_core::node::Node;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::sign::SigningKey;
+
+/// What stands around a process without being part of what it does.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// Where it shows what happens.
+    pub board: Option<Board>,
+    /// What is read again when it is told to reload.
+    pub live: Option<Live>,
+}
+
+impl Around {
+    fn notes(&self, node: NodeId, timers: &Timers) -> Option<Notes> {
+        let board = self.board.clone()?;
+        Some(Notes::new(board, node, timers.keepalive_interval))
+    }
+}
 
 /// Run a node until it is told to stop or cannot go on.
 ///
@@ -21,10 +39,11 @@ use duohuo_wire::sign::SigningKey;
 ///
 /// # Panics
 /// The node is not in the roster, which [`NodeSettings::read`] has checked.
-pub fn run_node(settings: NodeSettings, mode: OpenMode) -> Result<Exit, DriverError> {
+pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Result<Exit, DriverError> {
     let (cluster, entry) = settings.roster.node(settings.node).expect("checked when the settings were read");
     let (local, group, cluster) = (entry.address, cluster.group, cluster.id);
     let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
+    let notes = around.notes(settings.node, &settings.timers);
     let store = OpenStore::open(&settings.store, identity, mode)?;
     let signing_key = SigningKey::from_bytes(&settings.signing_secret);
     let mut chain = Embedded::new(EmbeddedConfig {
@@ -49,6 +68,7 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode) -> Result<Exit, DriverEr
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, Some(group), store, settings.roster_source, settings.drill_allowed)?;
+    let world = world.with_notes(notes).with_live(around.live);
     #[cfg(feature = "key-log")]
     let world = world.with_key_log(settings.key_log.as_deref())?;
     let mut node = Node::new(config, stored, Box::new(chain))
@@ -61,8 +81,13 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode) -> Result<Exit, DriverEr
 ///
 /// # Errors
 /// It cannot start: see [`DriverError`].
-pub fn run_authority(settings: AuthoritySettings, mode: OpenMode) -> Result<Exit, DriverError> {
+pub fn run_authority(
+    settings: AuthoritySettings,
+    mode: OpenMode,
+    around: Around,
+) -> Result<Exit, DriverError> {
     let identity = Identity { consortium: settings.roster.consortium, node: NodeId::AUTHORITY };
+    let notes = around.notes(NodeId::AUTHORITY, &settings.timers);
     let store = OpenStore::open(&settings.store, identity, mode)?;
     let stored = store.load()?;
     let local = settings.roster.authority.address;
@@ -78,6 +103,7 @@ pub fn run_authority(settings: AuthoritySettings, mode: OpenMode) -> Result<Exit
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, None, store, settings.roster_source, false)?;
+    let world = world.with_notes(notes).with_live(around.live);
     #[cfg(feature = "key-log")]
     let world = world.with_key_log(settings.key_log.as_deref())?;
     let mut authority = Authority::new(config, stored)

@@ -160,11 +160,5 @@ pub fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport
 }
 
 fn problem(file: &Path, wrong: &str, expected: &str, advice: &str) -> ConfigError {
-    ConfigError {
-        file: file.into(),
-        key: "access".into(),
-        wrong: wrong.into(),
-        expected: expected.into(),
-        advice: advice.into(),
-    }
+    ConfigError::new(file, "access", wrong, expected, advice)
 }

@@ -281,10 +281,15 @@ impl Check {
         let sides: Vec<_> = verdict.sides.iter().filter(|s| s.goes_on).collect();
         let mut line = match sides.first() {
             Some(side) => {
-                let place = match (verdict.sides.len(), side.authority) {
-                    (1, _) => "",
-                    (_, true) => " on the authority's side",
-                    (_, false) => " without the authority",
+                // the sides of one cut link overlap: there is no other side
+                let whole = match verdict.sides.as_slice() {
+                    [one, other] => !one.rooms.is_disjoint(&other.rooms),
+                    _ => true,
+                };
+                let place = match (whole, side.authority) {
+                    (true, _) => "",
+                    (false, true) => " on the authority's side",
+                    (false, false) => " without the authority",
                 };
                 format!("goes on{place} with {} of {}", side.acting, p.clusters.len())
             }
@@ -446,6 +451,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("open: were the authority in room 1, the loss of that room: the chain STOPS, 1 of 4 clusters act"), "{text}");
+        assert!(text.contains("  1 - 3        goes on with 3 of 4\n"), "{text}");
+        assert!(text.contains("  3 4          goes on on the authority's side with 4 of 4; C -> "), "{text}");
+        assert!(text.contains("  1 2 3 4      goes on without the authority with 4 of 4\n"), "{text}");
         assert!(text.ends_with("accepted\n"), "{text}");
     }
 

@@ -1,30 +1,41 @@
 //! The `duohuo` command: runs the authority and nodes, shows and uses a network, makes its keys, reads its packets,
 //! and demonstrates it.
 
+mod config_command;
 mod decode;
 mod demo;
+mod docs;
 mod failure;
+mod keeper;
 mod keygen;
 mod layout_command;
+mod look;
+mod page;
+mod roster_command;
 mod status;
+mod store_command;
 mod submit;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use duohuo_driver::DriverError;
+use duohuo_driver::board::Board;
 use duohuo_driver::config::{
-    AuthoritySettings, LogFormat, LogLevel, LogSettings, NodeSettings, log_settings,
+    AuthoritySettings, ConfigError, LogFormat, LogLevel, LogSettings, NodeSettings, log_settings,
 };
+use duohuo_driver::config_keys::Process;
 use duohuo_driver::event_loop::Exit;
-use duohuo_driver::start::{run_authority, run_node};
+use duohuo_driver::live::Live;
+use duohuo_driver::start::{Around, run_authority, run_node};
 use duohuo_driver::store::OpenMode;
 use duohuo_rig::{access, layout, network};
 use failure::{EXIT_HELP, Failure};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, Registry, reload};
 
 /// Blockchain multi-active high availability: clusters of nodes, spread over rooms, that act as one chain member each
 #[derive(Parser, Debug)]
@@ -44,9 +55,18 @@ enum Command {
     Node(ProcessArgs),
     Demo(demo::DemoArgs),
     Status(status::StatusArgs),
+    Neighbours(look::NeighboursArgs),
+    Watch(look::WatchArgs),
+    Wait(look::WaitArgs),
+    Check(look::CheckArgs),
+    Config(config_command::ConfigArgs),
     Submit(submit::SubmitArgs),
     Keygen(keygen::KeygenArgs),
     Layout(layout_command::LayoutArgs),
+    Roster(roster_command::RosterArgs),
+    Store(store_command::StoreArgs),
+    #[command(hide = true)]
+    Docs(docs::DocsArgs),
     Decode(decode::DecodeArgs),
 }
 
@@ -67,31 +87,41 @@ struct ProcessArgs {
     key_log: Option<PathBuf>,
 }
 
-const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the roster again; SIGUSR1 starts or ends a drill of \
+const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the configuration and the roster again (duohuo config show --effective says what can change live); SIGUSR1 starts or ends a drill of \
 wrong results, where the configuration of a node allows one.\n\nExit status: 0 stopped by a signal; 1 cannot start or go on (the log says why and what to do); 2 wrong usage; \
 4 a configuration, key or roster file is invalid";
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Authority(args) => process(&args, |args| {
+        Command::Authority(args) => process(&args, |args, log| {
             #[allow(unused_mut, reason = "changed with the feature key-log alone")]
             let mut settings = AuthoritySettings::read(&args.config)?;
             #[cfg(feature = "key-log")]
             settings.key_log.clone_from(&args.key_log);
-            run_authority(settings, mode(args))
+            let around = around(args, Process::Authority, settings.http, log)?;
+            Ok(run_authority(settings, mode(args), around)?)
         }),
-        Command::Node(args) => process(&args, |args| {
+        Command::Node(args) => process(&args, |args, log| {
             #[allow(unused_mut, reason = "changed with the feature key-log alone")]
             let mut settings = NodeSettings::read(&args.config)?;
             #[cfg(feature = "key-log")]
             settings.key_log.clone_from(&args.key_log);
-            run_node(settings, mode(args))
+            let around = around(args, Process::Node, settings.http, log)?;
+            Ok(run_node(settings, mode(args), around)?)
         }),
         Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Neighbours(args) => look::neighbours(&args),
+        Command::Watch(args) => look::watch(&args),
+        Command::Wait(args) => look::wait(&args),
+        Command::Check(args) => look::check(&args),
+        Command::Config(args) => config_command::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Layout(args) => layout_command::run(&args),
+        Command::Roster(args) => roster_command::run(&args),
+        Command::Store(args) => store_command::run(&args),
+        Command::Docs(args) => docs::run(&args, Cli::command()),
         Command::Decode(args) => decode::run(&args),
     };
     done.unwrap_or_else(|why| {
@@ -102,9 +132,9 @@ fn main() -> ExitCode {
 
 fn process(
     args: &ProcessArgs,
-    run: impl FnOnce(&ProcessArgs) -> Result<Exit, DriverError>,
+    run: impl FnOnce(&ProcessArgs, LogControl) -> Result<Exit, NotRun>,
 ) -> Result<ExitCode, Failure> {
-    start_log(log_settings(&args.config));
+    let log = start_log(log_settings(&args.config));
     if args.exit_with_parent {
         std::thread::spawn(|| {
             // read until the parent's end closes
@@ -112,30 +142,88 @@ fn process(
             std::process::exit(0);
         });
     }
-    match run(args) {
+    let ended = run(args, log);
+    keeper::stopping();
+    match ended {
         Ok(Exit::Stopped) => Ok(ExitCode::SUCCESS),
         // the log has said why
         Ok(Exit::Failed) => Ok(ExitCode::from(failure::FAILED)),
-        Err(e) => {
+        Err(NotRun::Driver(e)) => {
             tracing::error!("{e}");
             Ok(Failure::from(e).status())
         }
+        Err(NotRun::Around(why)) => {
+            tracing::error!("{why}");
+            Ok(ExitCode::from(failure::FAILED))
+        }
     }
+}
+
+/// Why a process does not run.
+enum NotRun {
+    Driver(DriverError),
+    /// What stands around it could not begin.
+    Around(String),
+}
+
+impl From<DriverError> for NotRun {
+    fn from(e: DriverError) -> Self {
+        Self::Driver(e)
+    }
+}
+
+impl From<ConfigError> for NotRun {
+    fn from(e: ConfigError) -> Self {
+        Self::Driver(e.into())
+    }
+}
+
+/// The page, the keeper, and what SIGHUP reads again.
+fn around(
+    args: &ProcessArgs,
+    process: Process,
+    http: Option<SocketAddr>,
+    log: LogControl,
+) -> Result<Around, NotRun> {
+    let board = Board::default();
+    if let Some(listen) = http {
+        let listener = page::bind(listen).map_err(NotRun::Around)?;
+        page::start(listener, board.clone())
+            .map_err(|e| NotRun::Around(format!("the page's thread cannot start: {e}")))?;
+        tracing::info!(%listen, "status page");
+    }
+    keeper::start(board.clone());
+    let live = Live::new(args.config.clone(), process, Box::new(move |level| log.set(level)))?;
+    Ok(Around { board: Some(board), live: Some(live) })
 }
 
 fn mode(args: &ProcessArgs) -> OpenMode {
     if args.init { OpenMode::Create } else { OpenMode::Existing }
 }
 
-fn start_log(settings: LogSettings) {
-    let level = match settings.level {
+/// Changes the level of the log.
+struct LogControl(reload::Handle<Targets, Registry>);
+
+impl LogControl {
+    fn set(&self, level: LogLevel) {
+        // an error: the log is gone, with the process
+        let _ = self.0.reload(targets(level));
+    }
+}
+
+fn targets(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Error => tracing::Level::ERROR,
         LogLevel::Warn => tracing::Level::WARN,
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
     // libraries below us tell every message they handle: only their warnings are for an operator
-    let ours = Targets::new().with_target("duohuo", level).with_default(level.min(tracing::Level::WARN));
+    Targets::new().with_target("duohuo", level).with_default(level.min(tracing::Level::WARN))
+}
+
+fn start_log(settings: LogSettings) -> LogControl {
+    let (ours, control) = reload::Layer::new(targets(settings.level));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let log = tracing_subscriber::registry();
     match settings.format {
@@ -145,4 +233,5 @@ fn start_log(settings: LogSettings) {
         }
         LogFormat::Json => log.with(lines.json().with_filter(ours)).init(),
     }
+    LogControl(control)
 }

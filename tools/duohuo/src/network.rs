@@ -2,6 +2,7 @@
 
 use crate::layout::{Layout, LayoutNode};
 use duohuo_driver::config::ConfigError;
+use duohuo_driver::config_keys::{self, Process};
 use duohuo_driver::{keys, roster_file};
 use duohuo_wire::ids::{ClusterId, NodeId, RoomId};
 use duohuo_wire::roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster};
@@ -100,6 +101,83 @@ impl Network {
         Ok(network)
     }
 
+    /// A network that `create` made: for changes of its roster.
+    ///
+    /// # Errors
+    /// A file is missing or wrong.
+    pub fn open(directory: &Path) -> Result<Self, ConfigError> {
+        let operator = SigningKey::from_bytes(&keys::read_secret(&directory.join("operator.key"))?);
+        let public = operator.verifying_key().to_bytes();
+        let roster = roster_file::read_verified(&directory.join("roster.toml"), &public)?;
+        let config = directory.join("authority/authority.toml");
+        let keys = config_keys::effective(&config, Process::Authority)?;
+        let keepalive = keys.iter().find(|e| e.name == "timers.keepalive_interval_ms");
+        let keepalive_interval_ms = keepalive.and_then(|e| e.value.parse().ok()).unwrap_or(100);
+        let settings = Settings { keepalive_interval_ms, drill: false };
+        Ok(Self { directory: directory.into(), roster, settings, operator })
+    }
+
+    /// A node's number and its cluster's, by name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<(ClusterId, NodeId)> {
+        self.roster.all_nodes().find(|(_, n)| n.name == name).map(|(c, n)| (c.id, n.id))
+    }
+
+    /// Take a node out: it keeps its place in the roster, since blocks that it signed must verify for ever, but nobody
+    /// has the key of its sessions any more, and it is never elected. In force by [`Network::publish`].
+    pub fn retire(&mut self, id: NodeId) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.priority = 0;
+            entry.session_key = keys::session_public(&keys::random());
+        }
+    }
+
+    /// Give a node another session key. In force by [`Network::publish`], and for the node when it starts again.
+    pub fn rotate(&mut self, id: NodeId, session_key: [u8; 32]) {
+        if let Some(entry) = self.entry_mut(id) {
+            entry.session_key = session_key;
+        }
+    }
+
+    fn entry_mut(&mut self, id: NodeId) -> Option<&mut NodeEntry> {
+        self.roster.clusters.iter_mut().flat_map(|c| &mut c.nodes).find(|n| n.id == id)
+    }
+
+    /// Of a node's process, or of the authority's (0).
+    #[must_use]
+    pub fn process_directory(&self, id: NodeId) -> PathBuf {
+        match id {
+            NodeId::AUTHORITY => self.directory.join("authority"),
+            id => node_directory(&self.directory, id),
+        }
+    }
+
+    /// All that one process needs, in a directory of its own, as it goes to `/etc/duohuo` of its machine.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, or is there already.
+    pub fn pack(&self, id: NodeId, out: &Path) -> Result<(), ConfigError> {
+        make_directory(out)?;
+        let from = self.process_directory(id);
+        let (secrets, name, config) = match id {
+            NodeId::AUTHORITY => {
+                (["session.key", "signing.key", "sealing.key"], "authority", self.authority_config())
+            }
+            id => (["session.key", "signing.key", "group.key"], "node", self.node_config(id)),
+        };
+        for secret in secrets {
+            keys::write_secret(&out.join(secret), &keys::read_secret(&from.join(secret))?)?;
+        }
+        let store = format!("store = \"/var/lib/duohuo/{name}.redb\"");
+        let config = config.replace("\"../", "\"").replace(&format!("store = \"{name}.redb\""), &store);
+        write_file(&out.join(format!("{name}.toml")), &config)?;
+        for shared in ["roster.toml", "genesis.toml"] {
+            let path = self.directory.join(shared);
+            std::fs::copy(&path, out.join(shared)).map_err(|e| failed(&path, &e, "a readable file"))?;
+        }
+        Ok(())
+    }
+
     /// Enrol one more node; the roster takes effect by [`Network::publish`].
     ///
     /// # Errors
@@ -127,12 +205,14 @@ impl Network {
         if path.exists() {
             self.roster.version += 1;
         }
-        self.roster.validate().map_err(|e| ConfigError {
-            file: path.clone(),
-            key: "content".into(),
-            wrong: e.to_string(),
-            expected: "a roster that obeys the rules of the spec".into(),
-            advice: "correct the layout and start again in an empty directory".into(),
+        self.roster.validate().map_err(|e| {
+            ConfigError::new(
+                &path,
+                "content",
+                e.to_string(),
+                "a roster that obeys the rules of the spec",
+                "correct the layout and start again in an empty directory",
+            )
         })?;
         self.roster = self.roster.clone().sign(&self.operator);
         roster_file::write(&path, &self.roster)
@@ -258,13 +338,13 @@ fn write_file(path: &Path, text: &str) -> Result<(), ConfigError> {
 }
 
 fn failed(path: &Path, e: &std::io::Error, expected: &str) -> ConfigError {
-    ConfigError {
-        file: path.into(),
-        key: "file".into(),
-        wrong: e.to_string(),
-        expected: expected.into(),
-        advice: "choose another directory, or check its permissions and the disk".into(),
-    }
+    ConfigError::new(
+        path,
+        "file",
+        e.to_string(),
+        expected,
+        "choose another directory, or check its permissions and the disk",
+    )
 }
 
 /// The nodes of a network by id: cluster and entry.

@@ -2,7 +2,7 @@
 
 use crate::access::{Access, AccessArgs, Server};
 use crate::failure::{EXIT_HELP, Failure, UNREACHABLE};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use duohuo_driver::keys::hex;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::status::{Role, StatusReport};
@@ -16,37 +16,76 @@ use std::time::Duration;
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     access: AccessArgs,
-    /// Print one JSON object instead of a table; it also holds the counters of discarded input
-    #[arg(long)]
+    /// How to print: a table; one JSON object, with the counters of discarded input too; or lines of columns with tabs
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// The same as --output json
+    #[arg(long, hide = true)]
     json: bool,
+    /// Again every second, until interrupted
+    #[arg(short, long)]
+    watch: bool,
     /// Seconds to wait for each answer; all are asked at the same time
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
 }
 
-type Answer = (Server, Result<StatusReport, String>);
+/// How what was seen is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One object, with the number of its schema.
+    Json,
+    /// For scripts: tabs between the columns, names in the first line.
+    Tsv,
+}
+
+pub(crate) type Answer = (Server, Result<StatusReport, String>);
+
+/// Between two pictures with --watch.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let access = Access::open(&args.access)?;
-    let servers: Vec<_> = std::iter::once(access.authority()).chain(access.nodes()).collect();
     let timeout = Duration::from_secs(args.timeout);
-    let answers: Vec<Answer> = std::thread::scope(|scope| {
+    let format = if args.json { Format::Json } else { args.output };
+    loop {
+        let answers = ask_all(&access, timeout);
+        let text = match format {
+            Format::Table => as_table(&access, &answers),
+            Format::Json => format!("{}\n", as_json(&access, &answers)),
+            Format::Tsv => as_tsv(&access, &answers),
+        };
+        if args.watch && format == Format::Table && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+            // home, and clear what is below
+            print!("\x1b[H\x1b[J");
+        }
+        print!("{text}");
+        if !args.watch {
+            let all_there = answers.iter().all(|(_, answer)| answer.is_ok());
+            return Ok(if all_there { ExitCode::SUCCESS } else { ExitCode::from(UNREACHABLE) });
+        }
+        if std::io::Write::flush(&mut std::io::stdout()).is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+/// Everybody at the same time, the authority first.
+pub(crate) fn ask_all(access: &Access, timeout: Duration) -> Vec<Answer> {
+    let servers: Vec<_> = std::iter::once(access.authority()).chain(access.nodes()).collect();
+    std::thread::scope(|scope| {
         let asked: Vec<_> = servers
             .iter()
             .map(|server| {
-                let access = &access;
                 scope.spawn(move || (*server, access.status(server, timeout).map_err(|e| e.to_string())))
             })
             .collect();
         asked.into_iter().filter_map(|thread| thread.join().ok()).collect()
-    });
-    if args.json {
-        println!("{}", as_json(&access, &answers));
-    } else {
-        print!("{}", as_table(&access, &answers));
-    }
-    let all_there = answers.iter().all(|(_, answer)| answer.is_ok());
-    Ok(if all_there { ExitCode::SUCCESS } else { ExitCode::from(UNREACHABLE) })
+    })
 }
 
 fn place(access: &Access, server: &Server) -> (String, String, String) {
@@ -67,7 +106,7 @@ pub(crate) fn role_name(report: &StatusReport) -> &'static str {
     }
 }
 
-fn state(report: &StatusReport) -> &'static str {
+pub(crate) fn state(report: &StatusReport) -> &'static str {
     if report.halted {
         "HALTED"
     } else if report.node == NodeId::AUTHORITY {
@@ -81,30 +120,170 @@ fn state(report: &StatusReport) -> &'static str {
     }
 }
 
+/// One line of the table about a node.
+struct Line {
+    node: String,
+    address: String,
+    room: String,
+    role: String,
+    state: String,
+    priority: String,
+    height: String,
+    lag: String,
+    pool: String,
+    hash: String,
+}
+
+impl Line {
+    const HEAD: [&'static str; 10] =
+        ["Node", "Address", "Room", "Role", "State", "Prio", "Height", "Lag", "Pool", "State hash"];
+
+    fn cells(&self) -> [&str; 10] {
+        [
+            &self.node,
+            &self.address,
+            &self.room,
+            &self.role,
+            &self.state,
+            &self.priority,
+            &self.height,
+            &self.lag,
+            &self.pool,
+            &self.hash,
+        ]
+    }
+}
+
+/// Numbers stand on the right.
+const RIGHT: [bool; 10] = [false, false, true, false, false, true, true, true, true, false];
+
+/// What the newest report of a cluster says: epoch, version, master.
+fn newest<'a>(
+    answers: &'a [Answer],
+    nodes: &'a [duohuo_wire::roster::NodeEntry],
+) -> Option<&'a StatusReport> {
+    let ours = answers.iter().filter(|(s, _)| nodes.iter().any(|n| n.id == s.id));
+    ours.filter_map(|(_, a)| a.as_ref().ok()).max_by_key(|r| (r.epoch, r.version))
+}
+
 fn as_table(access: &Access, answers: &[Answer]) -> String {
     let mut out = String::new();
-    // writing to a string cannot fail
-    let _ = writeln!(
-        out,
-        "{:<10} {:<10} {:>4}  {:<21} {:<10} {:<11} {:>6} {:>9}  {:<16} {:>6}",
-        "cluster", "node", "room", "address", "role", "state", "epoch", "height", "state hash", "pool"
+    let authority = answers.iter().find(|(s, _)| s.id == NodeId::AUTHORITY);
+    if let Some((server, answer)) = authority {
+        // writing to a string cannot fail
+        let _ = match answer {
+            Ok(r) => writeln!(
+                out,
+                "authority {}: {}, {} of {} clusters registered, roster version {} here",
+                server.address,
+                state(r),
+                r.rows.len(),
+                access.roster.clusters.len(),
+                access.roster.version
+            ),
+            Err(why) => writeln!(out, "authority {}: NO ANSWER: {why}", server.address),
+        };
+    }
+    for cluster in &access.roster.clusters {
+        let newest = newest(answers, &cluster.nodes);
+        let master = newest.and_then(|r| cluster.nodes.iter().find(|n| n.id == r.master));
+        let top = newest.map_or(0, |r| {
+            let of = |id| answers.iter().find(|(s, _)| s.id == id).and_then(|(_, a)| a.as_ref().ok());
+            of(r.master).map_or(r.height.0, |m| m.height.0)
+        });
+        let lines: Vec<Line> = cluster.nodes.iter().map(|n| line(n, answers, top)).collect();
+        let title = match (newest, master) {
+            (Some(r), Some(m)) => format!(
+                " Cluster {} ({})  epoch {}.{}  master {} ",
+                cluster.name, cluster.id.0, r.epoch.0, r.version.0, m.name
+            ),
+            (Some(_), None) => format!(" Cluster {} ({})  no master yet ", cluster.name, cluster.id.0),
+            (None, _) => format!(" Cluster {} ({})  nobody answers ", cluster.name, cluster.id.0),
+        };
+        boxed(&mut out, &title, &lines);
+    }
+    for (server, answer) in answers.iter().filter(|(s, _)| s.id != NodeId::AUTHORITY) {
+        if let Err(why) = answer {
+            let (_, name, _) = place(access, server);
+            let _ = writeln!(out, "{name}: {why}");
+        }
+    }
+    out
+}
+
+fn line(node: &duohuo_wire::roster::NodeEntry, answers: &[Answer], top: u64) -> Line {
+    let answer = answers.iter().find(|(s, _)| s.id == node.id).map(|(_, a)| a);
+    let mut line = Line {
+        node: node.name.clone(),
+        address: node.address.to_string(),
+        room: node.room.0.to_string(),
+        role: String::new(),
+        state: "NO ANSWER".into(),
+        priority: node.priority.to_string(),
+        height: String::new(),
+        lag: String::new(),
+        pool: String::new(),
+        hash: String::new(),
+    };
+    if let Some(Ok(r)) = answer {
+        line.role = role_name(r).into();
+        line.state = if r.authority_up { state(r).into() } else { format!("{}, no authority", state(r)) };
+        line.height = r.height.0.to_string();
+        line.lag = top.saturating_sub(r.height.0).to_string();
+        line.pool = r.pool.to_string();
+        line.hash = hex(r.state_hash.get(..8).unwrap_or_default());
+    }
+    line
+}
+
+fn boxed(out: &mut String, title: &str, lines: &[Line]) {
+    let mut widths = Line::HEAD.map(str::len);
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line.cells()) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let rule: String = widths.iter().map(|w| format!("+{}", "-".repeat(w + 2))).collect::<String>() + "+";
+    let row = |cells: [&str; 10], right: &[bool]| {
+        let cell = |((cell, width), right): ((&str, &usize), &bool)| {
+            if *right { format!("| {cell:>width$} ") } else { format!("| {cell:<width$} ") }
+        };
+        cells.into_iter().zip(&widths).zip(right).map(cell).collect::<String>() + "|"
+    };
+    let rest: String = rule.chars().skip(title.chars().count() + 1).collect();
+    let _ = writeln!(out, "+{title}{rest}");
+    let _ = writeln!(out, "{}", row(Line::HEAD, &RIGHT));
+    let _ = writeln!(out, "{rule}");
+    for line in lines {
+        let _ = writeln!(out, "{}", row(line.cells(), &RIGHT));
+    }
+    let _ = writeln!(out, "{rule}");
+}
+
+/// The columns only grow, at the end.
+fn as_tsv(access: &Access, answers: &[Answer]) -> String {
+    let mut out = String::from(
+        "cluster\tnode\tname\troom\taddress\trole\tstate\tepoch\tversion\tmaster\theight\tstate_hash\tpool\tauthority_up\tuptime_ms\terror\n",
     );
     for (server, answer) in answers {
         let (cluster, name, room) = place(access, server);
-        let _ = write!(out, "{cluster:<10} {name:<10} {room:>4}  {:<21} ", server.address.to_string());
+        let _ = write!(out, "{cluster}\t{}\t{name}\t{room}\t{}", server.id.0, server.address);
         let _ = match answer {
-            Ok(r) if r.node == NodeId::AUTHORITY => writeln!(out, "{:<10} {:<11}", role_name(r), state(r)),
             Ok(r) => writeln!(
                 out,
-                "{:<10} {:<11} {:>6} {:>9}  {:<16} {:>6}",
+                "\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t",
                 role_name(r),
                 state(r),
                 r.epoch.0,
+                r.version.0,
+                r.master.0,
                 r.height.0,
-                hex(r.state_hash.get(..8).unwrap_or_default()),
-                r.pool
+                hex(&r.state_hash),
+                r.pool,
+                r.authority_up,
+                r.uptime_ms
             ),
-            Err(why) => writeln!(out, "no answer: {why}"),
+            Err(why) => writeln!(out, "{}{}", "\t".repeat(11), why.replace(['\t', '\n'], " ")),
         };
     }
     out
@@ -131,7 +310,7 @@ fn as_json(access: &Access, answers: &[Answer]) -> serde_json::Value {
     serde_json::json!({ "schema": 1, "nodes": nodes })
 }
 
-fn report_json(r: &StatusReport) -> serde_json::Value {
+pub(crate) fn report_json(r: &StatusReport) -> serde_json::Value {
     let ids = |ids: &[NodeId]| ids.iter().map(|n| n.0).collect::<Vec<_>>();
     serde_json::json!({
         "role": role_name(r), "state": state(r), "epoch": r.epoch.0, "version": r.version.0, "master": r.master.0,
@@ -144,4 +323,38 @@ fn report_json(r: &StatusReport) -> serde_json::Value {
             "in_sync": ids(&row.in_sync), "barred": ids(&row.barred), "unfenced": row.unfenced,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_its_title_in_its_first_rule_and_straight_edges() {
+        let line = |node: &str, height: &str| Line {
+            node: node.into(),
+            address: "10.0.1.11:4750".into(),
+            room: "1".into(),
+            role: "MASTER".into(),
+            state: "in sync".into(),
+            priority: "200".into(),
+            height: height.into(),
+            lag: "0".into(),
+            pool: "3".into(),
+            hash: "0011223344556677".into(),
+        };
+        let mut out = String::new();
+        boxed(&mut out, " Cluster A (1)  epoch 7.2  master a1 ", &[line("a1", "18221"), line("a2", "9")]);
+        assert_eq!(
+            out,
+            "\
++ Cluster A (1)  epoch 7.2  master a1 --+---------+------+--------+-----+------+------------------+
+| Node | Address        | Room | Role   | State   | Prio | Height | Lag | Pool | State hash       |
++------+----------------+------+--------+---------+------+--------+-----+------+------------------+
+| a1   | 10.0.1.11:4750 |    1 | MASTER | in sync |  200 |  18221 |   0 |    3 | 0011223344556677 |
+| a2   | 10.0.1.11:4750 |    1 | MASTER | in sync |  200 |      9 |   0 |    3 | 0011223344556677 |
++------+----------------+------+--------+---------+------+--------+-----+------+------------------+
+"
+        );
+    }
 }

@@ -26,7 +26,7 @@ use claims::Inquiry;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{History, Notice, Outcome, Packet, Role, RosterPush, StatusAnswer};
 use duohuo_wire::statement::{Row, SignedRow, SignedSwitch};
-use duohuo_wire::status::StatusReport;
+use duohuo_wire::status::{NeighbourStatus, StatusReport};
 use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet};
 use table::{Command, Conflict, Table};
@@ -441,5 +441,26 @@ impl Machine for Authority {
 
     fn poll_timeout(&self) -> Option<Instant> {
         [self.links.poll_timeout(), self.deadlines.next()].into_iter().flatten().min()
+    }
+
+    /// On the wire the authority tells no neighbours; a page of its own may show which masters it hears.
+    fn about(&self) -> StatusReport {
+        let heard = |(cluster, entry): (&ClusterId, &table::Entry)| {
+            let soft = self.soft.get(cluster);
+            let age = soft.and_then(|s| s.heard_at).map(|at| self.now - at);
+            NeighbourStatus {
+                node: entry.row.master,
+                alive: soft.is_some_and(|s| s.present),
+                role: Role::Master,
+                priority: 0,
+                height: duohuo_wire::ids::Height(0),
+                age_us: age.map_or(u64::MAX, |a| u64::try_from(a.as_micros()).unwrap_or(u64::MAX)),
+            }
+        };
+        StatusReport { neighbours: self.table.entries().map(heard).collect(), ..self.status() }
+    }
+
+    fn roster_in_force(&self) -> Option<&duohuo_wire::roster::Roster> {
+        Some(&self.config.roster)
     }
 }

@@ -42,6 +42,7 @@ use duohuo_wire::packet::{MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Ro
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
+use duohuo_wire::status::StatusReport;
 use follow::FollowerState;
 use group::Group;
 use lineage::Lineage;
@@ -667,5 +668,14 @@ impl Machine for Node {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// On the wire a node tells no rows; a page of its own may show what it knows.
+    fn about(&self) -> StatusReport {
+        StatusReport { rows: self.rows.values().map(|signed| signed.row.clone()).collect(), ..self.status() }
+    }
+
+    fn roster_in_force(&self) -> Option<&Roster> {
+        Some(&self.config.roster)
     }
 }

@@ -3,11 +3,15 @@
 
 #![allow(clippy::indexing_slicing, reason = "a wrong index fails the test")]
 
+mod config;
 mod decode;
 mod demo;
 mod full_disk;
 mod hostile;
 mod keys;
+mod layout;
+mod looking;
 mod network;
 mod refusals;
+mod roster;
 mod usage;

@@ -4,7 +4,7 @@ use crate::network::{Network, duohuo, run, text};
 
 #[test]
 fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
-    let commands: [&[&str]; 14] = [
+    let commands: &[&[&str]] = &[
         &[],
         &["authority"],
         &["node"],
@@ -19,9 +19,19 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         &["layout"],
         &["layout", "check"],
         &["layout", "plan"],
+        &["neighbours"],
+        &["watch"],
+        &["wait"],
+        &["check"],
+        &["config"],
+        &["config", "check"],
+        &["roster"],
+        &["roster", "add"],
+        &["store"],
+        &["store", "init"],
     ];
     for command in commands {
-        let output = duohuo().args(command).arg("--help").output().expect("it starts");
+        let output = duohuo().args(*command).arg("--help").output().expect("it starts");
         let help = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{command:?}");
         assert!(help.contains("Exit status: 0 "), "{command:?}: {help}");
@@ -29,7 +39,23 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         assert!(first.len() > 20 && !first.contains("Usage"), "{command:?}: {help}");
     }
     let top = text(&run(&["--help"]).stdout);
-    for command in ["authority", "node", "demo", "status", "submit", "keygen", "layout", "decode"] {
+    for command in [
+        "authority",
+        "node",
+        "demo",
+        "status",
+        "submit",
+        "keygen",
+        "layout",
+        "neighbours",
+        "watch",
+        "wait",
+        "check",
+        "config",
+        "roster",
+        "store",
+        "decode",
+    ] {
         let line = top.lines().find(|l| l.trim_start().starts_with(command)).unwrap_or_default();
         assert!(line.len() > 30, "{command} is not explained: {top}");
     }

@@ -1,0 +1,262 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_duohuo_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_duohuo_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_duohuo_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_duohuo_using_subcommand
+    set -l cmd (__fish_duohuo_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c duohuo -n "__fish_duohuo_needs_command" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_needs_command" -s V -l version -d 'Print version'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "authority" -d 'Run the authority: it decides which node of each cluster may act, and forgets no decision'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "node" -d 'Run a node: a member of a cluster, which follows, stands by or acts for it'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "demo" -d 'Start a whole network on this machine, break it in every way the patent names, and check that nothing is lost'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "status" -d 'Show who is master, standby and in sync, and how far each ledger is'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "neighbours" -d 'Show who hears whom inside each cluster, each direction for itself'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "watch" -d 'Print what happens, as one JSON object a line, until interrupted'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "wait" -d 'Wait until a network is in a state'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "check" -d 'Judge the network for a supervisor (Nagios, Icinga): one line, figures behind the bar'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "config" -d 'Make, check, show and compare configurations; nothing of it touches a running process'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "submit" -d 'Submit a transfer and wait until it is committed; submitting it again under the same id is harmless'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "keygen" -d 'Make keys, signed rosters and configurations'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "layout" -d 'Judge where nodes stand: which rooms may be lost and which links cut, who may then act, and why'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "roster" -d 'Show and change who belongs to a network, while it runs'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "store" -d 'Make the store of a process before its very first start'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "docs" -d 'Write the man pages and completions'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "decode" -d 'Show packets with the names of the specification: from hexadecimal text, a file or a capture'
+complete -c duohuo -n "__fish_duohuo_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand authority" -l config -d 'Its configuration file, as keygen network writes it; paths in it are relative to it' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand authority" -l init -d 'Very first start: make the store; refused if there is one already'
+complete -c duohuo -n "__fish_duohuo_using_subcommand authority" -l exit-with-parent -d 'Exit when standard input ends: for a parent that wants its children gone with it'
+complete -c duohuo -n "__fish_duohuo_using_subcommand authority" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand node" -l config -d 'Its configuration file, as keygen network writes it; paths in it are relative to it' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand node" -l init -d 'Very first start: make the store; refused if there is one already'
+complete -c duohuo -n "__fish_duohuo_using_subcommand node" -l exit-with-parent -d 'Exit when standard input ends: for a parent that wants its children gone with it'
+complete -c duohuo -n "__fish_duohuo_using_subcommand node" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l scenario -d 'Which faults' -r -f -a "tour\t'All steps, under a minute'
+master-fails\t'kill -9 the master of A (REC-1)'
+master-and-standby-fail\t'kill -9 master and standby of B together (REC-2)'
+wrong-result\t'The master of C computes wrong balances (REC-3)'
+rooms-fail\t'Rooms 3 and 4 go dark, then one more (DEP-2, DEP-3)'
+nodes-added\t'One node more per cluster, added while running; then any three rooms go dark (DEP-4)'
+authority-fails\t'The authority goes away and comes back (P4)'
+two-companies\t'Two rooms, four clusters of two nodes; one room goes dark (DEP-1)'"
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l keepalive-interval-ms -d 'Milliseconds between keepalives, 1..=10000' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l repeat -d 'Kill so many masters one after the other, 1..=1000 (scenario master-fails)' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l keep -d 'Afterwards leave the network running until Ctrl-C, and print how to look at it'
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l json -d 'Print one JSON object per event, the summary last'
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l keep-files -d 'Keep keys, stores and logs in their temporary directory; they are kept anyway if something fails'
+complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -s o -l output -d 'How to print: a table; one JSON object, with the counters of discarded input too; or lines of columns with tabs' -r -f -a "table\t'For people'
+json\t'One object, with the number of its schema'
+tsv\t'For scripts: tabs between the columns, names in the first line'"
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -l timeout -d 'Seconds to wait for each answer; all are asked at the same time' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -l json -d 'The same as --output json'
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -s w -l watch -d 'Again every second, until interrupted'
+complete -c duohuo -n "__fish_duohuo_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c duohuo -n "__fish_duohuo_using_subcommand neighbours" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand neighbours" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand neighbours" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand neighbours" -l timeout -d 'Seconds to wait for each answer' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand neighbours" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -l only -d 'Only these kinds, by name' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -l count -d 'End after so many lines' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -l all -d 'Every signed word and every block too: some thousand lines a second'
+complete -c duohuo -n "__fish_duohuo_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -l node -d 'About this node, by name' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -l cluster -d 'About this cluster only, by name' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -l timeout -d 'Seconds' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c duohuo -n "__fish_duohuo_using_subcommand check" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand check" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand check" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand check" -l lag -d 'Warn when a node is so many blocks behind the highest' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand check" -l timeout -d 'Seconds to wait for each answer' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand check" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and not __fish_seen_subcommand_from init check show diff help" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and not __fish_seen_subcommand_from init check show diff help" -f -a "init" -d 'Print a complete configuration with a line about each key'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and not __fish_seen_subcommand_from init check show diff help" -f -a "check" -d 'Read a configuration and every file that it names, as a start would'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and not __fish_seen_subcommand_from init check show diff help" -f -a "show" -d 'Print what a configuration says, one key a line'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and not __fish_seen_subcommand_from init check show diff help" -f -a "diff" -d 'Compare two configurations, defaults included'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and not __fish_seen_subcommand_from init check show diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from init" -l node -d 'The node\'s number in the roster' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from init" -l operator-public-key -d 'operator.pub' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from init" -l out -d 'Write it there; never over a file that is there' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from show" -l effective -d 'The defaults of all other keys too, and the spans that follow from the keepalive interval'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "init" -d 'Print a complete configuration with a line about each key'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Read a configuration and every file that it names, as a start would'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print what a configuration says, one key a line'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Compare two configurations, defaults included'
+complete -c duohuo -n "__fish_duohuo_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l from -d 'The account that pays' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l to -d 'The account that is paid' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l amount -d 'How much, in the ledger\'s smallest unit' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l id -d 'The transfer\'s id, 32 hex digits; the same id is carried out at most once [default: random]' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l valid-for -d 'Blocks from now in which the transfer may be committed, 1..=1000' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -l timeout -d 'Seconds to wait in all' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand submit" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and not __fish_seen_subcommand_from network node client sign help" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and not __fish_seen_subcommand_from network node client sign help" -f -a "network" -d 'Make everything for a new network: keys, a signed roster, one directory per process'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and not __fish_seen_subcommand_from network node client sign help" -f -a "node" -d 'Make the keys of one node; prints what the operator enters into the roster'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and not __fish_seen_subcommand_from network node client sign help" -f -a "client" -d 'Make the key of one client; prints what the operator enters into the roster'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and not __fish_seen_subcommand_from network node client sign help" -f -a "sign" -d 'Sign a roster after a change (raise its version first)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and not __fish_seen_subcommand_from network node client sign help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -l dir -d 'Where it goes: a new or empty directory' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -l layout -d 'Where the nodes stand, as TOML [default: so many clusters and nodes on 127.x]' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -l clusters -d 'How many clusters, 1..=254, without a layout' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -l nodes -d 'How many nodes each cluster has, 2..=64, without a layout' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -l port -d 'UDP and TCP port of all, without a layout' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -l keepalive-interval-ms -d 'Milliseconds between keepalives, 1..=10000; all other spans follow from it' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from network" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from node" -l dir -d 'Where session.key and signing.key go; files that are there are never overwritten' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from node" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from client" -l key -d 'The new key file; one that is there is never overwritten' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from client" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from sign" -l roster -d 'The roster; rewritten with its signature' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from sign" -l operator-key -d 'The operator\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from help" -f -a "network" -d 'Make everything for a new network: keys, a signed roster, one directory per process'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from help" -f -a "node" -d 'Make the keys of one node; prints what the operator enters into the roster'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from help" -f -a "client" -d 'Make the key of one client; prints what the operator enters into the roster'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from help" -f -a "sign" -d 'Sign a roster after a change (raise its version first)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keygen; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and not __fish_seen_subcommand_from check plan help" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and not __fish_seen_subcommand_from check plan help" -f -a "check" -d 'Go through every set of lost rooms, every two-way cut and every cut link; refuse what stops at one lost room'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and not __fish_seen_subcommand_from check plan help" -f -a "plan" -d 'Print a layout whose clusters all go on, whichever so many of its rooms are lost; for keygen network --layout'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and not __fish_seen_subcommand_from check plan help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from check" -l survive -d 'How many rooms with nodes may be lost while the authority stands; one room, the authority\'s too, always may' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from check" -l authority-room -d 'Where the authority stands, in place of what the file says [default: in a room of its own]' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from check" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+json\t'One JSON object'"
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from check" -l all -d 'Every case; without it, of more than 40 cases only those in which the chain stops'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from plan" -l rooms -d 'Rooms with nodes; the authority has one of its own besides' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from plan" -l survive -d 'How many of them may be lost' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from plan" -l clusters -d 'Members of the chain' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from plan" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from help" -f -a "check" -d 'Go through every set of lost rooms, every two-way cut and every cut link; refuse what stops at one lost room'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from help" -f -a "plan" -d 'Print a layout whose clusters all go on, whichever so many of its rooms are lost; for keygen network --layout'
+complete -c duohuo -n "__fish_duohuo_using_subcommand layout; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "show" -d 'Print a roster: clusters, nodes, rooms, priorities, and whether it is signed as it should be'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "add" -d 'Enrol one more node: makes its keys and configuration, signs the roster anew'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "remove" -d 'Take a node out for good (stop it first); its entry stays, since what it signed must verify for ever'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "rotate" -d 'Give a node a new session key; the old one is kept beside it as session.key.old'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "sign" -d 'Sign a roster that was edited by hand: raises its version'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "pack" -d 'Put all that one process needs into a directory, as it goes to /etc/duohuo of its machine'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and not __fish_seen_subcommand_from show add remove rotate sign pack help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from show" -l operator-public-key -d 'The operator\'s public key file (operator.pub), to verify the signature with' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l dir -d 'The network\'s directory, as keygen network made it, with operator.key' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l reload -d 'Then tell the authority: its process number here, or its unit of systemd' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l cluster -d 'The cluster that it joins, by name' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l name -d 'Its name, new in the roster' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l room -d 'Where it stands' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l address -d 'UDP and TCP' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -l priority -d 'The highest leads; 0 never does' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from remove" -l dir -d 'The network\'s directory, as keygen network made it, with operator.key' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from remove" -l reload -d 'Then tell the authority: its process number here, or its unit of systemd' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from remove" -l node -d 'By name' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from rotate" -l dir -d 'The network\'s directory, as keygen network made it, with operator.key' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from rotate" -l reload -d 'Then tell the authority: its process number here, or its unit of systemd' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from rotate" -l node -d 'By name' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from sign" -l operator-key -d 'The operator\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from pack" -l dir -d 'The network\'s directory' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from pack" -l node -d 'The node\'s name, or "authority"' -r
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from pack" -l out -d 'A new directory' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from pack" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print a roster: clusters, nodes, rooms, priorities, and whether it is signed as it should be'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "add" -d 'Enrol one more node: makes its keys and configuration, signs the roster anew'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take a node out for good (stop it first); its entry stays, since what it signed must verify for ever'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "rotate" -d 'Give a node a new session key; the old one is kept beside it as session.key.old'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "sign" -d 'Sign a roster that was edited by hand: raises its version'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "pack" -d 'Put all that one process needs into a directory, as it goes to /etc/duohuo of its machine'
+complete -c duohuo -n "__fish_duohuo_using_subcommand roster; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and not __fish_seen_subcommand_from init help" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and not __fish_seen_subcommand_from init help" -f -a "init" -d 'Make it; refused if there is one: a node that lost its store must not start again under its number'
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and not __fish_seen_subcommand_from init help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and __fish_seen_subcommand_from init" -l config -d 'The configuration of the node or of the authority' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make it; refused if there is one: a node that lost its store must not start again under its number'
+complete -c duohuo -n "__fish_duohuo_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand docs" -l dir -d 'Where they go' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand docs" -s h -l help -d 'Print help'
+complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l file -d 'A pcap or pcapng capture, or a file with the bytes of a packet' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l key-log -d 'Open sealed packets with the keys of this file, as tools/wireshark/README.md describes it' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l as -d 'What bytes that are no capture are' -r -f -a "packet\t'One packet, of a datagram or a stream'
+datagram\t'One datagram, of 1200 bytes at most'
+stream\t'What a stream brought: packets, one after the other'"
+complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l json -d 'Print one JSON object per packet'
+complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "authority" -d 'Run the authority: it decides which node of each cluster may act, and forgets no decision'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "node" -d 'Run a node: a member of a cluster, which follows, stands by or acts for it'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "demo" -d 'Start a whole network on this machine, break it in every way the patent names, and check that nothing is lost'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "status" -d 'Show who is master, standby and in sync, and how far each ledger is'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "neighbours" -d 'Show who hears whom inside each cluster, each direction for itself'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "watch" -d 'Print what happens, as one JSON object a line, until interrupted'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "wait" -d 'Wait until a network is in a state'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "check" -d 'Judge the network for a supervisor (Nagios, Icinga): one line, figures behind the bar'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "config" -d 'Make, check, show and compare configurations; nothing of it touches a running process'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "submit" -d 'Submit a transfer and wait until it is committed; submitting it again under the same id is harmless'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "keygen" -d 'Make keys, signed rosters and configurations'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "layout" -d 'Judge where nodes stand: which rooms may be lost and which links cut, who may then act, and why'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "roster" -d 'Show and change who belongs to a network, while it runs'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "store" -d 'Make the store of a process before its very first start'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "docs" -d 'Write the man pages and completions'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "decode" -d 'Show packets with the names of the specification: from hexadecimal text, a file or a capture'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and not __fish_seen_subcommand_from authority node demo status neighbours watch wait check config submit keygen layout roster store docs decode help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Print a complete configuration with a line about each key'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Read a configuration and every file that it names, as a start would'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print what a configuration says, one key a line'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "diff" -d 'Compare two configurations, defaults included'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from keygen" -f -a "network" -d 'Make everything for a new network: keys, a signed roster, one directory per process'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from keygen" -f -a "node" -d 'Make the keys of one node; prints what the operator enters into the roster'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from keygen" -f -a "client" -d 'Make the key of one client; prints what the operator enters into the roster'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from keygen" -f -a "sign" -d 'Sign a roster after a change (raise its version first)'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from layout" -f -a "check" -d 'Go through every set of lost rooms, every two-way cut and every cut link; refuse what stops at one lost room'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from layout" -f -a "plan" -d 'Print a layout whose clusters all go on, whichever so many of its rooms are lost; for keygen network --layout'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from roster" -f -a "show" -d 'Print a roster: clusters, nodes, rooms, priorities, and whether it is signed as it should be'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from roster" -f -a "add" -d 'Enrol one more node: makes its keys and configuration, signs the roster anew'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from roster" -f -a "remove" -d 'Take a node out for good (stop it first); its entry stays, since what it signed must verify for ever'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from roster" -f -a "rotate" -d 'Give a node a new session key; the old one is kept beside it as session.key.old'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from roster" -f -a "sign" -d 'Sign a roster that was edited by hand: raises its version'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from roster" -f -a "pack" -d 'Put all that one process needs into a directory, as it goes to /etc/duohuo of its machine'
+complete -c duohuo -n "__fish_duohuo_using_subcommand help; and __fish_seen_subcommand_from store" -f -a "init" -d 'Make it; refused if there is one: a node that lost its store must not start again under its number'
