@@ -166,6 +166,35 @@ fn a_stream_cut_into_pieces_is_copied_a_bounded_number_of_times() {
 }
 
 #[test]
+fn tiny_packets_and_tiny_pieces_of_a_stream_cost_in_proportion() {
+    let stream = |packets: usize| {
+        let mut packet = [0; 44];
+        packet[..8].copy_from_slice(&[0x44, 0x55, 0x4F, 0x48, 1, 0x52, 0, 1]);
+        packet[11] = 44;
+        packet.repeat(packets)
+    };
+    // All at once; and byte by byte, with the reader asked after each.
+    for piece in [usize::MAX, 1] {
+        let [small, large] = [250, 2_000].map(|packets| {
+            let bytes = stream(packets);
+            measure(|| {
+                let mut reader = FrameReader::new(MAX_HANDSHAKE_FRAME);
+                let mut cut = 0;
+                for piece in bytes.chunks(piece.min(bytes.len())) {
+                    reader.push(piece);
+                    while let Ok(Some(_)) = reader.next() {
+                        cut += 1;
+                    }
+                }
+                assert_eq!((cut, reader.buffered()), (packets, 0));
+            })
+        });
+        assert!(large.bytes_total <= 9 * small.bytes_total, "{piece}: {small:?} {large:?}");
+        assert!(large.count_total <= 9 * small.count_total, "{piece}: {small:?} {large:?}");
+    }
+}
+
+#[test]
 fn a_roster_and_a_report_that_promise_more_than_came_cost_nothing() {
     for bytes in [&[0xFF; 200][..], &[0; 200], &[1; 200]] {
         let info = measure(|| {
