@@ -18,6 +18,7 @@ use bytes::Bytes;
 use duohuo_core::chain::{
     BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SubmitError, TransactionId, VoteSeen,
 };
+use duohuo_core::held::Held;
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
@@ -595,6 +596,17 @@ impl Chain for Embedded {
 
     fn inject_wrong_results(&mut self, on: bool) {
         self.ledger.inject_wrong_results(on);
+    }
+
+    fn held(&self) -> Vec<Held> {
+        let entries = |name, entries| Held { name, entries, bytes: 0 };
+        vec![
+            entries("early messages", self.early.values().map(VecDeque::len).sum()),
+            entries("receipts", self.receipts.len()),
+            entries("gossip", self.gossip.len()),
+            entries("results", self.results.count()),
+            entries("verified signatures", self.keys.count_verified()),
+        ]
     }
 
     fn reset(&mut self) {

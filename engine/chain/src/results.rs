@@ -15,6 +15,11 @@ pub(crate) struct Results {
 }
 
 impl Results {
+    /// How many are kept.
+    pub(crate) fn count(&self) -> usize {
+        self.accused.len() + self.heights.values().map(BTreeMap::len).sum::<usize>()
+    }
+
     /// Takes a verified result in; a newer epoch's stands for the cluster. Outside the window it is dropped.
     /// Gives the evidence against each cluster that is newly seen to differ from a quorum to which `own` belongs.
     pub(crate) fn insert(

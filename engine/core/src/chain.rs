@@ -6,6 +6,7 @@
 //! emitted before it is durable on this node and on every other member of the in-sync set (design R2). So a chain
 //! must emit the log entries that imply a message *before* the message, and that is its whole duty to R2.
 
+use crate::held::Held;
 use crate::time::Instant;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -218,6 +219,11 @@ pub trait Chain {
 
     /// Fault injection for drills and tests (REC-3): while set, execution computes wrong results.
     fn inject_wrong_results(&mut self, on: bool);
+
+    /// What it holds in memory beside its state and its pool.
+    fn held(&self) -> Vec<Held> {
+        Vec::new()
+    }
 
     /// Throw the application's state away and execute the stored blocks anew: `restore` is called for each after it.
     fn reset(&mut self);

@@ -10,6 +10,7 @@ mod deadlines;
 pub mod discard;
 pub mod election;
 pub mod event;
+pub mod held;
 pub mod io;
 mod lateness;
 mod links;

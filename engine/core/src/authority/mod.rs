@@ -13,6 +13,7 @@ use crate::config::AuthorityConfig;
 use crate::deadlines::Deadlines;
 use crate::discard::{Discard, Discards};
 use crate::event::Event;
+use crate::held::Held;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
 use crate::lateness::Lateness;
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
@@ -171,6 +172,20 @@ impl Authority {
     #[must_use]
     pub const fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// What it holds in memory.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        let switches = self.soft.values().map(|soft| soft.switched_at.len()).sum();
+        let mut held = vec![
+            Held::entries("waits for the disk", self.deferred.values().map(Vec::len).sum()),
+            Held::entries("watchers", self.watchers.count()),
+            Held::entries("switches", switches),
+            Held::entries("reports", self.reports.count_held()),
+        ];
+        held.extend(self.links.held());
+        held
     }
 
     /// The counters of what was dropped.

@@ -342,7 +342,7 @@ impl Node {
     }
 
     fn authority_key(&self) -> Option<VerifyingKey> {
-        VerifyingKey::from_bytes(&self.config.roster.authority.signing_key).ok()
+        self.signers.authority()
     }
 
     fn on_join_answer(&mut self, answer: JoinAnswer) {

@@ -5,6 +5,7 @@
 
 use super::Node;
 use crate::discard::Discard;
+use crate::held::Held;
 use crate::io::Output;
 use crate::outbox::Outbox;
 use crate::random::Random;
@@ -165,6 +166,14 @@ impl Group {
             }
         }
         out.push(Output::Datagram { to: to.unwrap_or(self.address), bytes });
+    }
+
+    /// What it keeps of others, and of what was sent lately.
+    pub(super) fn held(&self) -> [Held; 2] {
+        [
+            Held::entries("group senders", self.incoming.len()),
+            Held::entries("keepalives sent", self.sent.len()),
+        ]
     }
 
     /// Whether a heard list's echo names a sequence that we sent to the group within `within`.

@@ -6,6 +6,7 @@
 //! out as [`Write`]s of one batch, so that a crash leaves the state before or after, never between (rules 9 and 10).
 
 use crate::chain::Record;
+use crate::held::Held;
 use crate::io::{Stored, Table, Write};
 use crate::store::{
     META_LOG_END, META_PROMISE, StartError, decode_promise, decode_record, decode_u64, encode_promise,
@@ -31,6 +32,12 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// What it keeps.
+    pub(super) fn held(&self) -> Held {
+        let bytes = self.records.values().map(|record| record.bytes.len()).sum();
+        Held { name: "log", entries: self.records.len(), bytes }
+    }
+
     /// Read from the store, for a chain of committed height `height`.
     pub(super) fn load(stored: &Stored, height: Height) -> Result<Self, StartError> {
         let meta = |key| stored.meta.get(&key).cloned();

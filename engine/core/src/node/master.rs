@@ -4,6 +4,7 @@
 //! was appended before it is durable here and acknowledged, under this epoch, by every member of the in-sync set and
 //! by everyone being added to it. Nothing here sends; the node does, with what this answers.
 
+use crate::held::Held;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
@@ -89,6 +90,20 @@ impl Master {
 
     pub(super) const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whether its acknowledgement is waited for before anything is said.
+    pub(super) fn waits_for(&self, node: NodeId) -> bool {
+        self.waiting_for.contains(&node) || self.adding == Some(node)
+    }
+
+    /// What waits at the gate.
+    pub(super) fn held(&self) -> Held {
+        let bytes = |(_, item): &(u64, Gated)| match item {
+            Gated::Send { bytes, .. } | Gated::Commit { block: bytes, .. } => bytes.len(),
+            Gated::Report { .. } => 0,
+        };
+        Held { name: "gate", entries: self.gate.len(), bytes: self.gate.iter().map(bytes).sum() }
     }
 
     /// Rule 22: a newer row of this epoch.

@@ -10,6 +10,8 @@
 //! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
 //! | `clients.rs` | what clients may ask |
+//! | `watched.rs` | what the outside may ask of the machine |
+//! | `signers.rs` | the keys that others' statements are verified with |
 
 mod claims;
 mod clients;
@@ -21,6 +23,8 @@ mod log;
 mod master;
 mod mesh;
 mod neighbours;
+mod signers;
+mod watched;
 
 use crate::chain::{Chain, TransactionId};
 use crate::config::NodeConfig;
@@ -40,7 +44,6 @@ use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::packet::{MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Role};
 use duohuo_wire::roster::Roster;
-use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
 use duohuo_wire::status::StatusReport;
 use follow::FollowerState;
@@ -50,6 +53,7 @@ use log::Log;
 use master::Master;
 use mesh::Mesh;
 use neighbours::{Neighbours, Verdict};
+use signers::Signers;
 use std::collections::BTreeMap;
 
 /// A node's machine; driven as [`crate::io`] says.
@@ -65,6 +69,7 @@ pub struct Node {
     discards: Discards,
     watchers: Watchers,
 
+    signers: Signers,
     neighbours: Neighbours,
     group: Group,
     keepalive_at: Instant,
@@ -182,6 +187,7 @@ impl Node {
             out: Outbox::default(),
             discards: Discards::default(),
             watchers: Watchers::default(),
+            signers: Signers::of(&config.roster, cluster_id),
             neighbours: Neighbours::new(config.timers),
             group,
             keepalive_at: Instant::ZERO,
@@ -209,22 +215,6 @@ impl Node {
         node.follower.told = node.acknowledgement();
         node.enrol_neighbours();
         Ok(node)
-    }
-
-    /// The role it plays.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        match self.duty {
-            Duty::Lead(_) => Role::Master,
-            _ if self.claims.standby == Some(self.me) => Role::Standby,
-            _ => Role::Ordinary,
-        }
-    }
-
-    /// The counters of what was dropped.
-    #[must_use]
-    pub const fn discards(&self) -> &Discards {
-        &self.discards
     }
 
     fn enrol_neighbours(&mut self) {
@@ -331,8 +321,8 @@ impl Node {
             return Err(Discard::Forbidden);
         }
         let address = entry.address;
-        let key = VerifyingKey::from_bytes(&entry.signing_key).map_err(|_| Discard::UnknownKey)?;
-        let packet = self.group.open(header, bytes, &key)?;
+        let key = self.signers.member(header.sender).ok_or(Discard::UnknownKey)?;
+        let packet = self.group.open(header, bytes, key)?;
         #[cfg(feature = "key-log")]
         self.group.learnt.drain(..).for_each(|key| self.out.push(crate::io::Output::Key(key)));
         if address != from {
@@ -445,20 +435,13 @@ impl Node {
         }
     }
 
-    fn verifying_key(&self, node: NodeId) -> Option<VerifyingKey> {
-        let (cluster, entry) = self.config.roster.node(node)?;
-        if cluster.id != self.cluster {
-            return None;
-        }
-        VerifyingKey::from_bytes(&entry.signing_key).ok()
-    }
-
     fn on_roster(&mut self, roster: Roster) {
         let ours = roster.node(self.me).is_some_and(|(cluster, _)| cluster.id == self.cluster);
         if roster.version <= self.config.roster.version || !ours {
             return;
         }
         self.config.roster = roster;
+        self.signers = Signers::of(&self.config.roster, self.cluster);
         self.enrol_neighbours();
         self.chain.learn_roster(&self.config.roster);
         self.run_chain();
