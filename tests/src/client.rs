@@ -22,6 +22,16 @@ const REDIAL: Duration = Duration::from_millis(20);
 /// A transfer that got no answer for so long is submitted elsewhere.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// A transfer that is not committed yet.
+#[derive(Clone, Copy)]
+struct Waiting {
+    transfer: Transfer,
+    /// When it is submitted again.
+    again_at: Instant,
+    /// How often nobody took it.
+    refused: u32,
+}
+
 enum State {
     Dialling,
     Handshake(Box<Initiator>),
@@ -39,6 +49,8 @@ struct Link {
 pub struct Book {
     /// Answered as committed, and where.
     pub committed: BTreeMap<TransactionId, Height>,
+    /// Those that nobody has looked at yet.
+    pub fresh: Vec<(TransactionId, Height)>,
     /// Submitted so far.
     pub submitted: u64,
 }
@@ -56,7 +68,7 @@ pub struct Client {
     next_stream: u64,
     next_session: u64,
     next_transfer: u64,
-    waiting: BTreeMap<u64, (Transfer, Instant)>,
+    waiting: BTreeMap<u64, Waiting>,
     /// Which nodes to try, newest hint first.
     targets: Vec<NodeId>,
     turn: usize,
@@ -102,6 +114,9 @@ impl Client {
     }
 
     fn dial_missing(&mut self) {
+        if self.links.len() == self.targets.len() {
+            return;
+        }
         let nodes: Vec<(NodeId, SocketAddr)> =
             self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).collect();
         for (node, to) in nodes {
@@ -160,24 +175,35 @@ impl Client {
         let Packet::SubmitAnswer(answer) = packet else {
             return;
         };
-        let Some((transfer, _)) = self.waiting.get(&answer.request).copied() else {
+        let Some(Waiting { transfer, .. }) = self.waiting.get(&answer.request).copied() else {
             return;
         };
         self.height = self.height.max(answer.height);
         match answer.verdict {
             SubmitVerdict::Committed | SubmitVerdict::Refused => {
                 self.waiting.remove(&answer.request);
-                self.book.borrow_mut().committed.insert(transfer.id, answer.height);
+                let mut book = self.book.borrow_mut();
+                book.committed.insert(transfer.id, answer.height);
+                book.fresh.push((transfer.id, answer.height));
+                drop(book);
                 // Whoever commits is worth asking again.
                 self.targets.retain(|n| *n != from);
                 self.targets.insert(0, from);
             }
             _ => {
-                if let Some((_, at)) = self.waiting.get_mut(&answer.request) {
-                    *at = self.now + Duration::from_millis(5);
+                // Not a master: another may be. The longer there is none, the more seldom it is tried.
+                let (now, patience) = (self.now, self.patience());
+                if let Some(waiting) = self.waiting.get_mut(&answer.request) {
+                    let pause = Duration::from_millis(5) * (1 << (waiting.refused / 8).min(10));
+                    waiting.again_at = now + pause.min(patience);
+                    waiting.refused += 1;
                 }
             }
         }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE.max(self.rate)
     }
 
     fn step(&mut self) {
@@ -195,16 +221,18 @@ impl Client {
                 valid_until: Height(self.height.0 + 900),
             };
             self.book.borrow_mut().submitted += 1;
-            self.waiting.insert(n, (transfer, self.now + PATIENCE));
+            let again_at = self.now + self.patience();
+            self.waiting.insert(n, Waiting { transfer, again_at, refused: 0 });
             self.submit(n, &transfer);
             self.next_at = self.now + self.rate;
         }
         let due: Vec<u64> =
-            self.waiting.iter().filter(|(_, (_, at))| self.now >= *at).map(|(r, _)| *r).collect();
+            self.waiting.iter().filter(|(_, w)| self.now >= w.again_at).map(|(r, _)| *r).collect();
         for request in due {
-            if let Some((transfer, at)) = self.waiting.get_mut(&request) {
-                *at = self.now + PATIENCE;
-                let transfer = *transfer;
+            let again_at = self.now + self.patience();
+            if let Some(waiting) = self.waiting.get_mut(&request) {
+                waiting.again_at = again_at;
+                let transfer = waiting.transfer;
                 self.submit(request, &transfer);
             }
         }
@@ -295,7 +323,8 @@ impl Machine for Client {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        // Often enough for its rate, its retries, and dialling whom it lost.
-        Some(self.now + self.rate)
+        let again = self.waiting.values().map(|waiting| waiting.again_at).min();
+        // Often enough for its rate, and for dialling whom it lost.
+        Some(again.map_or(self.now + self.rate, |at| at.min(self.now + self.rate)))
     }
 }

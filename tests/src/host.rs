@@ -12,6 +12,7 @@ use duohuo_core::authority::Authority;
 use duohuo_core::chain::Chain;
 use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
 use duohuo_core::discard::Discards;
+use duohuo_core::held::Held;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
 use duohuo_core::node::Node;
 use duohuo_wire::ids::{Height, NodeId};
@@ -48,6 +49,11 @@ impl Clock {
         Self { global, local, ppm }
     }
 
+    /// Runs as it should.
+    pub(crate) const fn is_true(&self) -> bool {
+        self.ppm == 0
+    }
+
     fn rate(&self) -> i128 {
         1_000_000 + i128::from(self.ppm)
     }
@@ -70,20 +76,32 @@ impl Clock {
 /// A disk: what a store holds.
 pub type Disk = BTreeMap<(Table, u64), Bytes>;
 
-/// Make a batch durable.
-pub fn write(disk: &mut Disk, writes: Vec<Write>) {
+/// Make a batch durable. By how much the number of records changed.
+pub fn write(disk: &mut Disk, writes: &[Write]) -> isize {
+    let mut records = 0;
     for write in writes {
         match write {
-            Write::Put { table, key, value } => drop(disk.insert((table, key), value)),
+            Write::Put { table, key, value } => {
+                let before = disk.insert((*table, *key), value.clone());
+                records += isize::from(*table == Table::Record && before.is_none());
+            }
             Write::DeleteRange { table, from, to } => {
                 let keys: Vec<u64> =
-                    disk.range((table, from)..(table, to)).map(|((_, key), _)| *key).collect();
+                    disk.range((*table, *from)..(*table, *to)).map(|((_, key), _)| *key).collect();
                 for key in keys {
-                    disk.remove(&(table, key));
+                    disk.remove(&(*table, key));
+                    records -= isize::from(*table == Table::Record);
                 }
             }
         }
     }
+    records
+}
+
+/// How many records a disk has.
+#[must_use]
+pub fn count_records(disk: &Disk) -> usize {
+    disk.range((Table::Record, 0)..=(Table::Record, u64::MAX)).count()
 }
 
 /// Committed blocks from `from` on, as [`Output::ReadBlocks`] asks for them: at least one if there is one.
@@ -120,6 +138,16 @@ impl Anyone {
         }
     }
 
+    /// What it holds in memory.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        match self {
+            Self::Authority(machine) => machine.held(),
+            Self::Node(machine) => machine.held(),
+            Self::Client(_) => Vec::new(),
+        }
+    }
+
     /// What it dropped, and why.
     #[must_use]
     pub fn discards(&self) -> Option<&Discards> {
@@ -151,9 +179,13 @@ impl Machine for Anyone {
 
 /// One machine and its disk.
 pub(crate) struct Host {
+    /// Whose keys its machine has: its own number, unless it is a copy of another host.
+    pub(crate) who: NodeId,
     pub(crate) address: SocketAddr,
     pub(crate) machine: Option<Anyone>,
     pub(crate) disk: Disk,
+    /// Records on it.
+    pub(crate) records: usize,
     /// Batches not yet durable, oldest first.
     pub(crate) writing: VecDeque<(u64, Vec<Write>)>,
     pub(crate) disk_free_at: Instant,
@@ -168,6 +200,8 @@ pub(crate) struct Host {
     pub(crate) paused: bool,
     /// What waits for it meanwhile.
     pub(crate) backlog: Vec<Input>,
+    /// Inputs until what it holds in memory is looked at again.
+    pub(crate) look_in: u32,
     /// It dies when it has said so many things more.
     pub(crate) crash_after: Option<u32>,
     /// Its disk is so many times as slow.
@@ -180,11 +214,13 @@ pub(crate) struct Host {
 
 impl Host {
     /// A host with an empty disk, where nothing runs.
-    pub(crate) fn new(address: SocketAddr, settings: Settings) -> Self {
+    pub(crate) fn new(who: NodeId, address: SocketAddr, settings: Settings) -> Self {
         Self {
+            who,
             address,
             machine: None,
             disk: BTreeMap::new(),
+            records: 0,
             writing: VecDeque::new(),
             disk_free_at: Instant::ZERO,
             life: 0,
@@ -194,6 +230,7 @@ impl Host {
             told: Told { settings, ..Told::default() },
             paused: false,
             backlog: Vec::new(),
+            look_in: 0,
             crash_after: None,
             disk_factor: 1,
             disk_fails: false,

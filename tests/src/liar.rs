@@ -6,6 +6,7 @@ use duohuo_core::Instant;
 use duohuo_core::chain::{
     BlockError, Chain, ChainOutput, ChainStatus, Record, SubmitError, TransactionId, VoteSeen,
 };
+use duohuo_core::held::Held;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::SigningKey;
@@ -90,6 +91,9 @@ impl Chain for Liar {
     }
     fn inject_wrong_results(&mut self, on: bool) {
         self.chain.inject_wrong_results(on);
+    }
+    fn held(&self) -> Vec<Held> {
+        self.chain.held()
     }
     fn reset(&mut self) {
         self.chain.reset();

@@ -1,7 +1,7 @@
 //! What a scenario may ask of a world.
 
 use super::World;
-use crate::host::Anyone;
+use crate::host::{Anyone, Settings};
 use bytes::Bytes;
 use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::chain::TransactionId;
@@ -12,6 +12,12 @@ use duohuo_wire::packet::Role;
 use std::collections::BTreeMap;
 
 impl World {
+    /// What all machines are told.
+    #[must_use]
+    pub const fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// How often a machine dropped something for this reason in its present life.
     #[must_use]
     pub fn discards(&self, id: NodeId, label: &str) -> u64 {
@@ -46,7 +52,7 @@ impl World {
         nodes.iter().map(|n| n.id).find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
     }
 
-    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store.
+    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store, if its height is there.
     pub fn audit(&self, id: NodeId) {
         let mut found: BTreeMap<TransactionId, u32> = BTreeMap::new();
         for block in self.blocks(id) {
@@ -56,7 +62,10 @@ impl World {
                 *found.entry(transfer.id).or_default() += 1;
             }
         }
-        for (transaction, height) in &self.book.borrow().committed {
+        let reached = self.last_key(id, Table::Block).unwrap_or(0);
+        for (transaction, height) in
+            self.book.borrow().committed.iter().filter(|(_, height)| height.0 <= reached)
+        {
             let times = found.get(transaction).copied().unwrap_or(0);
             assert_eq!(
                 times, 1,

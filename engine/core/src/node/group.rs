@@ -243,8 +243,8 @@ impl Node {
         if key.cluster != self.cluster {
             return Err(Discard::Forbidden);
         }
-        let signer = self.verifying_key(key.master).ok_or(Discard::UnknownKey)?;
-        if !key.verify(&signer) {
+        let signer = self.signers.member(key.master).ok_or(Discard::UnknownKey)?;
+        if !key.verify(signer) {
             return Err(Discard::BadStatement);
         }
         match self.lineage.master(self.cluster, Epoch(key.generation.into())) {
