@@ -175,7 +175,7 @@ impl Bench {
         let mut last = None;
         for _ in 0..count {
             let Some((token, writes)) = self.writing.pop_front() else { break };
-            host::write(&mut self.disk, writes.clone());
+            host::write(&mut self.disk, &writes);
             self.rules.durable(&writes, &self.disk);
             last = Some(token);
         }
