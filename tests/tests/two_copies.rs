@@ -24,11 +24,13 @@ fn a_copy_of_a_node_that_does_not_lead_is_seen_and_the_chain_goes_on() {
             let mut world = doubled(seed, original);
             let before = world.checker.height();
             world.run_for(ms(3000));
-            let reached = |(_, _, event): &&(_, _, Event)| {
-                matches!(event, Event::AuthorityReachable { up: true })
-            };
+            let reached =
+                |(_, _, event): &&(_, _, Event)| matches!(event, Event::AuthorityReachable { up: true });
             let times = world.checker.log.iter().filter(reached).count();
-            assert!(times > 50, "each copy takes the other's stream to the authority again and again: {times}");
+            assert!(
+                times > 50,
+                "each copy takes the other's stream to the authority again and again: {times}"
+            );
             assert!(world.checker.height().0 > before.0 + 50, "the chain goes on");
         }
     }
