@@ -15,6 +15,7 @@ use duohuo_core::discard::Discards;
 use duohuo_core::held::Held;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
 use duohuo_core::node::Node;
+use duohuo_core::outside::OutsideConfig;
 use duohuo_wire::ids::{Height, NodeId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,11 +28,13 @@ pub struct Settings {
     pub keepalive: Duration,
     /// Pace of the chain.
     pub timing: Timing,
+    /// What acts outside the chain on each node.
+    pub outside: Option<OutsideConfig>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keepalive: Duration::from_millis(10), timing: Timing::default() }
+        Self { keepalive: Duration::from_millis(10), timing: Timing::default(), outside: None }
     }
 }
 
@@ -316,6 +319,7 @@ pub(crate) fn start_as(
         operator_key,
         group_secret: consortium.groups[&cluster],
         timers,
+        outside: settings.outside,
         seed,
         unix_at_zero,
     };

@@ -7,6 +7,8 @@ use crate::host::Settings;
 use crate::world::Luck;
 use core::time::Duration;
 use duohuo_chain::Timing;
+use duohuo_core::lease::LeaseTerms;
+use duohuo_core::outside::OutsideConfig;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -137,7 +139,14 @@ impl Plan {
             (timing.vote_timeout, timing.timeout_delta) = (ms(400), ms(400));
             timing.rebroadcast_interval = ms(2000);
         }
-        let settings = Settings { keepalive: Duration::from_millis(keepalive), timing };
+        // Two of three runs act outside the chain, too; the drift bound is that of the fault `clock-rate`: 1.3 to 0.7.
+        let outside = OutsideConfig {
+            lease: LeaseTerms { span: ms(keepalive) * 20, margin: ms(keepalive) * 5, drift_ppm: 858_000 },
+            has_copy: false,
+            has_cover: false,
+        };
+        let outside = (!seed.is_multiple_of(3)).then_some(outside);
+        let settings = Settings { keepalive: ms(keepalive), timing, outside };
         let delay = 20 + dice.one_of(&[100, 500, 1500]);
         let luck = Luck {
             loss: dice.one_of(&[0, 0, 10, 50, 200]),

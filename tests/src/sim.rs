@@ -151,6 +151,7 @@ fn run_to(world: &mut World, injector: &mut Injector, at: Instant) {
 /// What did not come about.
 pub fn converge(world: &mut World, within: Duration, when: &str) -> Result<(), String> {
     let clusters: Vec<ClusterId> = world.consortium.roster.clusters.iter().map(|c| c.id).collect();
+    let acts = world.settings().outside.is_some();
     let height = world.checker.height().0;
     let until = world.now() + within;
     let wait = |world: &mut World, what: &str, done: &dyn Fn(&World) -> bool| {
@@ -169,6 +170,9 @@ pub fn converge(world: &mut World, within: Duration, when: &str) -> Result<(), S
         w.consortium.roster.all_nodes().all(|(cluster, node)| {
             row(cluster.id).is_some_and(|row| row.in_sync.contains(&node.id) || row.barred.contains(&node.id))
         })
+    })?;
+    wait(world, "nobody acts outside the chain", &|w| {
+        !acts || clusters.iter().all(|c| w.acts_outside(*c).map(|(node, _)| node) == w.master(*c))
     })
 }
 

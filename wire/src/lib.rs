@@ -11,6 +11,7 @@ pub mod handshake;
 pub mod header;
 pub mod ids;
 pub mod key_log;
+pub mod lease;
 pub mod memory;
 pub mod packet;
 pub mod roster;

@@ -1,6 +1,7 @@
 //! What a machine tells an operator: one enum, one number each on the wire (packet `Event`), one name each in logs.
 
 use crate::chain::{HaltReason, VoteSeen};
+use crate::outside::{Ended, Ending, Program};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::{ClaimReason, Outcome, Role};
 
@@ -133,6 +134,37 @@ pub enum Event {
         /// How often within the damping window.
         switches: u32,
     },
+    /// This node acts outside the chain from now on (design R7).
+    Acting {
+        /// In this epoch.
+        epoch: Epoch,
+    },
+    /// It was told to end that.
+    ActingEnded {
+        /// The epoch it acted in.
+        epoch: Epoch,
+        /// Why.
+        why: Ended,
+    },
+    /// A program of the operator ended.
+    ProgramEnded {
+        /// Which.
+        program: Program,
+        /// How.
+        ending: Ending,
+    },
+    /// The health of what acts outside changed.
+    HealthChanged {
+        /// What it takes off the priority; 255: unfit.
+        cut: u8,
+    },
+    /// This node's copy came in step, or fell out of it.
+    CopyChanged {
+        /// In step.
+        in_step: bool,
+        /// How far it is.
+        position: u64,
+    },
 }
 
 /// The shape of a wire `Event` packet without its time.
@@ -184,6 +216,11 @@ impl Event {
             Self::Halted { .. } => "halted",
             Self::StoreFailed => "store_failed",
             Self::Unstable { .. } => "unstable",
+            Self::Acting { .. } => "acting",
+            Self::ActingEnded { .. } => "acting_ended",
+            Self::ProgramEnded { .. } => "program_ended",
+            Self::HealthChanged { .. } => "health_changed",
+            Self::CopyChanged { .. } => "copy_changed",
         }
     }
 
@@ -193,7 +230,7 @@ impl Event {
         matches!(self, Self::Released(_) | Self::Received(_) | Self::Committed { .. })
     }
 
-    /// The wire form. `kind` is the position of the variant in this enum, from 1. `detail` is: the reason of a claim
+    /// The wire form. `kind` is the number of behaviour.md section 14. `detail` is: the reason of a claim
     /// or halt, the outcome of a refusal, a role, a vote's kind (1 proposal, 2 prevote, 3 precommit; plus 16 if it is
     /// a nil vote), members, 0/1 for a flag. `hash` is a vote's value or a state hash.
     #[must_use]
@@ -254,6 +291,15 @@ impl Event {
             Self::Halted { reason } => (f.kind, f.detail) = (19, reason as u32),
             Self::StoreFailed => f.kind = 20,
             Self::Unstable { cluster, switches } => (f.kind, f.cluster, f.detail) = (21, cluster, switches),
+            Self::Acting { epoch } => (f.kind, f.epoch) = (40, epoch),
+            Self::ActingEnded { epoch, why } => (f.kind, f.epoch, f.detail) = (41, epoch, why as u32),
+            Self::ProgramEnded { program, ending } => {
+                (f.kind, f.round, f.detail) = (42, program as u32, ending as u32);
+            }
+            Self::HealthChanged { cut } => (f.kind, f.detail) = (43, u32::from(cut)),
+            Self::CopyChanged { in_step, position } => {
+                (f.kind, f.height, f.detail) = (44, Height(position), u32::from(in_step));
+            }
         }
         f
     }

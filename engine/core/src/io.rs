@@ -11,10 +11,11 @@
 //! tokens, each batch whole or not at all, and must not say `Persisted` before they are.
 
 use crate::event::Event;
+use crate::outside::Report;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::SocketAddr;
-use duohuo_wire::ids::Height;
+use duohuo_wire::ids::{Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::status::StatusReport;
 use std::collections::BTreeMap;
@@ -80,6 +81,8 @@ pub enum Input {
     Roster(Box<Roster>),
     /// A drill: from now on (or no longer) compute wrong results (REC-3).
     WrongResults(bool),
+    /// News of what acts outside the chain (design R7).
+    Outside(Report),
     /// Stop in good order: resign.
     Shutdown,
 }
@@ -128,6 +131,31 @@ pub enum Output {
         from: Height,
         /// Stop after so many bytes, but give at least one block.
         max_bytes: u32,
+    },
+    /// Act outside the chain, or go on acting (design R7). Said again whenever the times change.
+    Act {
+        /// In this epoch.
+        epoch: Epoch,
+        /// At this instant the caller begins to end it by itself, unless told a later one before.
+        stop_at: Instant,
+        /// By this instant it has ended, by force if need be.
+        until: Instant,
+    },
+    /// End it now; answered by [`Report::Stopped`] when it has.
+    StopActing,
+    /// What acts must confirm nothing that one of these lacks; answered by [`Report::Covers`].
+    Cover {
+        /// Without ourselves.
+        members: Vec<NodeId>,
+    },
+    /// This node's copy follows this master's.
+    Follow {
+        /// The master's epoch.
+        epoch: Epoch,
+        /// Who.
+        master: NodeId,
+        /// Where.
+        address: SocketAddr,
     },
     /// Something worth telling an operator; has no effect on the protocol.
     Event(Event),

@@ -257,6 +257,8 @@ impl World {
             Output::CloseStream { stream } => self.net.close(stream, clock::now()),
             Output::Persist { token, writes } => self.store.persist(token, writes),
             Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
+            // No settings make anything act outside the chain yet, so that the machine says none of these.
+            Output::Act { .. } | Output::StopActing | Output::Cover { .. } | Output::Follow { .. } => {}
             Output::Event(event) => {
                 log_event(&event);
                 if let Some(notes) = &mut self.notes {

@@ -64,6 +64,7 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Resul
         operator_key: settings.roster_source.operator_key(),
         group_secret: settings.group_secret,
         timers: settings.timers,
+        outside: None,
         seed: keys::random(),
         unix_at_zero: clock::unix_at_zero(),
     };

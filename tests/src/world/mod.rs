@@ -2,6 +2,7 @@
 //!
 //! The seed decides every delay and every loss; the same seed gives the same run.
 
+mod acting;
 mod agenda;
 mod health;
 mod look;
@@ -16,6 +17,7 @@ use crate::client::{Book, Client};
 use crate::consortium::{CLIENT, Consortium};
 use crate::faults::Kind;
 use crate::host::{self, Anyone, Disk, Host, Settings};
+use crate::outside::Acting;
 use bytes::Bytes;
 use core::time::Duration;
 use duohuo_core::Instant;
@@ -97,6 +99,10 @@ pub struct World {
     digest: u64,
     /// Watches from outside.
     pub checker: Checker,
+    /// Who acts outside the chain.
+    pub acting: Acting,
+    /// Breaks a rule on purpose: whoever acts counts its lease from when the last answer came.
+    pub lease_from_reception: bool,
     /// Datagrams seen on the wire: receiver, input.
     captured: Vec<(NodeId, Input)>,
     /// What the client was answered.
@@ -166,6 +172,8 @@ impl World {
             felt: BTreeMap::new(),
             digest: 0,
             checker: Checker::new(clusters),
+            acting: Acting::default(),
+            lease_from_reception: false,
             captured: Vec::new(),
             book: Rc::default(),
             busy: Duration::ZERO,

@@ -9,6 +9,7 @@ use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output, Write};
+use duohuo_core::outside::Report;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Role;
 
@@ -186,6 +187,9 @@ impl World {
             return;
         };
         let life = host.life;
+        if matches!(input, Input::Outside(Report::Stopped)) {
+            self.acting.ended(to);
+        }
         let mut outputs_left = host.crash_after;
         machine.handle(host.clock.local(self.now), input);
         let mut exit = false;
@@ -303,7 +307,9 @@ impl World {
                 self.judge_role(from, &event);
                 self.checker.event(self.now, from, &event);
             }
-            Output::Exit => {}
+            Output::Act { epoch, until, .. } => self.act(from, epoch, until),
+            Output::StopActing => self.stop_acting(from),
+            Output::Cover { .. } | Output::Follow { .. } | Output::Exit => {}
             #[cfg(feature = "key-log")]
             Output::Key(_) => {}
         }

@@ -411,7 +411,9 @@ impl Authority {
             }
             Input::Roster(roster) => self.on_roster(*roster),
             Input::Shutdown => self.out.push(Output::Exit),
-            Input::BlocksRead { .. } | Input::WrongResults(_) => return Err(Discard::Unexpected),
+            Input::BlocksRead { .. } | Input::WrongResults(_) | Input::Outside(_) => {
+                return Err(Discard::Unexpected);
+            }
         }
         Ok(())
     }

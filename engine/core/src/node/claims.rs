@@ -71,7 +71,7 @@ impl Node {
         let row = self.own_row();
         let in_sync = |node: NodeId| row.is_none_or(|r| r.in_sync.contains(&node));
         let barred = |node: NodeId| row.is_some_and(|r| r.barred.contains(&node));
-        let own_priority = self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority);
+        let own_priority = self.own_priority(self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority));
         let me = Candidate {
             node: self.me,
             priority: own_priority,

@@ -9,6 +9,7 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, LogIndex, NodeId};
+use duohuo_wire::lease::LeaseRequest;
 use duohuo_wire::packet::{
     Ack, Append, BlockPush, ChainEnd, ChainQuery, Packet, QueryScope, Resync, WireRecord,
 };
@@ -81,13 +82,19 @@ impl Node {
         if master == self.me || state.promised > row.epoch {
             return;
         }
+        let epoch = row.epoch;
+        let follows = self.follower.in_step && state.promised == epoch && state.synced == epoch;
+        let extensions = follows
+            .then(|| self.lease_to_give())
+            .flatten()
+            .map_or_else(Default::default, duohuo_wire::lease::LeaseGiven::extensions);
         let ack = Ack {
-            epoch: row.epoch,
+            epoch,
             end: LogIndex(state.end),
             height: state.height,
             // Not in step: it asks for a resync.
             synced: if self.follower.in_step { state.synced } else { Epoch(0) },
-            ..Default::default()
+            extensions,
         };
         self.links.send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
     }
@@ -148,6 +155,9 @@ impl Node {
             return Err(Discard::Unexpected);
         };
         self.log.note_released(append.released.0);
+        if let Some(request) = LeaseRequest::of(&append.extensions) {
+            self.on_lease_request(request);
+        }
         let state = self.acknowledgement();
         self.persist(writes, After::Acknowledge(state));
         Ok(())

@@ -11,6 +11,7 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::lease::LeaseGiven;
 use duohuo_wire::packet::{
     Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync,
     SubmitVerdict, WireRecord,
@@ -303,6 +304,9 @@ impl Node {
                 return Err(Discard::Unexpected);
             }
             master.acknowledged(self.now, node, ack.end.0, ack.height);
+            if let Some(given) = LeaseGiven::of(&ack.extensions) {
+                self.on_lease_given(node, given);
+            }
             self.release();
             self.change_in_sync();
         } else {
@@ -316,17 +320,24 @@ impl Node {
         let patience: Vec<(NodeId, Duration)> =
             self.members().into_iter().map(|node| (node, self.patience(node))).collect();
         let patience = |node| patience.iter().find(|(n, _)| *n == node).map_or(Duration::ZERO, |(_, p)| *p);
+        let outside = self.outside.as_ref();
+        let is_ready = |node| outside.is_none_or(|o| o.is_ready_for(node));
         let Duty::Lead(master) = &mut self.duty else { return };
         let (random, retry_interval) = (&mut self.random, self.config.timers.retry_interval);
-        let change = master.next_change(self.now, patience, retry_interval, || random.u64());
+        let change = master.next_change(self.now, patience, is_ready, retry_interval, || random.u64());
         if let Some(change) = change {
             self.send_to_authority(&Packet::from(change), false);
         }
     }
 
     /// How long a member may owe an acknowledgement: no time if it answers no probe and has no stream; the dead
-    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet.
+    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet. A copy outside
+    /// the chain has the same time to come in step.
     fn patience(&self, node: NodeId) -> Duration {
+        let sync_interval = self.config.timers.sync_interval;
+        if self.outside.as_ref().is_some_and(|o| o.is_out_of_step(self.now, node, sync_interval)) {
+            return Duration::ZERO;
+        }
         let not_dead = self.neighbours.of(node).is_some_and(Neighbour::is_not_dead);
         match (not_dead, self.links.stream_of(Party::Node(node)).is_some()) {
             (true, _) => self.config.timers.sync_interval,

@@ -128,6 +128,20 @@ impl Master {
         self.durable = self.durable.max(end);
     }
 
+    /// Who must acknowledge besides this node: the set, and who is being added to it.
+    pub(super) fn holders(&self) -> impl Iterator<Item = NodeId> {
+        self.waiting_for.iter().chain(self.adding.iter()).copied()
+    }
+
+    /// Who is outside the set and holds all that was exposed.
+    pub(super) fn caught_up(&self) -> impl Iterator<Item = NodeId> {
+        self.followers
+            .iter()
+            .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
+            .filter(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
+            .map(|(node, _)| *node)
+    }
+
     /// Log length that is safe: durable here and acknowledged by all who must (rule 19).
     fn safe(&self) -> u64 {
         let acknowledged = |node: &NodeId| self.followers.get(node).and_then(|f| f.acknowledged).unwrap_or(0);
@@ -220,11 +234,12 @@ impl Master {
     ///
     /// A member is proposed for removal when it owes an acknowledgement for longer than `patience` with it; zero: it
     /// is dead (R5). A node is proposed for addition when it acknowledged all that was exposed (rule 21), and is waited for from
-    /// this very moment.
+    /// this very moment. `is_ready`: what acts outside is, too.
     pub(super) fn next_change(
         &mut self,
         now: Instant,
         patience: impl Fn(NodeId) -> Duration,
+        is_ready: impl Fn(NodeId) -> bool,
         retry_interval: Duration,
         mut request: impl FnMut() -> u64,
     ) -> Option<Change> {
@@ -245,14 +260,7 @@ impl Master {
                     .is_some_and(|since| now - since >= patience(*node))
         };
         let lost = self.waiting_for.iter().copied().find(silent);
-        let caught_up = || {
-            self.followers
-                .iter()
-                .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
-                .filter(|(node, _)| patience(**node) > Duration::ZERO)
-                .find(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
-                .map(|(node, _)| *node)
-        };
+        let caught_up = || self.caught_up().find(|node| patience(*node) > Duration::ZERO && is_ready(*node));
         let (kind, node) = match lost {
             Some(node) => (ChangeKind::Remove, node),
             None => (ChangeKind::Add, caught_up()?),
@@ -370,7 +378,7 @@ mod tests {
         let mut m = with_members(&[A]);
         m.hold(1, vote(1));
         m.persisted(1);
-        let change = m.next_change(ms(0), dead_a, RETRY, || 7).expect("a removal");
+        let change = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
         assert_eq!(m.release(E), []);
         m.learn(&row(1, &[ME]));
@@ -383,7 +391,7 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 0);
         m.acknowledged(ms(0), A, 0, Height(0));
-        let change = m.next_change(ms(0), |_| DEAD, RETRY, || 7).expect("an addition");
+        let change = m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).expect("an addition");
         assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
         m.hold(1, vote(1));
         m.persisted(1);
@@ -403,9 +411,9 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 2);
         m.acknowledged(ms(0), A, 1, Height(0));
-        assert_eq!(m.next_change(ms(0), |_| DEAD, RETRY, || 7), None);
+        assert_eq!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7), None);
         m.acknowledged(ms(0), A, 2, Height(0));
-        assert!(m.next_change(ms(0), |_| DEAD, RETRY, || 7).is_some());
+        assert!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).is_some());
     }
 
     #[test]
@@ -414,7 +422,7 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 5);
         m.acknowledged(ms(0), A, 4, Height(0));
-        assert_eq!(m.next_change(ms(0), |_| DEAD, RETRY, || 7), None);
+        assert_eq!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7), None);
     }
 
     #[test]
@@ -424,23 +432,26 @@ mod tests {
         m.acknowledged(ms(0), A, 0, Height(0));
         m.sent(ms(100), A, 1);
         assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(150)));
-        assert_eq!(m.next_change(ms(149), |_| DEAD, RETRY, || 7), None);
-        let change = m.next_change(ms(150), |_| DEAD, RETRY, || 7).expect("a removal");
+        assert_eq!(m.next_change(ms(149), |_| DEAD, |_| true, RETRY, || 7), None);
+        let change = m.next_change(ms(150), |_| DEAD, |_| true, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
     }
 
     #[test]
     fn a_member_without_a_stream_owes_from_the_start_of_the_role() {
         let mut m = with_members(&[A]);
-        assert_eq!(m.next_change(ms(49), |_| DEAD, RETRY, || 7), None);
-        assert!(m.next_change(ms(50), |_| DEAD, RETRY, || 7).is_some_and(|c| c.kind == ChangeKind::Remove));
+        assert_eq!(m.next_change(ms(49), |_| DEAD, |_| true, RETRY, || 7), None);
+        assert!(
+            m.next_change(ms(50), |_| DEAD, |_| true, RETRY, || 7)
+                .is_some_and(|c| c.kind == ChangeKind::Remove)
+        );
     }
 
     #[test]
     fn our_own_lateness_is_nobodys_debt() {
         let mut m = with_members(&[A]);
         m.forgive(ms(500));
-        assert_eq!(m.next_change(ms(549), |_| DEAD, RETRY, || 7), None);
+        assert_eq!(m.next_change(ms(549), |_| DEAD, |_| true, RETRY, || 7), None);
     }
 
     #[test]
@@ -455,9 +466,9 @@ mod tests {
     #[test]
     fn a_change_is_repeated_unchanged_until_it_is_answered() {
         let mut m = with_members(&[A]);
-        let first = m.next_change(ms(0), dead_a, RETRY, || 7);
-        assert_eq!(m.next_change(ms(19), dead_a, RETRY, || 8), None);
-        assert_eq!(m.next_change(ms(20), dead_a, RETRY, || 8), first);
+        let first = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7);
+        assert_eq!(m.next_change(ms(19), dead_a, |_| true, RETRY, || 8), None);
+        assert_eq!(m.next_change(ms(20), dead_a, |_| true, RETRY, || 8), first);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
 //! | `lineage.rs` | who was master when, to be handed on |
 //! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
+//! | `outside.rs` | the lease, and what acts outside the chain |
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
 //! | `clients.rs` | what clients may ask |
 //! | `watched.rs` | what the outside may ask of the machine |
@@ -23,6 +24,7 @@ mod log;
 mod master;
 mod mesh;
 mod neighbours;
+mod outside;
 mod signers;
 mod watched;
 
@@ -53,6 +55,7 @@ use log::Log;
 use master::Master;
 use mesh::Mesh;
 use neighbours::{Neighbours, Verdict};
+use outside::Outside;
 use signers::Signers;
 use std::collections::BTreeMap;
 
@@ -91,6 +94,8 @@ pub struct Node {
     height: Height,
     duty: Duty,
     follower: FollowerState,
+    /// What acts outside the chain: from the first input on, if there is any.
+    outside: Option<Outside>,
     /// What follows when the batch of that token is durable.
     after: BTreeMap<u64, Vec<After>>,
     persisted: u64,
@@ -201,6 +206,7 @@ impl Node {
             mesh: Mesh::default(),
             chain,
             follower: FollowerState::default(),
+            outside: None,
             log,
             height,
             duty: Duty::Follow,
@@ -290,6 +296,7 @@ impl Node {
             return;
         }
         self.started_at = Some(self.now);
+        self.outside = self.config.outside.map(|config| Outside::new(self.now, config));
         self.keepalive_at = self.now;
     }
 
@@ -458,7 +465,7 @@ impl Node {
         let Some((_, entry)) = self.config.roster.node(self.me) else {
             return;
         };
-        let (priority, address) = (entry.priority, entry.address);
+        let (priority, address) = (self.own_priority(entry.priority), entry.address);
         let heard = self
             .neighbours
             .iter()
@@ -560,7 +567,8 @@ impl Node {
             Input::BlocksRead { token, blocks } => self.send_blocks(token, blocks),
             Input::Roster(roster) => self.on_roster(*roster),
             Input::WrongResults(on) => self.chain.inject_wrong_results(on),
-            Input::Shutdown => self.stop(),
+            Input::Outside(report) => self.on_report(report),
+            Input::Shutdown => self.leave(true),
         }
         Ok(())
     }
@@ -616,19 +624,21 @@ impl Machine for Node {
             return;
         }
         self.start();
-        let late = due.is_some_and(|at| self.now - at > self.config.timers.dead_interval / 2);
-        if late {
+        let lateness = due.map_or(Duration::ZERO, |at| self.now - at);
+        if lateness > self.config.timers.dead_interval / 2 {
             self.neighbours.forgive(self.now);
             if let Duty::Lead(master) = &mut self.duty {
                 master.forgive(self.now);
             }
         }
+        self.lease_came_late(lateness);
         if let Err(why) = self.take(input) {
             self.discards.count(why);
         }
         if !self.stopped {
             self.run_deadlines();
         }
+        self.run_outside();
         self.assert_invariants();
     }
 
@@ -646,6 +656,7 @@ impl Machine for Node {
             self.claims.poll_timeout(),
             self.change_timeout(),
             self.follower.poll_timeout(),
+            self.outside.as_ref().and_then(Outside::poll_timeout),
             self.chain.poll_timeout(),
         ]
         .into_iter()
