@@ -1,4 +1,4 @@
-//! S11: at no true time do two nodes of one cluster act outside the chain (design R7).
+//! S16: at no true time do two nodes of one cluster act outside the chain (design R7).
 //!
 //! The world stands in for the process that runs an operator's programs. What acts goes on, whatever becomes of the
 //! machine that ordered it, until it was ended and that was reported, or until the order's own end by the host's own
@@ -44,7 +44,7 @@ impl Acting {
             let left = order.until - clock(*other);
             assert!(
                 *other == host || order.cluster != cluster || left.is_zero(),
-                "S11: {host} acts for {cluster} in {epoch:?}, and {other} acts still, in {:?}, for {left:?} more",
+                "S16: {host} acts for {cluster} in {epoch:?}, and {other} acts still, in {:?}, for {left:?} more",
                 order.epoch
             );
         }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "S11: n12 acts for c1 in Epoch(2), and n11 acts still")]
+    #[should_panic(expected = "S16: n12 acts for c1 in Epoch(2), and n11 acts still")]
     fn two_that_act_at_the_same_moment_are_noticed() {
         let mut acting = Acting::default();
         acting.act(NodeId(11), A, Epoch(1), ms(100), |_| ms(0));

@@ -17,6 +17,7 @@
 //! | S13 | who becomes master holds every word that its cluster ever said |
 //! | S14 | a master waits for everybody in the set that the authority has on its disk |
 //! | S15 | a master that is well and reaches the authority is not deposed ([`crate::world`]) |
+//! | S16 | no two nodes of a cluster act outside the chain at one true time ([`crate::outside`]) |
 //!
 //! Each looks after every step; S10 when a run has come to rest.
 
