@@ -25,8 +25,35 @@ pub const FAMILIES: &[(&str, &[PacketType])] = &[
         &[MasterKeepalive, MasterKeepaliveAnswer, Probe, ProbeAnswer, NodeKeepalive, GroupKey],
     ),
     ("packet_log", &[Resync, Append, Ack]),
-    ("packet_blocks", &[BlockPush, ChainQuery, ChainEnd, Consensus]),
-    ("packet_clients", &[Submit, SubmitAnswer, StatusQuery, StatusAnswer, Watch, Event]),
+    (
+        "packet_blocks",
+        &[
+            BlockPush,
+            ChainQuery,
+            ChainEnd,
+            Consensus,
+            SnapshotQuery,
+            SnapshotOffer,
+            SnapshotChunk,
+            RangeQuery,
+        ],
+    ),
+    (
+        "packet_clients",
+        &[
+            Submit,
+            SubmitAnswer,
+            StatusQuery,
+            StatusAnswer,
+            Watch,
+            Event,
+            StateQuery,
+            StateAnswer,
+            BlockQuery,
+            BlockAnswer,
+            Subscribe,
+        ],
+    ),
 ];
 
 /// The types of a target; empty if it is not one of packets.

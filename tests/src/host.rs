@@ -16,6 +16,7 @@ use duohuo_core::held::Held;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
 use duohuo_core::node::Node;
 use duohuo_core::outside::OutsideConfig;
+use duohuo_core::store::snapshots;
 use duohuo_wire::ids::{Height, NodeId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,11 +31,18 @@ pub struct Settings {
     pub timing: Timing,
     /// What acts outside the chain on each node.
     pub outside: Option<OutsideConfig>,
+    /// Blocks that a node keeps below its newest proven snapshot.
+    pub keep_blocks: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keepalive: Duration::from_millis(10), timing: Timing::default(), outside: None }
+        Self {
+            keepalive: Duration::from_millis(10),
+            timing: Timing::default(),
+            outside: None,
+            keep_blocks: 100_000,
+        }
     }
 }
 
@@ -112,7 +120,11 @@ pub fn count_records(disk: &Disk) -> usize {
 pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, Bytes)> {
     let mut blocks = Vec::new();
     let mut bytes = 0;
-    for ((_, height), block) in disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX)) {
+    let rows = disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX));
+    for (((_, height), block), expected) in rows.zip(from.0..) {
+        if *height != expected {
+            break;
+        }
         if bytes > 0 && bytes + block.len() > max_bytes as usize {
             break;
         }
@@ -120,6 +132,31 @@ pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, By
         blocks.push((Height(*height), block.clone()));
     }
     blocks
+}
+
+/// The height that a disk stands for: of its last block, or of the snapshot that took the place of all of them.
+#[must_use]
+pub fn height_of(disk: &Disk) -> Height {
+    let block = disk.range((Table::Block, 0)..=(Table::Block, u64::MAX)).next_back().map(|((_, h), _)| *h);
+    let meta = disk.range((Table::Meta, 0)..=(Table::Meta, u64::MAX));
+    let meta = meta.map(|((_, key), value)| (*key, value.clone())).collect();
+    let kept = snapshots(&meta).unwrap_or_default();
+    Height(block.unwrap_or(0)).max(kept.last().map_or(Height(0), |s| s.height))
+}
+
+/// The newest snapshot of a disk, then the blocks above it.
+fn restore(chain: &mut Embedded, stored: &Stored, disk: &Disk) {
+    let kept = snapshots(&stored.meta).expect("own snapshots are readable");
+    if let Some(newest) = kept.last() {
+        let chunk = |index| disk.get(&(Table::Snapshot, newest.key(index))).cloned();
+        let chunks: Vec<Bytes> = (0..newest.chunks).filter_map(chunk).collect();
+        chain.restore_snapshot(&newest.manifest, &chunks).expect("own snapshots restore");
+    }
+    let from = chain.status().height.next();
+    for ((_, height), block) in disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX)) {
+        assert_eq!(*height, chain.status().height.next().0, "own blocks are without a gap");
+        chain.restore(block).expect("own blocks restore");
+    }
 }
 
 /// Whatever runs on a host.
@@ -270,13 +307,12 @@ pub(crate) fn start_as(
 ) -> Anyone {
     let settings = told.settings;
     let mut stored = Stored::default();
-    let mut blocks = Vec::new();
     for ((table, key), value) in disk {
         match table {
             Table::Meta => drop(stored.meta.insert(*key, value.clone())),
             Table::Record => drop(stored.records.insert(*key, value.clone())),
             Table::Command => drop(stored.commands.insert(*key, value.clone())),
-            Table::Block => blocks.push(value.clone()),
+            Table::Block | Table::Snapshot => {}
         }
     }
     let keys = consortium.keys[&id].clone();
@@ -307,9 +343,7 @@ pub(crate) fn start_as(
         genesis: Genesis { accounts: (0..16).map(|a| (a, 1_000_000)).collect() },
         timing: settings.timing,
     });
-    for block in &blocks {
-        chain.restore(block).expect("own blocks restore");
-    }
+    restore(&mut chain, &stored, disk);
     let chain = Liar::new(chain, cluster, id, keys.signing.clone(), Rc::clone(&told.lies));
     let config = NodeConfig {
         node: id,
@@ -320,6 +354,7 @@ pub(crate) fn start_as(
         group_secret: consortium.groups[&cluster],
         timers,
         outside: settings.outside,
+        keep_blocks: settings.keep_blocks,
         seed,
         unix_at_zero,
     };

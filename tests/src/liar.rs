@@ -4,7 +4,7 @@ use bytes::Bytes;
 use duohuo_chain::Embedded;
 use duohuo_core::Instant;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, Record, SubmitError, TransactionId, VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, Record, SnapshotPlan, SubmitError, TransactionId, VoteSeen,
 };
 use duohuo_core::held::Held;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -94,6 +94,18 @@ impl Chain for Liar {
     }
     fn held(&self) -> Vec<Held> {
         self.chain.held()
+    }
+    fn plan(&self, manifest: &Bytes, proof: &Bytes) -> Result<SnapshotPlan, BlockError> {
+        self.chain.plan(manifest, proof)
+    }
+    fn is_chunk(&self, manifest: &Bytes, index: u32, chunk: &Bytes) -> bool {
+        self.chain.is_chunk(manifest, index, chunk)
+    }
+    fn restore_snapshot(&mut self, manifest: &Bytes, chunks: &[Bytes]) -> Result<Height, BlockError> {
+        self.chain.restore_snapshot(manifest, chunks)
+    }
+    fn query(&self, question: &Bytes) -> Option<Bytes> {
+        self.chain.query(question)
     }
     fn reset(&mut self) {
         self.chain.reset();

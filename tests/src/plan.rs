@@ -146,7 +146,7 @@ impl Plan {
             has_cover: false,
         };
         let outside = (!seed.is_multiple_of(3)).then_some(outside);
-        let settings = Settings { keepalive: ms(keepalive), timing, outside };
+        let mut settings = Settings { keepalive: ms(keepalive), timing, outside, ..Settings::default() };
         let delay = 20 + dice.one_of(&[100, 500, 1500]);
         let luck = Luck {
             loss: dice.one_of(&[0, 0, 10, 50, 200]),
@@ -184,6 +184,9 @@ impl Plan {
         }
         let rate = Duration::from_millis((block_interval / dice.one_of(&[1, 1, 2, 4])).max(5));
         let remembers = !seed.is_multiple_of(16);
+        // Drawn last, so that a seed's faults are what they were.
+        settings.timing.snapshot_interval = dice.one_of(&[0, 7, 25, 100, 1_000]);
+        settings.keep_blocks = dice.one_of(&[0, 3, 20, 100_000]);
         Self { seed, layout, settings, luck, rate, faults, end: at + unit * 20, remembers }
     }
 }

@@ -183,6 +183,10 @@ Ack = body(0x33, "Ack", u64("epoch"), u64("end"), u64("height"), u64("synced"))
 BlockPush = body(0x34, "BlockPush", u64("height"), bytes32("block"))
 ChainQuery = body(0x35, "ChainQuery", u64("from_"), u32("max_bytes"))
 ChainEnd = body(0x36, "ChainEnd", u64("height"))
+SnapshotQuery = body(0x3C, "SnapshotQuery", u64("height"), u32("chunk"))
+SnapshotOffer = body(0x3D, "SnapshotOffer", u64("height"), bytes32("manifest"), bytes32("proof"))
+SnapshotChunk = body(0x3E, "SnapshotChunk", u64("height"), u32("chunk"), bytes32("content"))
+RangeQuery = body(0x3F, "RangeQuery", u64("from_"), u64("to"), u32("max_bytes"))
 Consensus = body(0x40, "Consensus", u32("cluster"), u64("epoch"), bytes32("message"))
 Submit = body(0x50, "Submit", u64("request"), bytes32("transaction"))
 SubmitAnswer = body(0x51, "SubmitAnswer", u64("request"),
@@ -193,6 +197,11 @@ StatusAnswer = body(0x53, "StatusAnswer", u64("request"), bytes32("report"))
 Watch = body(0x54, "Watch", u64("request"), u32("kinds"))
 Event = body(0x55, "Event", u64("at_unix_us"), u16("kind"), u32("cluster"), u32("node"), u64("epoch"), u64("height"), u32("round"),
              u32("detail"), fixed("hash", 32), SIGNED)
+StateQuery = body(0x56, "StateQuery", u64("request"), bytes32("question"))
+StateAnswer = body(0x57, "StateAnswer", u64("request"), boolean("known"), u64("height"), bytes32("answer"))
+BlockQuery = body(0x58, "BlockQuery", u64("request"), u64("height"))
+BlockAnswer = body(0x59, "BlockAnswer", u64("request"), u64("height"), bytes32("block"))
+Subscribe = body(0x5A, "Subscribe", u64("request"), u64("from_"), u32("count"))
 Unsupported = body(0x5F, "Unsupported", u8("packet_type"), u16("critical_tlv"))
 
 TYPES = {code: made.__name__ for code, made in BODIES.items()}

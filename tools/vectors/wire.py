@@ -336,6 +336,10 @@ PACKETS = {
     0x34: ("BlockPush", [("height", u64), ("block", bytes32)]),
     0x35: ("ChainQuery", [("from", u64), ("max_bytes", u32)]),
     0x36: ("ChainEnd", [("height", u64)]),
+    0x3C: ("SnapshotQuery", [("height", u64), ("chunk", u32)]),
+    0x3D: ("SnapshotOffer", [("height", u64), ("manifest", bytes32), ("proof", bytes32)]),
+    0x3E: ("SnapshotChunk", [("height", u64), ("chunk", u32), ("content", bytes32)]),
+    0x3F: ("RangeQuery", [("from", u64), ("to", u64), ("max_bytes", u32)]),
     0x40: ("Consensus", [("cluster", u32), ("epoch", u64), ("message", bytes32)]),
     0x50: ("Submit", [("request", u64), ("transaction", bytes32)]),
     0x51: (
@@ -365,6 +369,11 @@ PACKETS = {
             ("signature", signature),
         ],
     ),
+    0x56: ("StateQuery", [("request", u64), ("question", bytes32)]),
+    0x57: ("StateAnswer", [("request", u64), ("known", boolean), ("height", u64), ("answer", bytes32)]),
+    0x58: ("BlockQuery", [("request", u64), ("height", u64)]),
+    0x59: ("BlockAnswer", [("request", u64), ("height", u64), ("block", bytes32)]),
+    0x5A: ("Subscribe", [("request", u64), ("from", u64), ("count", u32)]),
     0x5F: ("Unsupported", [("packet_type", u8), ("critical_tlv", u16)]),
 }
 

@@ -112,6 +112,12 @@ local INFO = {
     block_push = function(o) return string.format("h%s", o.height) end,
     chain_query = function(o) return string.format("from h%s at most %d bytes", o.from, o.max_bytes) end,
     chain_end = function(o) return string.format("h%s", o.height) end,
+    snapshot_query = function(o)
+        return string.format("h%s %s", o.height, o.chunk == 0xFFFFFFFF and "what is it made of" or "chunk " .. o.chunk)
+    end,
+    snapshot_offer = function(o) return tostring(o.height) == "0" and "none" or string.format("h%s", o.height) end,
+    snapshot_chunk = function(o) return string.format("h%s chunk %d", o.height, o.chunk) end,
+    range_query = function(o) return string.format("h%s to h%s at most %d bytes", o.from, o.to, o.max_bytes) end,
     consensus = function(o) return string.format("c%d e%s %s", o.cluster, o.epoch, content_text(o.message)) end,
     submit = function(o)
         local t = o.transaction and not o.transaction.broken and o.transaction.fields
@@ -131,6 +137,11 @@ local INFO = {
         return string.format("%s c%d %s e%s h%s", schema.EVENT_KINDS[o.kind] or "kind " .. o.kind, o.cluster, party(o.node),
             o.epoch, o.height)
     end,
+    state_query = function() return "" end,
+    state_answer = function(o) return string.format("h%s%s", o.height, o.known and "" or " not understood") end,
+    block_query = function(o) return string.format("h%s", o.height) end,
+    block_answer = function(o) return string.format("h%s", o.height) end,
+    subscribe = function(o) return string.format("from h%s, %d blocks", o.from, o.count) end,
     unsupported = function(o)
         return string.format("type 0x%02X%s", o.packet_type,
             o.critical_tlv ~= 0 and string.format(" extension 0x%04X", o.critical_tlv) or "")

@@ -35,7 +35,8 @@ M.ENUMS = {
 -- Event.kind. Not refused if unknown, and not in the specification's tables yet: for display only.
 M.EVENT_KINDS = { "suspected", "dead", "alive", "claimed", "refused", "granted", "in_sync_changed", "role_changed", "released",
     "received", "committed", "consensus_error_reported", "forced_switch", "alarm", "aged_out", "authority_reachable",
-    "joined", "roster_in_force", "halted", "store_failed", "unstable" }
+    "joined", "roster_in_force", "halted", "store_failed", "unstable",
+    [50] = "catching_up", [51] = "caught_up", [52] = "snapshot_kept" }
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Fields that several packets share
@@ -168,6 +169,10 @@ M.PACKETS = {
     packet(0x34, "BlockPush", "s", { u64("height"), bytes32("block", "committed_block") }),
     packet(0x35, "ChainQuery", "s", { u64("from", { any = "height" }), u32("max_bytes") }),
     packet(0x36, "ChainEnd", "s", { u64("height") }),
+    packet(0x3C, "SnapshotQuery", "s", { u64("height"), u32("chunk") }),
+    packet(0x3D, "SnapshotOffer", "s", { u64("height"), bytes32("manifest"), bytes32("proof") }),
+    packet(0x3E, "SnapshotChunk", "s", { u64("height"), u32("chunk"), bytes32("content") }),
+    packet(0x3F, "RangeQuery", "s", { u64("from", { any = "height" }), u64("to", { any = "height" }), u32("max_bytes") }),
     packet(0x40, "Consensus", "s", { u32("cluster"), u64("epoch"), bytes32("message", "message") }),
     packet(0x50, "Submit", "s", { request(), bytes32("transaction", "transfer") }),
     packet(0x51, "SubmitAnswer", "s",
@@ -177,6 +182,11 @@ M.PACKETS = {
     packet(0x54, "Watch", "s", { request(), u32("kinds", { hex = true }) }),
     packet(0x55, "Event", "s", { u64("at_unix_us"), u16("kind", { names = "EVENT_KINDS" }), u32("cluster"), u32("node"), u64("epoch"), u64("height"),
         u32("round"), u32("detail"), bytes("hash", 32), signature() }),
+    packet(0x56, "StateQuery", "s", { request(), bytes32("question") }),
+    packet(0x57, "StateAnswer", "s", { request(), bool("known"), u64("height"), bytes32("answer") }),
+    packet(0x58, "BlockQuery", "s", { request(), u64("height") }),
+    packet(0x59, "BlockAnswer", "s", { request(), u64("height"), bytes32("block", "committed_block") }),
+    packet(0x5A, "Subscribe", "s", { request(), u64("from", { any = "height" }), u32("count") }),
     packet(0x5F, "Unsupported", "s", { u8("packet_type", { hex = true }), u16("critical_tlv", { hex = true }) }),
 }
 

@@ -12,13 +12,14 @@ use crate::{
     header::Header,
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, RoomId, Version},
     packet::{
-        Ack, Append, BlockPush, ChainEnd, ChainQuery, Change, ChangeKind, ClaimReason, Consensus,
-        ConsensusError, Cookie, Event, ForcedSwitch, GroupKey, HandshakeInit, HandshakeResponse, Heard,
-        History, Join, JoinAnswer, JoinVerdict, MasterKeepalive, MasterKeepaliveAnswer, NodeKeepalive,
-        NodeSealedId, Notice, Outcome, Packet, Probe, ProbeAnswer, Query, QueryScope, Register,
-        RegisterVerdict, Registered, RegistrationSync, Resync, Role, RosterPush, Row, SignedResult,
-        SignedRow, SignedSwitch, StatusAnswer, StatusQuery, Submit, SubmitAnswer, SubmitVerdict, Unsupported,
-        Update, Watch, WireRecord,
+        Ack, Append, BlockAnswer, BlockPush, BlockQuery, ChainEnd, ChainQuery, Change, ChangeKind,
+        ClaimReason, Consensus, ConsensusError, Cookie, Event, ForcedSwitch, GroupKey, HandshakeInit,
+        HandshakeResponse, Heard, History, Join, JoinAnswer, JoinVerdict, MasterKeepalive,
+        MasterKeepaliveAnswer, NodeKeepalive, NodeSealedId, Notice, Outcome, Packet, Probe, ProbeAnswer,
+        Query, QueryScope, RangeQuery, Register, RegisterVerdict, Registered, RegistrationSync, Resync, Role,
+        RosterPush, Row, SignedResult, SignedRow, SignedSwitch, SnapshotChunk, SnapshotOffer, SnapshotQuery,
+        StateAnswer, StateQuery, StatusAnswer, StatusQuery, Submit, SubmitAnswer, SubmitVerdict, Subscribe,
+        Unsupported, Update, Watch, WireRecord,
     },
     roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster},
     sealed_id::SealedClaims,
@@ -286,6 +287,10 @@ packets! {
     BlockPush: height, block;
     ChainQuery: from, max_bytes;
     ChainEnd: height;
+    SnapshotQuery: height, chunk;
+    SnapshotOffer: height, manifest, proof;
+    SnapshotChunk: height, chunk, content;
+    RangeQuery: from, to, max_bytes;
     Consensus: cluster, epoch, message;
     Submit: request, transaction;
     SubmitAnswer: request, verdict, height, master;
@@ -293,6 +298,11 @@ packets! {
     StatusAnswer: request, report;
     Watch: request, kinds;
     Event: at_unix_us, kind, cluster, node, epoch, height, round, detail, hash, signature;
+    StateQuery: request, question;
+    StateAnswer: request, known, height, answer;
+    BlockQuery: request, height;
+    BlockAnswer: request, height, block;
+    Subscribe: request, from, count;
     Unsupported: packet_type, critical_tlv;
 }
 

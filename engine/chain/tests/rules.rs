@@ -354,7 +354,7 @@ fn a_committed_transaction_is_remembered_with_its_height_until_it_would_expire()
 
 fn ledger() -> Ledger {
     let clusters: Vec<ClusterId> = (1..=4).map(ClusterId).collect();
-    Ledger::new([3; 16], &clusters, &Genesis { accounts: vec![(1, 100), (2, u64::MAX)] })
+    Ledger::new([3; 16], &clusters, &Genesis { accounts: vec![(1, 100), (2, u64::MAX)] }, 0)
 }
 
 fn block_on(ledger: &Ledger, parent_commit_round: u32, transactions: Vec<Transfer>) -> Block {

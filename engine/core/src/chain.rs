@@ -68,11 +68,43 @@ pub enum ChainOutput {
         /// First the accused's, then those that contradict it, each from another cluster.
         evidence: Vec<SignedResult>,
     },
+    /// The state after the block that was executed last, in pieces: to be kept, and handed to who is far behind. Not
+    /// gated; a chain without snapshots never says it.
+    Snapshot(Snapshot),
+    /// The snapshot of that height is proven by what others signed. Gated: our own word is among it.
+    SnapshotProven {
+        /// Its height.
+        height: Height,
+        /// What [`Chain::plan`] takes elsewhere.
+        proof: Bytes,
+    },
     /// Design R8: this chain must not sign any more. It emits nothing after this until [`Chain::follow`].
     Halt {
         /// Why, for the operator.
         reason: HaltReason,
     },
+}
+
+/// The state after a block, in pieces.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// Of that block.
+    pub height: Height,
+    /// What the pieces are, and what binds them to the committed chain: opaque to the machine.
+    pub manifest: Bytes,
+    /// The pieces, at most 256 KiB each.
+    pub chunks: Vec<Bytes>,
+}
+
+/// What a proven snapshot is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotPlan {
+    /// Height of the last block in it.
+    pub height: Height,
+    /// Hash of the state after it.
+    pub state_hash: [u8; 32],
+    /// How many pieces there are.
+    pub chunks: u32,
 }
 
 /// Why a chain stopped signing (design R8).
@@ -213,6 +245,34 @@ pub trait Chain {
     /// # Errors
     /// The store is damaged.
     fn restore(&mut self, block: &Bytes) -> Result<Height, BlockError>;
+
+    /// Whether a snapshot is proven, and what it is made of. A chain without snapshots takes none.
+    ///
+    /// # Errors
+    /// [`BlockError::BadCertificate`] if it is not, [`BlockError::UnknownGrant`] if that cannot be said yet.
+    fn plan(&self, _manifest: &Bytes, _proof: &Bytes) -> Result<SnapshotPlan, BlockError> {
+        Err(BlockError::Malformed)
+    }
+
+    /// Whether these bytes are that piece of a snapshot.
+    fn is_chunk(&self, _manifest: &Bytes, _index: u32, _chunk: &Bytes) -> bool {
+        false
+    }
+
+    /// Put a snapshot in the place of the state: one of our own store, or one that [`Chain::plan`] found proven. While
+    /// leading it is as with [`Chain::apply`]: the height's work is dropped, and the next begins after
+    /// [`Chain::committed`].
+    ///
+    /// # Errors
+    /// The chunks are not those of the manifest, or its height is not above ours; nothing changed.
+    fn restore_snapshot(&mut self, _manifest: &Bytes, _chunks: &[Bytes]) -> Result<Height, BlockError> {
+        Err(BlockError::Malformed)
+    }
+
+    /// A client's question about the state after the last block; `None`: it is no question of this chain.
+    fn query(&self, _question: &Bytes) -> Option<Bytes> {
+        None
+    }
 
     /// The signed words inside a message, for observers and events.
     fn votes_in(&self, message: &Bytes) -> Vec<VoteSeen>;

@@ -71,6 +71,8 @@ pub struct NodeConfig {
     pub timers: Timers,
     /// What acts outside the chain, if anything does (design R7).
     pub outside: Option<OutsideConfig>,
+    /// Blocks kept below the newest proven snapshot; older ones are pruned. `u64::MAX`: all.
+    pub keep_blocks: u64,
     /// 32 bytes from the system's source of randomness, fresh at each start: the only randomness there is.
     pub seed: [u8; 32],
     /// Unix time at `Instant::ZERO`: for handshake timestamps, events, and the expiry of sealed IDs. Safety does not

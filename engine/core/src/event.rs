@@ -165,6 +165,25 @@ pub enum Event {
         /// How far it is.
         position: u64,
     },
+    /// This node is far behind and fetches from several others.
+    CatchingUp {
+        /// The height it has.
+        height: Height,
+        /// Blocks that it lacks, as far as it was told.
+        missing: u64,
+        /// Of the snapshot that it fetches, in parts per thousand; 0: none.
+        snapshot_permille: u32,
+    },
+    /// It is not far behind any more.
+    CaughtUp {
+        /// The height it has.
+        height: Height,
+    },
+    /// A snapshot is whole in the store and proven.
+    SnapshotKept {
+        /// Its height.
+        height: Height,
+    },
 }
 
 /// The shape of a wire `Event` packet without its time.
@@ -221,6 +240,9 @@ impl Event {
             Self::ProgramEnded { .. } => "program_ended",
             Self::HealthChanged { .. } => "health_changed",
             Self::CopyChanged { .. } => "copy_changed",
+            Self::CatchingUp { .. } => "catching_up",
+            Self::CaughtUp { .. } => "caught_up",
+            Self::SnapshotKept { .. } => "snapshot_kept",
         }
     }
 
@@ -230,7 +252,7 @@ impl Event {
         matches!(self, Self::Released(_) | Self::Received(_) | Self::Committed { .. })
     }
 
-    /// The wire form. `kind` is the number of behaviour.md section 14. `detail` is: the reason of a claim
+    /// The wire form. `kind` is the number in spec/behaviour.md 14. `detail` is: the reason of a claim
     /// or halt, the outcome of a refusal, a role, a vote's kind (1 proposal, 2 prevote, 3 precommit; plus 16 if it is
     /// a nil vote), members, 0/1 for a flag. `hash` is a vote's value or a state hash.
     #[must_use]
@@ -300,6 +322,12 @@ impl Event {
             Self::CopyChanged { in_step, position } => {
                 (f.kind, f.height, f.detail) = (44, Height(position), u32::from(in_step));
             }
+            Self::CatchingUp { height, missing, snapshot_permille } => {
+                let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+                (f.kind, f.height, f.detail, f.round) = (50, height, missing, snapshot_permille);
+            }
+            Self::CaughtUp { height } => (f.kind, f.height) = (51, height),
+            Self::SnapshotKept { height } => (f.kind, f.height) = (52, height),
         }
         f
     }

@@ -77,6 +77,13 @@ pub enum Input {
         /// Blocks in order of height, without a gap; empty if there is none.
         blocks: Vec<(Height, Bytes)>,
     },
+    /// The answer to [`Output::ReadChunk`].
+    ChunkRead {
+        /// Of the request.
+        token: u64,
+        /// The value; empty if there is none.
+        chunk: Bytes,
+    },
     /// The operator put a new roster in place; already verified against the operator's key.
     Roster(Box<Roster>),
     /// A drill: from now on (or no longer) compute wrong results (REC-3).
@@ -157,6 +164,13 @@ pub enum Output {
         /// Where.
         address: SocketAddr,
     },
+    /// Read one value of [`Table::Snapshot`]; answered by `ChunkRead` at any later time.
+    ReadChunk {
+        /// Names the request; of the same row as those of `ReadBlocks`.
+        token: u64,
+        /// Its key.
+        key: u64,
+    },
     /// Something worth telling an operator; has no effect on the protocol.
     Event(Event),
     /// A key that came into use, before the first packet under it: for the key log, if there is one.
@@ -177,6 +191,8 @@ pub enum Table {
     Block,
     /// The authority's commands, by sequence.
     Command,
+    /// Pieces of snapshots; keys are in [`crate::store`].
+    Snapshot,
 }
 
 /// One change of the store.
@@ -202,7 +218,7 @@ pub enum Write {
     },
 }
 
-/// What the store held at start, but for the blocks, which go to the chain one by one.
+/// What the store held at start, but for snapshots and blocks, which go to the chain one by one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stored {
     /// Table [`Table::Meta`].

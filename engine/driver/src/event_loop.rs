@@ -192,6 +192,7 @@ impl World {
                 Completion::Persisted { token } => Input::Persisted { token },
                 Completion::Failed => Input::PersistFailed,
                 Completion::Blocks { token, blocks } => Input::BlocksRead { token, blocks },
+                Completion::Chunk { token, chunk } => Input::ChunkRead { token, chunk },
             };
             self.give(machine, input);
         }
@@ -259,6 +260,7 @@ impl World {
             Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
             // No settings make anything act outside the chain yet, so that the machine says none of these.
             Output::Act { .. } | Output::StopActing | Output::Cover { .. } | Output::Follow { .. } => {}
+            Output::ReadChunk { token, key } => self.store.read_chunk(token, key),
             Output::Event(event) => {
                 log_event(&event);
                 if let Some(notes) = &mut self.notes {

@@ -13,9 +13,9 @@ use duohuo_wire::{
         Ack, Append, BlockPush, ChainEnd, ChainQuery, Change, ChangeKind, ClaimReason, Consensus,
         ConsensusError, ForcedSwitch, GroupKey, History, Join, JoinAnswer, JoinVerdict, MasterKeepalive,
         MasterKeepaliveAnswer, NodeKeepalive, NodeSealedId, Notice, Outcome, Packet, PacketType, Probe,
-        ProbeAnswer, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Resync,
-        Role, RosterPush, SignedResult, SignedRow, SignedSwitch, StatusQuery, Submit, Update, Watch,
-        WireRecord,
+        ProbeAnswer, Query, QueryScope, RangeQuery, Register, RegisterVerdict, Registered, RegistrationSync,
+        Resync, Role, RosterPush, SignedResult, SignedRow, SignedSwitch, SnapshotChunk, SnapshotOffer,
+        SnapshotQuery, StatusQuery, Submit, Update, Watch, WireRecord,
     },
     statement::Row,
 };
@@ -294,6 +294,22 @@ impl Known {
                 ChainQuery { from: Height(draw.near(1)), max_bytes: draw.u32(), extensions }.into()
             }
             PacketType::ChainEnd => ChainEnd { height, extensions }.into(),
+            PacketType::SnapshotQuery => {
+                let chunk = if draw.bool() { u32::MAX } else { draw.u32() % 3 };
+                SnapshotQuery { height, chunk, extensions }.into()
+            }
+            PacketType::SnapshotOffer => {
+                let (manifest, proof) = (draw.long().to_vec().into(), draw.long().to_vec().into());
+                SnapshotOffer { height, manifest, proof, extensions }.into()
+            }
+            PacketType::SnapshotChunk => {
+                let content = draw.long().to_vec().into();
+                SnapshotChunk { height, chunk: draw.u32() % 3, content, extensions }.into()
+            }
+            PacketType::RangeQuery => {
+                let (from, to) = (Height(draw.near(1)), Height(draw.near(100)));
+                RangeQuery { from, to, max_bytes: draw.u32(), extensions }.into()
+            }
             PacketType::Consensus => {
                 Consensus { cluster, epoch, message: Bytes::copy_from_slice(draw.long()), extensions }.into()
             }

@@ -1,7 +1,7 @@
 //! What must stand on the disks, after every write: S2, S6, S9, S12, S13.
 
 use super::Checker;
-use crate::host::Disk;
+use crate::host::{Disk, height_of};
 use bytes::Bytes;
 use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::Instant;
@@ -206,15 +206,10 @@ fn told(vote: &VoteSeen) -> String {
     format!("{:?} of {} at {} round {}", vote.kind, vote.cluster, vote.height, vote.round)
 }
 
-fn last_block(disk: &Disk) -> u64 {
-    let last = disk.range((Table::Block, 0)..=(Table::Block, u64::MAX)).next_back();
-    last.map_or(0, |((_, height), _)| *height)
-}
-
 /// Its height is history there, or its signature stands in a record of that height. The newest records first: a word
 /// is looked for soon after it was written.
 fn stands_on(disk: &Disk, word: &VoteSeen) -> bool {
-    if last_block(disk) >= word.height.0 {
+    if height_of(disk) >= word.height {
         return true;
     }
     let (first, rest) = (word.signature[0], &word.signature[1..]);

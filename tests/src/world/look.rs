@@ -7,7 +7,7 @@ use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::chain::TransactionId;
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Table};
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::Role;
 use std::collections::BTreeMap;
 
@@ -45,6 +45,13 @@ impl World {
         host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
     }
 
+    /// The lowest key of a table on a disk.
+    #[must_use]
+    pub fn first_key(&self, id: NodeId, table: Table) -> Option<u64> {
+        let host = self.hosts.get(&id)?;
+        host.disk.range((table, 0)..=(table, u64::MAX)).next().map(|((_, key), _)| *key)
+    }
+
     /// Who acts as master of a cluster, by the last role each live node told.
     #[must_use]
     pub fn master(&self, cluster: ClusterId) -> Option<NodeId> {
@@ -55,16 +62,18 @@ impl World {
     /// Every transfer that was answered as committed stands in exactly one block of `id`'s store, if its height is there.
     pub fn audit(&self, id: NodeId) {
         let mut found: BTreeMap<TransactionId, u32> = BTreeMap::new();
+        let mut lowest = Height(u64::MAX);
         for block in self.blocks(id) {
             let block = CommittedBlock::decode(&block).and_then(|committed| Block::decode(&committed.block));
             let block = block.expect("a stored block can be read");
+            lowest = lowest.min(block.height);
             for transfer in &block.transactions {
                 *found.entry(transfer.id).or_default() += 1;
             }
         }
         let reached = self.last_key(id, Table::Block).unwrap_or(0);
         for (transaction, height) in
-            self.book.borrow().committed.iter().filter(|(_, height)| height.0 <= reached)
+            self.book.borrow().committed.iter().filter(|(_, h)| **h >= lowest && h.0 <= reached)
         {
             let times = found.get(transaction).copied().unwrap_or(0);
             assert_eq!(

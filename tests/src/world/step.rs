@@ -294,6 +294,14 @@ impl World {
                 let at = self.now + self.between(self.luck.disk);
                 self.schedule_input(from, at, Input::BlocksRead { token, blocks });
             }
+            Output::ReadChunk { token, key } => {
+                let Some(host) = self.hosts.get(&from) else {
+                    return;
+                };
+                let chunk = host.disk.get(&(Table::Snapshot, key)).cloned().unwrap_or_default();
+                let at = self.now + self.between(self.luck.disk);
+                self.schedule_input(from, at, Input::ChunkRead { token, chunk });
+            }
             Output::Event(event) => {
                 if self.trace && !event.is_frequent() {
                     println!("{} {from} {event:?}", self.now);

@@ -9,6 +9,7 @@ mod failure;
 mod keeper;
 mod keygen;
 mod layout_command;
+mod ledger;
 mod look;
 mod page;
 mod roster_command;
@@ -61,6 +62,7 @@ enum Command {
     Check(look::CheckArgs),
     Config(config_command::ConfigArgs),
     Submit(submit::SubmitArgs),
+    Ledger(ledger::LedgerArgs),
     Keygen(keygen::KeygenArgs),
     Layout(layout_command::LayoutArgs),
     Roster(roster_command::RosterArgs),
@@ -117,6 +119,7 @@ fn main() -> ExitCode {
         Command::Check(args) => look::check(&args),
         Command::Config(args) => config_command::run(&args),
         Command::Submit(args) => submit::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Layout(args) => layout_command::run(&args),
         Command::Roster(args) => roster_command::run(&args),

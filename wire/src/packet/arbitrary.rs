@@ -368,6 +368,31 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
                 .into()
         }
         PacketType::ChainEnd => ChainEnd { height: source.take(), extensions: source.extensions() }.into(),
+        PacketType::SnapshotQuery => {
+            SnapshotQuery { height: source.take(), chunk: source.take(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::SnapshotOffer => SnapshotOffer {
+            height: source.take(),
+            manifest: source.bytes(),
+            proof: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::SnapshotChunk => SnapshotChunk {
+            height: source.take(),
+            chunk: source.take(),
+            content: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::RangeQuery => RangeQuery {
+            from: source.take(),
+            to: source.take(),
+            max_bytes: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
         PacketType::Consensus => Consensus {
             cluster: source.take(),
             epoch: source.take(),
@@ -408,6 +433,36 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             detail: source.take(),
             hash: source.take(),
             signature: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::StateQuery => {
+            StateQuery { request: source.take(), question: source.bytes(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::StateAnswer => StateAnswer {
+            request: source.take(),
+            known: source.take(),
+            height: source.take(),
+            answer: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::BlockQuery => {
+            BlockQuery { request: source.take(), height: source.take(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::BlockAnswer => BlockAnswer {
+            request: source.take(),
+            height: source.take(),
+            block: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::Subscribe => Subscribe {
+            request: source.take(),
+            from: source.take(),
+            count: source.take(),
             extensions: source.extensions(),
         }
         .into(),

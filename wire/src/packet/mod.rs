@@ -20,7 +20,9 @@ pub(crate) mod testing;
 
 mod ack;
 mod append;
+mod block_answer;
 mod block_push;
+mod block_query;
 mod chain_end;
 mod chain_query;
 mod change;
@@ -42,16 +44,23 @@ mod notice;
 mod probe;
 mod probe_answer;
 mod query;
+mod range_query;
 mod record;
 mod register;
 mod registered;
 mod registration_sync;
 mod resync;
 mod roster_push;
+mod snapshot_chunk;
+mod snapshot_offer;
+mod snapshot_query;
+mod state_answer;
+mod state_query;
 mod status_answer;
 mod status_query;
 mod submit;
 mod submit_answer;
+mod subscribe;
 mod table;
 mod travel;
 mod unsupported;
@@ -60,7 +69,9 @@ mod watch;
 
 pub use ack::Ack;
 pub use append::Append;
+pub use block_answer::BlockAnswer;
 pub use block_push::BlockPush;
+pub use block_query::BlockQuery;
 pub use chain_end::ChainEnd;
 pub use chain_query::ChainQuery;
 pub use change::{Change, ChangeKind};
@@ -82,16 +93,23 @@ pub use notice::{Notice, Outcome};
 pub use probe::Probe;
 pub use probe_answer::ProbeAnswer;
 pub use query::{Query, QueryScope};
+pub use range_query::RangeQuery;
 pub use record::WireRecord;
 pub use register::Register;
 pub use registered::{RegisterVerdict, Registered};
 pub use registration_sync::RegistrationSync;
 pub use resync::Resync;
 pub use roster_push::RosterPush;
+pub use snapshot_chunk::SnapshotChunk;
+pub use snapshot_offer::SnapshotOffer;
+pub use snapshot_query::SnapshotQuery;
+pub use state_answer::StateAnswer;
+pub use state_query::StateQuery;
 pub use status_answer::StatusAnswer;
 pub use status_query::StatusQuery;
 pub use submit::Submit;
 pub use submit_answer::{SubmitAnswer, SubmitVerdict};
+pub use subscribe::Subscribe;
 pub use unsupported::Unsupported;
 pub use update::{ClaimReason, Update};
 pub use watch::Watch;
@@ -153,6 +171,14 @@ table::packets! {
     ChainQuery = 0x35,
     /// Ends the answer to a chain query.
     ChainEnd = 0x36,
+    /// Asks for a snapshot, or for a piece of one.
+    SnapshotQuery = 0x3c,
+    /// What a snapshot is made of, and what proves it.
+    SnapshotOffer = 0x3d,
+    /// A piece of a snapshot.
+    SnapshotChunk = 0x3e,
+    /// Asks for committed blocks of some heights.
+    RangeQuery = 0x3f,
     /// A message of the consensus algorithm, between masters.
     Consensus = 0x40,
     /// A client submits a transaction.
@@ -167,6 +193,16 @@ table::packets! {
     Watch = 0x54,
     /// Something happened.
     Event = 0x55,
+    /// A client asks about the state of the application.
+    StateQuery = 0x56,
+    /// What the state of the application is, as one node has it.
+    StateAnswer = 0x57,
+    /// A client asks for a committed block.
+    BlockQuery = 0x58,
+    /// A committed block for a client, with its proof.
+    BlockAnswer = 0x59,
+    /// A client asks for blocks as they are committed.
+    Subscribe = 0x5a,
     /// The answer to an authentic packet of a type or critical extension the receiver does not know.
     Unsupported = 0x5f,
 }

@@ -46,6 +46,8 @@ pub struct Authority {
     soft: BTreeMap<ClusterId, Soft>,
     deadlines: Deadlines<Deadline>,
     reports: Reports,
+    /// Clusters whose master erred as its predecessor did, and under which epoch: not switched any more.
+    alarmed: BTreeMap<ClusterId, Epoch>,
     watchers: Watchers,
     discards: Discards,
     started_at: Option<Instant>,
@@ -160,6 +162,7 @@ impl Authority {
             soft,
             deadlines: Deadlines::default(),
             reports: Reports::default(),
+            alarmed: BTreeMap::new(),
             watchers: Watchers::default(),
             discards: Discards::default(),
             started_at: None,
@@ -411,7 +414,10 @@ impl Authority {
             }
             Input::Roster(roster) => self.on_roster(*roster),
             Input::Shutdown => self.out.push(Output::Exit),
-            Input::BlocksRead { .. } | Input::WrongResults(_) | Input::Outside(_) => {
+            Input::BlocksRead { .. }
+            | Input::ChunkRead { .. }
+            | Input::WrongResults(_)
+            | Input::Outside(_) => {
                 return Err(Discard::Unexpected);
             }
         }

@@ -197,8 +197,13 @@ impl Authority {
             return;
         };
         let (old_master, epoch, at) = (entry.row.master, entry.row.epoch, At::of(&entry.row));
-        // The successor made the same mistake: the fault is in all of them, and switching on would only go round.
+        // The successor made the same mistake: the fault is in all of them, and switching on would only go round. What
+        // follows from a wrong state is wrong too, at every height: nothing more is done about this master.
+        if self.alarmed.get(&cluster) == Some(&epoch) {
+            return;
+        }
         if entry.last_bar == Some((height, hash)) {
+            self.alarmed.insert(cluster, epoch);
             self.event(Event::Alarm { cluster, height });
             return;
         }

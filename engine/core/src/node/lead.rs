@@ -18,6 +18,15 @@ use duohuo_wire::packet::{
 };
 use duohuo_wire::statement::SignedResult;
 
+/// Records of the log that are neither on our disk nor with the members yet.
+#[derive(Default)]
+pub(super) struct Unwritten {
+    records: Vec<WireRecord>,
+    writes: Vec<Write>,
+    /// Something waits at the gate for them.
+    is_needed: bool,
+}
+
 impl Node {
     /// The promise is durable: the role begins, if the row still says so.
     pub(super) fn begin_to_lead(&mut self, epoch: Epoch) {
@@ -50,6 +59,12 @@ impl Node {
     /// The role ends for good (rules 16 and 23); only a new grant brings it back.
     pub(super) fn step_down(&mut self) {
         self.duty = Duty::Follow;
+        // What was logged and not written down: the disk has what this node believes it has, before the next master's log
+        // is compared with it. Nobody is told: nothing rested on it.
+        let writes = core::mem::take(&mut self.unwritten).writes;
+        if !writes.is_empty() {
+            self.out.persist(writes);
+        }
         if self.chain.status().height < self.height {
             // A block that passed the gate is on its way to our disk: it is executed before the core is dropped.
             self.chain.committed(self.now, self.height);
@@ -91,25 +106,31 @@ impl Node {
 
     /// Carry out what the chain wants, until it wants nothing more.
     pub(super) fn run_chain(&mut self) {
-        let mut records = Vec::new();
-        let mut writes = Vec::new();
-        let start = self.log.end();
         while let Some(output) = self.chain.poll_output() {
-            self.chain_output(output, &mut records, &mut writes);
+            self.chain_output(output);
         }
-        if !records.is_empty()
-            && let Duty::Lead(master) = &self.duty
-        {
-            let epoch = master.epoch();
-            // To our disk and to the members at once; the gate waits for both.
-            self.replicate(start, &records);
-            let end = self.log.end();
-            self.persist(writes, After::Own { epoch, end });
+        // A record on which nothing rests that waits at the gate waits too, for the first that does: votes come one by
+        // one, and most of them are written down with the word that follows from them.
+        if self.unwritten.is_needed {
+            self.write_down();
         }
         self.release();
     }
 
-    fn chain_output(&mut self, output: ChainOutput, records: &mut Vec<WireRecord>, writes: &mut Vec<Write>) {
+    /// What was logged goes to our disk and to the members at once; the gate waits for both.
+    pub(super) fn write_down(&mut self) {
+        let Unwritten { records, writes, .. } = core::mem::take(&mut self.unwritten);
+        if records.is_empty() {
+            return;
+        }
+        let Duty::Lead(master) = &self.duty else { return };
+        let epoch = master.epoch();
+        let end = self.log.end();
+        self.replicate(end - records.len() as u64, &records);
+        self.persist(writes, After::Own { epoch, end });
+    }
+
+    fn chain_output(&mut self, output: ChainOutput) {
         match output {
             ChainOutput::Behind { peer } => self.fetch_from_cluster(peer),
             ChainOutput::Receipt { transaction, height, applied } => {
@@ -118,13 +139,15 @@ impl Node {
             }
             ChainOutput::ConsensusError { evidence } => self.hold(Gated::Report { evidence }),
             ChainOutput::Halt { reason } => self.halt(reason),
+            ChainOutput::Snapshot(snapshot) => self.keep_snapshot(snapshot),
+            ChainOutput::SnapshotProven { height, proof } => self.hold(Gated::Proof { height, proof }),
             ChainOutput::Log { height, bytes } => {
                 let Duty::Lead(master) = &self.duty else {
                     return;
                 };
                 let epoch = master.epoch();
-                records.push(WireRecord { height, epoch, bytes: bytes.clone() });
-                writes.extend(self.log.append(Record { height, epoch, bytes }));
+                self.unwritten.records.push(WireRecord { height, epoch, bytes: bytes.clone() });
+                self.unwritten.writes.extend(self.log.append(Record { height, epoch, bytes }));
             }
             ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
             ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
@@ -135,6 +158,7 @@ impl Node {
         let after = self.log.end();
         if let Duty::Lead(master) = &mut self.duty {
             master.hold(after, item);
+            self.unwritten.is_needed = !self.unwritten.records.is_empty();
         }
     }
 
@@ -154,6 +178,7 @@ impl Node {
                     Gated::Send { to, bytes } => self.send_consensus(epoch, to, bytes),
                     Gated::Commit { height, block } => self.commit(height, block),
                     Gated::Report { evidence } => self.report(evidence),
+                    Gated::Proof { height, proof } => self.snapshot_proven(height, &proof),
                 }
             }
         }
@@ -196,9 +221,12 @@ impl Node {
 
     /// The block, and the records that it makes history.
     pub(super) fn keep_block(&mut self, height: Height, block: Bytes) -> Vec<Write> {
+        // The members count the records of this height too.
+        self.write_down();
         self.height = height;
         let mut writes = vec![Write::Put { table: Table::Block, key: height.0, value: block }];
         writes.extend(self.log.commit(height));
+        writes.extend(self.snapshots.prune(self.config.keep_blocks));
         writes
     }
 
@@ -406,11 +434,21 @@ impl Node {
                 self.run_chain();
                 if good { Ok(()) } else { Err(Discard::BadConsensus) }
             }
-            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
+            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push),
             Packet::ChainQuery(query) => {
                 self.serve_blocks(Party::Node(node), &query);
                 Ok(())
             }
+            Packet::RangeQuery(query) => {
+                self.serve_range(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotQuery(query) => {
+                self.serve_snapshot(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotOffer(offer) => self.on_snapshot_offer(Party::Node(node), offer),
+            Packet::SnapshotChunk(chunk) => self.on_snapshot_chunk(Party::Node(node), chunk),
             Packet::ChainEnd(end) => {
                 self.on_chain_end(Party::Node(node), end.height);
                 Ok(())

@@ -18,6 +18,7 @@ pub(super) enum Gated {
     Send { to: Option<ClusterId>, bytes: Bytes },
     Commit { height: Height, block: Bytes },
     Report { evidence: Vec<SignedResult> },
+    Proof { height: Height, proof: Bytes },
 }
 
 /// How far one member follows.

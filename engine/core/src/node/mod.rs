@@ -9,11 +9,13 @@
 //! | `lineage.rs` | who was master when, to be handed on |
 //! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
 //! | `outside.rs` | the lease, and what acts outside the chain |
+//! | `catch_up.rs`, `snapshots.rs`, `serving.rs` | far behind: snapshots and blocks from several nodes; what is kept; what is served |
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
 //! | `clients.rs` | what clients may ask |
 //! | `watched.rs` | what the outside may ask of the machine |
 //! | `signers.rs` | the keys that others' statements are verified with |
 
+mod catch_up;
 mod claims;
 mod clients;
 mod follow;
@@ -25,7 +27,9 @@ mod master;
 mod mesh;
 mod neighbours;
 mod outside;
+mod serving;
 mod signers;
+mod snapshots;
 mod watched;
 
 use crate::chain::{Chain, TransactionId};
@@ -40,6 +44,7 @@ use crate::store::{META_REGISTERING, StartError};
 use crate::time::{Duration, Instant};
 use crate::watch::Watchers;
 use bytes::Bytes;
+use catch_up::CatchUp;
 use claims::Claims;
 use core::net::SocketAddr;
 use duohuo_wire::header::Header;
@@ -56,7 +61,9 @@ use master::Master;
 use mesh::Mesh;
 use neighbours::{Neighbours, Verdict};
 use outside::Outside;
+use serving::Serving;
 use signers::Signers;
+use snapshots::Snapshots;
 use std::collections::BTreeMap;
 
 /// A node's machine; driven as [`crate::io`] says.
@@ -93,14 +100,22 @@ pub struct Node {
     /// Height of the last block committed here and told to the cluster.
     height: Height,
     duty: Duty,
+    unwritten: lead::Unwritten,
     follower: FollowerState,
     /// What acts outside the chain: from the first input on, if there is any.
     outside: Option<Outside>,
+    /// `Some` while this node is far behind.
+    far: Option<Box<CatchUp>>,
+    serving: Serving,
+    snapshots: Snapshots,
+    /// The newest snapshot that was told of.
+    snapshots_told: Height,
     /// What follows when the batch of that token is durable.
     after: BTreeMap<u64, Vec<After>>,
     persisted: u64,
     /// Clients that wait for their transaction.
     waiting: BTreeMap<TransactionId, Vec<(StreamId, u64)>>,
+    subscriptions: BTreeMap<StreamId, clients::Subscription>,
     told_role: Role,
     registering: Registering,
     stopped: bool,
@@ -139,6 +154,10 @@ enum After {
     Registering,
     /// A block, and the state after it if it is executed already.
     Committed(Height, Option<[u8; 32]>),
+    /// A piece of a snapshot.
+    SnapshotStep,
+    /// The proof of one.
+    SnapshotProven,
 }
 
 /// The keepalive to the authority (OUT-3).
@@ -163,6 +182,7 @@ impl Node {
         let (cluster_id, group_address) = (cluster.id, cluster.group);
         let height = chain.status().height;
         let log = Log::load(&stored, height)?;
+        let snapshots = Snapshots::load(&stored)?;
         let marked = stored.meta.contains_key(&META_REGISTERING);
         let registering = if marked { Registering::Marked } else { Registering::No };
         let mut random = Random::new(config.seed);
@@ -207,12 +227,18 @@ impl Node {
             chain,
             follower: FollowerState::default(),
             outside: None,
+            far: None,
+            serving: Serving::default(),
+            snapshots_told: snapshots.proven().map_or(Height(0), |s| s.height),
+            snapshots,
             log,
             height,
             duty: Duty::Follow,
+            unwritten: lead::Unwritten::default(),
             after: BTreeMap::new(),
             persisted: 0,
             waiting: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             told_role: Role::Ordinary,
             registering,
             stopped: false,
@@ -275,6 +301,8 @@ impl Node {
                 self.registering = Registering::Marked;
                 self.consider();
             }
+            After::SnapshotStep => self.snapshot_step(),
+            After::SnapshotProven => self.snapshot_is_proven(),
             After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
             After::Committed(height, executed) => {
                 if matches!(self.duty, Duty::Lead(_)) {
@@ -286,6 +314,7 @@ impl Node {
                 if let Some(state_hash) = executed.or(now) {
                     self.event(Event::Committed { height, state_hash });
                 }
+                self.run_subscriptions();
                 self.run_chain();
             }
         }
@@ -429,11 +458,21 @@ impl Node {
             Packet::Resync(resync) => self.on_resync(node, resync),
             Packet::Append(append) => self.on_append(node, append),
             Packet::Ack(ack) => self.on_ack(node, &ack),
-            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
+            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push),
             Packet::ChainQuery(query) => {
                 self.serve_blocks(Party::Node(node), &query);
                 Ok(())
             }
+            Packet::RangeQuery(query) => {
+                self.serve_range(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotQuery(query) => {
+                self.serve_snapshot(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotOffer(offer) => self.on_snapshot_offer(Party::Node(node), offer),
+            Packet::SnapshotChunk(chunk) => self.on_snapshot_chunk(Party::Node(node), chunk),
             Packet::ChainEnd(end) => {
                 self.on_chain_end(Party::Node(node), end.height);
                 Ok(())
@@ -565,6 +604,7 @@ impl Node {
                 self.stop();
             }
             Input::BlocksRead { token, blocks } => self.send_blocks(token, blocks),
+            Input::ChunkRead { token, chunk } => self.chunk_read(token, chunk),
             Input::Roster(roster) => self.on_roster(*roster),
             Input::WrongResults(on) => self.chain.inject_wrong_results(on),
             Input::Outside(report) => self.on_report(report),
@@ -593,6 +633,7 @@ impl Node {
         self.run_claims();
         self.change_in_sync();
         self.run_catch_up();
+        self.run_serving();
         if self.chain.poll_timeout().is_some_and(|at| self.now >= at) {
             self.chain.tick(self.now);
             self.run_chain();
@@ -657,6 +698,8 @@ impl Machine for Node {
             self.change_timeout(),
             self.follower.poll_timeout(),
             self.outside.as_ref().and_then(Outside::poll_timeout),
+            self.far.as_ref().and_then(|c| c.poll_timeout()),
+            self.serving.poll_timeout(),
             self.chain.poll_timeout(),
         ]
         .into_iter()

@@ -12,8 +12,10 @@ use ed25519_dalek::SigningKey;
 mod clients;
 mod handshakes;
 mod joining;
+mod ledger;
 mod liveness;
 mod log;
+mod snapshots;
 mod switching;
 mod table;
 
@@ -70,6 +72,10 @@ pub(super) fn case(kind: PacketType) -> Case {
         PacketType::BlockPush => log::block_push(),
         PacketType::ChainQuery => log::chain_query(),
         PacketType::ChainEnd => log::chain_end(),
+        PacketType::SnapshotQuery => snapshots::snapshot_query(),
+        PacketType::SnapshotOffer => snapshots::snapshot_offer(),
+        PacketType::SnapshotChunk => snapshots::snapshot_chunk(),
+        PacketType::RangeQuery => snapshots::range_query(),
         PacketType::Consensus => log::consensus(),
         PacketType::Submit => clients::submit(),
         PacketType::SubmitAnswer => clients::submit_answer(),
@@ -77,6 +83,11 @@ pub(super) fn case(kind: PacketType) -> Case {
         PacketType::StatusAnswer => clients::status_answer(),
         PacketType::Watch => clients::watch(),
         PacketType::Event => clients::event(),
+        PacketType::StateQuery => ledger::state_query(),
+        PacketType::StateAnswer => ledger::state_answer(),
+        PacketType::BlockQuery => ledger::block_query(),
+        PacketType::BlockAnswer => ledger::block_answer(),
+        PacketType::Subscribe => ledger::subscribe(),
         PacketType::Unsupported => clients::unsupported(),
     }
 }
