@@ -162,7 +162,7 @@ impl Checker {
         node: NodeId,
         disk: &Disk,
     ) {
-        let first = (cluster, Height(last_block(disk) + 1), 0, VoteKind::Proposal);
+        let first = (cluster, height_of(disk).next(), 0, VoteKind::Proposal);
         let last = (cluster, Height(u64::MAX), u32::MAX, VoteKind::Precommit);
         let lacking = self.words.range(first..=last).find(|(_, word)| !stands_on(disk, word));
         if let Some(word) = lacking.map(|(_, word)| *word) {

@@ -8,7 +8,7 @@ use crate::host::{self, Anyone};
 use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::event::Event;
-use duohuo_core::io::{Input, Machine, Output, Write};
+use duohuo_core::io::{Input, Machine, Output, Table, Write};
 use duohuo_core::outside::Report;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Role;
