@@ -122,6 +122,7 @@ impl Application for Accounts {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
