@@ -102,6 +102,7 @@ impl Master {
     pub(super) fn held(&self) -> Held {
         let bytes = |(_, item): &(u64, Gated)| match item {
             Gated::Send { bytes, .. } | Gated::Commit { block: bytes, .. } => bytes.len(),
+            Gated::Proof { proof, .. } => proof.len(),
             Gated::Report { .. } => 0,
         };
         Held { name: "gate", entries: self.gate.len(), bytes: self.gate.iter().map(bytes).sum() }
