@@ -10,7 +10,7 @@ use duohuo_core::io::{Input, Machine, Output, StreamId};
 use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME};
 use duohuo_wire::ids::{Height, NodeId};
-use duohuo_wire::packet::{Packet, Submit, SubmitVerdict};
+use duohuo_wire::packet::{Packet, Probe, Submit, SubmitVerdict};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::stream::FrameReader;
 use std::cell::RefCell;
@@ -260,6 +260,8 @@ impl Client {
                     };
                     link.state =
                         State::Up { keys: Box::new(keys), session: response.responder_session, sent: 0 };
+                    // The node believes nobody who has not proved the keys, and closes the stream after a while.
+                    self.send(stream, &Packet::from(Probe::default()));
                 }
                 State::Up { keys, .. } => {
                     let Ok(header) = Header::decode(&frame) else {
