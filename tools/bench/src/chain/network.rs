@@ -158,13 +158,14 @@ impl Rig {
     /// Keeps so many transfers in flight at each master for so long.
     fn load(&self, in_flight: usize, span: Duration) -> Result<Load, String> {
         let masters = self.masters();
+        // Before the connections that the load goes by: a newer one of the same client replaces the older.
+        let first = masters.first().copied().ok_or("no master")?;
+        let mut height = self.height(first).ok_or("no height")?;
+        let height_before = height;
         let mut links: Vec<Client> = Vec::new();
         for server in self.access.nodes().iter().filter(|s| masters.contains(&s.id)) {
             links.push(self.access.connect(server, CONNECT_TIMEOUT).map_err(|e| e.to_string())?);
         }
-        let first = masters.first().copied().ok_or("no master")?;
-        let mut height = self.height(first).ok_or("no height")?;
-        let height_before = height;
         let mut sent: BTreeMap<u64, Instant> = BTreeMap::new();
         let mut waiting = vec![0; links.len()];
         let (mut request, mut committed, mut told_later) = (0u64, 0u64, 0u64);
