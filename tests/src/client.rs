@@ -10,7 +10,8 @@ use duohuo_core::io::{Input, Machine, Output, StreamId};
 use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME};
 use duohuo_wire::ids::{Height, NodeId};
-use duohuo_wire::packet::{Packet, Probe, Submit, SubmitVerdict};
+use duohuo_wire::order::SignedOrder;
+use duohuo_wire::packet::{Order, OrderOutcome, Packet, Probe, Submit, SubmitVerdict};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::stream::FrameReader;
 use std::cell::RefCell;
@@ -53,6 +54,10 @@ pub struct Book {
     pub fresh: Vec<(TransactionId, Height)>,
     /// Submitted so far.
     pub submitted: u64,
+    /// Orders to be handed in to the authority, in this order, each until it is answered.
+    pub orders: VecDeque<SignedOrder>,
+    /// What became of the orders, by their numbers.
+    pub answered: Vec<(u64, OrderOutcome)>,
 }
 
 /// Submits `rate` transfers a second, round robin over the nodes, each until it is committed.
@@ -69,6 +74,8 @@ pub struct Client {
     next_session: u64,
     next_transfer: u64,
     waiting: BTreeMap<u64, Waiting>,
+    /// When the order at hand is handed in again.
+    order_at: Instant,
     /// Which nodes to try, newest hint first.
     targets: Vec<NodeId>,
     turn: usize,
@@ -104,6 +111,7 @@ impl Client {
             next_session: 1,
             next_transfer: 1,
             waiting: BTreeMap::new(),
+            order_at: Instant::ZERO,
             targets,
             turn: 0,
             out: VecDeque::new(),
@@ -114,11 +122,16 @@ impl Client {
     }
 
     fn dial_missing(&mut self) {
-        if self.links.len() == self.targets.len() {
+        let has_orders = !self.book.borrow().orders.is_empty();
+        let nodes_dialled = self.links.values().filter(|l| l.to != NodeId::AUTHORITY).count();
+        if nodes_dialled == self.targets.len() && !has_orders {
             return;
         }
-        let nodes: Vec<(NodeId, SocketAddr)> =
+        let mut nodes: Vec<(NodeId, SocketAddr)> =
             self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).collect();
+        if has_orders {
+            nodes.push((NodeId::AUTHORITY, self.roster.authority.address));
+        }
         for (node, to) in nodes {
             let due = self.redial_at.get(&node).is_none_or(|at| self.now >= *at);
             if !due || self.links.values().any(|l| l.to == node) {
@@ -171,9 +184,33 @@ impl Client {
         self.send(stream, &packet);
     }
 
-    fn on_packet(&mut self, from: NodeId, packet: Packet) {
-        let Packet::SubmitAnswer(answer) = packet else {
+    /// The first order that is not answered, to the authority.
+    fn hand_in(&mut self) {
+        if self.now < self.order_at {
             return;
+        }
+        let Some(order) = self.book.borrow().orders.front().cloned() else { return };
+        let up = |l: &Link| l.to == NodeId::AUTHORITY && matches!(l.state, State::Up { .. });
+        let Some(stream) = self.links.iter().find(|(_, l)| up(l)).map(|(stream, _)| *stream) else { return };
+        self.order_at = self.now + PATIENCE;
+        let packet = Packet::from(Order { request: order.number, order, ..Default::default() });
+        self.send(stream, &packet);
+    }
+
+    fn on_order_answer(&mut self, request: u64, outcome: OrderOutcome) {
+        let mut book = self.book.borrow_mut();
+        if book.orders.front().is_some_and(|order| order.number == request) {
+            book.orders.pop_front();
+            book.answered.push((request, outcome));
+            self.order_at = self.now;
+        }
+    }
+
+    fn on_packet(&mut self, from: NodeId, packet: Packet) {
+        let answer = match packet {
+            Packet::SubmitAnswer(answer) => answer,
+            Packet::OrderAnswer(answer) => return self.on_order_answer(answer.request, answer.outcome),
+            _ => return,
         };
         let Some(Waiting { transfer, .. }) = self.waiting.get(&answer.request).copied() else {
             return;
@@ -208,6 +245,7 @@ impl Client {
 
     fn step(&mut self) {
         self.dial_missing();
+        self.hand_in();
         if self.now >= self.next_at && self.now < self.until {
             let n = self.next_transfer;
             self.next_transfer += 1;
@@ -287,8 +325,9 @@ impl Machine for Client {
                 let Some(link) = self.links.get_mut(&stream) else {
                     return;
                 };
-                let Some((_, server)) = self.roster.node(link.to) else {
-                    return;
+                let server_key = match self.roster.node(link.to) {
+                    Some((_, server)) => server.session_key,
+                    None => self.roster.authority.session_key,
                 };
                 let session = self.next_session;
                 self.next_session += 1;
@@ -297,7 +336,7 @@ impl Machine for Client {
                 let prologue = Prologue { consortium: self.roster.consortium, transport: Transport::Stream };
                 let started = Initiator::start(
                     &self.secret,
-                    &server.session_key,
+                    &server_key,
                     &prologue,
                     ephemeral,
                     [0; 12],

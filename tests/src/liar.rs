@@ -59,9 +59,12 @@ impl Chain for Liar {
     fn learn_roster(&mut self, roster: &Roster) {
         self.chain.learn_roster(roster);
     }
-    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record]) {
+    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record], closed: Height) {
         self.leads = Some(epoch);
-        self.chain.lead(now, epoch, log);
+        self.chain.lead(now, epoch, log, closed);
+    }
+    fn is_working(&self) -> bool {
+        self.chain.is_working()
     }
     fn follow(&mut self) {
         self.leads = None;

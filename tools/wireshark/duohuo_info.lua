@@ -146,6 +146,15 @@ local INFO = {
         return string.format("type 0x%02X%s", o.packet_type,
             o.critical_tlv ~= 0 and string.format(" extension 0x%04X", o.critical_tlv) or "")
     end,
+    order = function(o)
+        return string.format("%s c%d %s number %s by %s", o.order.kind, o.order.cluster, party(o.order.node), o.order.number, o.order.who)
+    end,
+    order_answer = function(o) return string.format("%s number %s", o.outcome, o.number) end,
+    journal_query = function(o) return string.format("from %s", o.from) end,
+    journal = function(o) return string.format("%d entries, head %s", #o.entries, o.head) end,
+    fence = function(o) return row_text(o.row) end,
+    fence_answer = function(o) return string.format("c%d e%s works on h%s", o.cluster, o.epoch, o.height) end,
+    fenced = function(o) return string.format("c%d e%s v%s closed up to h%s", o.cluster, o.epoch, o.version, o.height) end,
 }
 
 return INFO

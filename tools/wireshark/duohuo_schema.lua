@@ -22,10 +22,16 @@ M.ENUMS = {
     ClaimReason = { [0] = "Suspicion", "StreamClosed", "Forced", "Vacant", "Restart" },
     ChangeKind = { [0] = "Add", "Remove", "Resign" },
     Outcome = { [0] = "Notice", "Done", "Stale", "NotInSync", "Barred", "IncumbentHeard", "BadSealedId", "HoldDown",
-        "Starting", "NotMaster", "LastMember", "Unregistered" },
+        "Starting", "NotMaster", "LastMember", "Unregistered", "Paused", "Unfenced" },
     QueryScope = { [0] = "Cluster", "Changed", "History" },
     Role = { [0] = "Ordinary", "Standby", "Master" },
     SubmitVerdict = { [0] = "Committed", "Refused", "TryLater", "NotMaster", "Malformed", "Expired" },
+    OrderKind = { [0] = "Unbar", "Switch", "Pause", "Resume", "Force" },
+    OrderOutcome = { [0] = "Done", "BadSignature", "WrongConsortium", "Malformed", "Expired", "Replayed", "Unknown",
+        "Starting", "Unregistered", "Stale", "NotInSync", "Barred", "NotBarred", "IsMaster", "Unheard", "NobodyElse",
+        "Busy", "Unchanged", "InSync", "SetAlive", "TooManyForced", "Unfenced" },
+    DecisionKind = { [0] = "Register", "Grant", "Add", "Remove", "Bar", "Order", "Fenced" },
+    DecisionReason = { [0] = "None", "Suspicion", "StreamClosed", "Forced", "Vacant", "Restart", "Order" },
     -- spec/chain.md
     VoteKind = { "prevote", "precommit" },
     RoundKind = { [0] = "skip", "precommit" },
@@ -36,6 +42,7 @@ M.ENUMS = {
 M.EVENT_KINDS = { "suspected", "dead", "alive", "claimed", "refused", "granted", "in_sync_changed", "role_changed", "released",
     "received", "committed", "consensus_error_reported", "forced_switch", "alarm", "aged_out", "authority_reachable",
     "joined", "roster_in_force", "halted", "store_failed", "unstable",
+    [30] = "ordered", [31] = "fenced", [32] = "fence_promised",
     [50] = "catching_up", [51] = "caught_up", [52] = "snapshot_kept" }
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -105,6 +112,18 @@ end
 -- 5.3
 local function switch_fields()
     return { u32("cluster"), u64("epoch"), u32("old_master", { any = "node" }), u64("height"), bool("proven"), signature() }
+end
+
+-- 5.6
+local function order_fields()
+    return { bytes("consortium", 16), u64("number"), enum("kind", "OrderKind"), u32("cluster"), u32("node"), u64("epoch"), u64("expires"),
+        field("who", "str8"), field("why", "str8"), signature() }
+end
+
+-- 5.7
+local function entry_fields()
+    return { u64("number"), u64("at_unix_us"), enum("kind", "DecisionKind"), enum("reason", "DecisionReason"), u32("cluster"),
+        u64("epoch"), u64("version"), u32("old", { any = "node" }), u32("new", { any = "node" }), u32("node"), bytes16("order") }
 end
 
 local function sealed_ids()
@@ -188,6 +207,13 @@ M.PACKETS = {
     packet(0x59, "BlockAnswer", "s", { request(), u64("height"), bytes32("block", "committed_block") }),
     packet(0x5A, "Subscribe", "s", { request(), u64("from", { any = "height" }), u32("count") }),
     packet(0x5F, "Unsupported", "s", { u8("packet_type", { hex = true }), u16("critical_tlv", { hex = true }) }),
+    packet(0x60, "Order", "s", { request(), struct("order", order_fields()) }),
+    packet(0x61, "OrderAnswer", "s", { request(), enum("outcome", "OrderOutcome"), u64("number"), u64("table_version") }),
+    packet(0x62, "JournalQuery", "s", { request(), u64("from") }),
+    packet(0x63, "Journal", "s", { request(), bytes("before", 32), list("entries", entry_fields()), u64("head"), bytes("head_hash", 32), signature() }),
+    packet(0x64, "Fence", "s", { struct("row", row_fields(true)) }),
+    packet(0x65, "FenceAnswer", "s", { u32("cluster"), u64("epoch"), u64("height") }),
+    packet(0x66, "Fenced", "d", { request(), u32("cluster"), u64("epoch"), u64("version"), u64("height") }),
 }
 
 M.BY_CODE = {}

@@ -95,7 +95,8 @@ TYPES = dict(
     ChainQuery=0x35, ChainEnd=0x36, SnapshotQuery=0x3C, SnapshotOffer=0x3D, SnapshotChunk=0x3E, RangeQuery=0x3F,
     Consensus=0x40, Submit=0x50, SubmitAnswer=0x51, StatusQuery=0x52,
     StatusAnswer=0x53, Watch=0x54, Event=0x55, StateQuery=0x56, StateAnswer=0x57, BlockQuery=0x58,
-    BlockAnswer=0x59, Subscribe=0x5A, Unsupported=0x5F)
+    BlockAnswer=0x59, Subscribe=0x5A, Unsupported=0x5F, Order=0x60, OrderAnswer=0x61,
+    JournalQuery=0x62, Journal=0x63, Fence=0x64, FenceAnswer=0x65, Fenced=0x66)
 
 
 def header(kind, length, sender, session=0, sequence=0, group=0, flags=0, magic=0x44554F48, version=1, words=10, suite=1,
@@ -474,6 +475,38 @@ def make_forced_switch():
     return c
 
 
+def signed_order(number, kind, cluster, node, who, why, epoch=0):
+    body = CONSORTIUM + u64(number) + u8(kind) + u32(cluster) + u32(node) + u64(epoch) + u64(1_800_000_600) + str8(who) + str8(why)
+    return body + OPERATOR.sign(b"duohuo order 1" + body)
+
+
+def make_orders():
+    """An operator forces node 13, as the whole in-sync set of cluster 1 is lost; its fence; the journal of it."""
+    c = Capture("orders")
+    s = Stream(c, CLIENT, AUTHORITY, 44000)
+    up, down = s.handshake(CLIENT, AUTHORITY)
+    s.send(CLIENT, up("Order", u64(1) + signed_order(6, 1, 1, 13, "Ada", "the room burns")))
+    s.send(AUTHORITY, down("OrderAnswer", u64(1) + u8(10) + u64(5) + u64(0)))
+    forced = signed_order(7, 4, 1, 13, "Ada", "the room burnt", epoch=1)
+    s.send(CLIENT, up("Order", u64(2) + forced), cuts=(90, 200))
+    s.send(AUTHORITY, down("OrderAnswer", u64(2) + u8(0) + u64(7) + u64(11)))
+    t = Stream(c, N13, N21, 44001)
+    ask, answer = t.handshake(N13, N21)
+    t.send(N13, ask("Fence", signed_row(1, 2, 0, 13, [13], unfenced=True, table=11)))
+    t.send(N21, answer("FenceAnswer", u32(1) + u64(2) + u64(9)))
+    init, response, node, _ = handshake(c.log, N13, AUTHORITY, False, "fence 13")
+    c.udp(N13, AUTHORITY.ip, init)
+    c.udp(AUTHORITY, N13.ip, response)
+    c.udp(N13, AUTHORITY.ip, node("Fenced", u64(3) + u32(1) + u64(2) + u64(0) + u64(10)))
+    s.send(CLIENT, up("JournalQuery", u64(4) + u64(11)))
+    before, head = seed("journal", 10), u64(11)
+    entry = head + u64(T0) + u8(5) + u8(6) + u32(1) + u64(2) + u64(0) + u32(11) + u32(13) + u32(13) + bytes16(forced)
+    digest = hashlib.sha256(before + entry).digest()
+    signature = AUTHORITY.sign("duohuo journal 1", head + digest)
+    s.send(AUTHORITY, down("Journal", u64(4) + before + items([entry]) + head + digest + signature[-64:]))
+    return c
+
+
 def make_stream():
     """What masters and clients say to each other, in awkward segments; every chain message and record."""
     c = Capture("stream")
@@ -629,7 +662,7 @@ def make_broken():
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "captures")
     folder.mkdir(exist_ok=True)
-    for make in (make_handshake, make_join, make_keepalives, make_failover, make_forced_switch, make_stream, make_broken):
+    for make in (make_handshake, make_join, make_keepalives, make_failover, make_forced_switch, make_orders, make_stream, make_broken):
         capture = make()
         capture.write(folder)
         if hasattr(capture, "expected"):

@@ -81,6 +81,8 @@ pub struct EmbeddedOf<A: Application> {
     results: Results,
     /// `Some` while this node is master.
     epoch: Option<Epoch>,
+    /// A fence stands here: nothing is signed up to this height.
+    closed: Height,
     is_halted: bool,
     is_wrong: bool,
     work: Option<Work>,
@@ -140,6 +142,7 @@ impl<A: Application> EmbeddedOf<A> {
             last_commit_at: Instant::ZERO,
             results: Results::default(),
             epoch: None,
+            closed: Height(0),
             is_halted: false,
             is_wrong: false,
             work: None,
@@ -248,7 +251,12 @@ impl<A: Application> EmbeddedOf<A> {
     }
 
     fn may_start(&self) -> bool {
-        self.leads() && self.work.is_none() && self.awaiting.is_none()
+        self.leads() && self.work.is_none() && self.awaiting.is_none() && !self.abstains()
+    }
+
+    /// The next height lies behind the fence: others decide it.
+    fn abstains(&self) -> bool {
+        self.ledger.height() < self.closed
     }
 
     /// No empty blocks: somebody has a transaction, or somebody else began.
@@ -302,7 +310,7 @@ impl<A: Application> EmbeddedOf<A> {
         let height = self.ledger.height().next();
         if of < height {
             self.tell_late(now, from, of);
-        } else if of.0 > height.0.saturating_add(1) {
+        } else if of.0 > height.0.saturating_add(u64::from(!self.abstains())) {
             self.ask_blocks(now, from);
         } else if of == height && self.work.is_some() {
             self.work_on(now, from, message);
@@ -489,11 +497,12 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         self.keys.learn_roster(roster);
     }
 
-    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record]) {
+    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record], closed: Height) {
         if self.is_halted {
             return;
         }
         self.epoch = Some(epoch);
+        self.closed = closed;
         self.work = None;
         self.decided = None;
         self.awaiting = None;
@@ -507,8 +516,13 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         }
     }
 
+    fn is_working(&self) -> bool {
+        self.work.is_some() || self.awaiting.is_some()
+    }
+
     fn follow(&mut self) {
         self.epoch = None;
+        self.closed = Height(0);
         self.is_halted = false;
         self.work = None;
         self.decided = None;
@@ -567,7 +581,8 @@ impl<A: Application> Chain for EmbeddedOf<A> {
             Message::Transactions(list) => self.on_transactions(now, list),
             Message::Result(result) => {
                 // Two above: the sender committed a height that we have not even begun.
-                if result.height.0 > self.ledger.height().0.saturating_add(1) {
+                let behind = u64::from(!self.abstains());
+                if result.height.0 > self.ledger.height().0.saturating_add(behind) {
                     self.ask_blocks(now, from);
                 }
                 self.on_result(result);
@@ -626,7 +641,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         self.work = None;
         self.last_commit_at = now;
         self.next_start_at = now + self.timing.block_interval;
-        if self.leads() && self.ledger.height() == height {
+        if self.leads() && self.ledger.height() == height && height > self.closed {
             self.sign_result(height, self.ledger.state_hash());
         }
         self.try_start(now);

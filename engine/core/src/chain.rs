@@ -19,7 +19,8 @@ pub struct Record {
     pub height: Height,
     /// The epoch of the master that wrote it.
     pub epoch: Epoch,
-    /// The chain's write-ahead entry, signature and timestamp included: replay re-sends these very bytes.
+    /// The chain's write-ahead entry, signature and timestamp included: replay re-sends these very bytes. Its first byte
+    /// is below 0xFE: the machine has a few records of its own.
     pub bytes: Bytes,
 }
 
@@ -213,7 +214,13 @@ pub trait Chain {
     /// This node is master of its cluster for `epoch`: rebuild the consensus core from the log (`log` holds the
     /// entries of heights above [`Chain::status`]'s only, in order; empty for a fresh height), re-send the recorded
     /// bytes, then go on. May be called again with a higher epoch without [`Chain::follow`] between.
-    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record]);
+    ///
+    /// At heights up to `closed` it signs nothing, whatever it hears: a fence stands there (rule 17). It follows the
+    /// others' blocks until they are above.
+    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record], closed: Height);
+
+    /// Whether a height is begun and its block not yet durable here.
+    fn is_working(&self) -> bool;
 
     /// This node is not master (any more): drop the core and everything that is not in the log; keep the blocks.
     fn follow(&mut self);

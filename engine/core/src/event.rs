@@ -3,7 +3,7 @@
 use crate::chain::{HaltReason, VoteSeen};
 use crate::outside::{Ended, Ending, Program};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
-use duohuo_wire::packet::{ClaimReason, Outcome, Role};
+use duohuo_wire::packet::{ClaimReason, OrderKind, Outcome, Role};
 
 /// Something that happened, seen from one machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -182,6 +182,36 @@ pub enum Event {
     /// A snapshot is whole in the store and proven.
     SnapshotKept {
         /// Its height.
+    },
+    /// An operator's order was carried out (said by the authority, when durable).
+    Ordered {
+        /// Which; 0: all.
+        cluster: ClusterId,
+        /// Whom it is about.
+        node: NodeId,
+        /// What.
+        kind: OrderKind,
+        /// Its number.
+        number: u64,
+    },
+    /// This node's cluster counts nothing of older epochs any more: it told the forced master so.
+    FencePromised {
+        /// The forced master's.
+        cluster: ClusterId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The height that this cluster works on.
+        height: Height,
+    },
+    /// A forced master's fence stands (said by the authority, when durable).
+    Fenced {
+        /// Which.
+        cluster: ClusterId,
+        /// Its master.
+        node: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+        /// It signs nothing at this height or below.
         height: Height,
     },
 }
@@ -243,6 +273,9 @@ impl Event {
             Self::CatchingUp { .. } => "catching_up",
             Self::CaughtUp { .. } => "caught_up",
             Self::SnapshotKept { .. } => "snapshot_kept",
+            Self::Ordered { .. } => "ordered",
+            Self::Fenced { .. } => "fenced",
+            Self::FencePromised { .. } => "fence_promised",
         }
     }
 
@@ -328,6 +361,16 @@ impl Event {
             }
             Self::CaughtUp { height } => (f.kind, f.height) = (51, height),
             Self::SnapshotKept { height } => (f.kind, f.height) = (52, height),
+            Self::Ordered { cluster, node, kind, number } => {
+                (f.kind, f.cluster, f.node, f.detail) = (30, cluster, node, u32::from(kind.code()));
+                f.height = Height(number);
+            }
+            Self::FencePromised { cluster, epoch, height } => {
+                (f.kind, f.cluster, f.epoch, f.height) = (32, cluster, epoch, height);
+            }
+            Self::Fenced { cluster, node, epoch, height } => {
+                (f.kind, f.cluster, f.node, f.epoch, f.height) = (31, cluster, node, epoch, height);
+            }
         }
         f
     }

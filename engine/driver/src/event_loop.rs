@@ -329,7 +329,9 @@ fn log_event(event: &Event) {
             Event::Dead { .. }
             | Event::ForcedSwitch { .. }
             | Event::ConsensusErrorReported { .. }
-            | Event::Unstable { .. } => {
+            | Event::Unstable { .. }
+            | Event::Ordered { .. }
+            | Event::Fenced { .. } => {
                 tracing::warn!(?event, "{name}");
             }
             _ => tracing::info!(?event, "{name}"),

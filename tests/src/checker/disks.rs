@@ -142,7 +142,7 @@ impl Checker {
         vote: &VoteSeen,
         disks: impl Iterator<Item = (NodeId, &'a Disk)>,
     ) {
-        let Some(entry) = self.rows.entry(vote.cluster) else { return };
+        let Some(entry) = self.rows.entry(vote.cluster).filter(|_| !self.is_given_up(vote)) else { return };
         let in_sync = entry.row.in_sync.clone();
         for (node, disk) in disks.filter(|(node, _)| in_sync.contains(node)) {
             if !stands_on(disk, vote) {

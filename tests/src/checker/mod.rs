@@ -31,7 +31,7 @@ use duohuo_core::chain::{TransactionId, VoteKind, VoteSeen};
 use duohuo_core::event::Event;
 use duohuo_core::io::{Table, Write};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
-use duohuo_wire::packet::Role;
+use duohuo_wire::packet::{OrderKind, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which word of a cluster.
@@ -76,6 +76,8 @@ pub struct Checker {
     faulty: BTreeSet<ClusterId>,
     grants: BTreeMap<(ClusterId, Epoch), NodeId>,
     barred: BTreeMap<NodeId, Epoch>,
+    /// The epochs that an operator forced: what was said before is given up for lost.
+    forced: BTreeMap<ClusterId, Epoch>,
     roles: BTreeMap<NodeId, Role>,
     /// The authority's table as its disk has it.
     rows: Rows,
@@ -202,7 +204,13 @@ impl Checker {
     }
 
     fn command(&mut self, bytes: &bytes::Bytes) {
-        let applied = Command::decode(bytes).map(|command| self.rows.apply(&command));
+        let command = Command::decode(bytes);
+        let applied = command.as_ref().map(|command| self.rows.apply(command));
+        if let Some(Command::Order { order, at, .. }) = command
+            && order.kind == OrderKind::Force
+        {
+            self.forced.insert(order.cluster, at.epoch.next());
+        }
         if applied != Some(Ok(())) {
             self.say("S4", || format!("the authority wrote a decision that does not follow: {bytes:?}"));
         }
@@ -226,8 +234,12 @@ impl Checker {
                 if self.barred.get(&from).is_some_and(|epoch| vote.epoch > *epoch) {
                     self.say("S7", || format!("{now}: {from} is barred and speaks in {}", vote.epoch));
                 }
-                self.lock(now, vote);
-                self.word(vote);
+                // A master that an operator gave up for lost may speak on where nobody counts it: what is received is
+                // compared all the same (rule 17).
+                if !self.is_given_up(vote) {
+                    self.lock(now, vote);
+                    self.word(vote);
+                }
             }
             Event::Received(vote) => self.word(vote),
             Event::Committed { height, state_hash } => {
@@ -262,6 +274,9 @@ impl Checker {
                     self.say("S8", || format!("{now}: {node} is barred for {height}, and did nothing wrong"));
                 }
             }
+            Event::Ordered { kind: OrderKind::Unbar, node, .. } => {
+                self.barred.remove(node);
+            }
             Event::RoleChanged { role, .. } => {
                 self.roles.insert(from, *role);
             }
@@ -271,6 +286,11 @@ impl Checker {
         if !event.is_frequent() {
             self.log.push((now, from, *event));
         }
+    }
+
+    /// A word of an epoch before an operator's force.
+    pub(super) fn is_given_up(&self, vote: &VoteSeen) -> bool {
+        self.forced.get(&vote.cluster).is_some_and(|epoch| vote.epoch < *epoch)
     }
 
     /// S1: one word per slot, and the same bytes whoever says it.

@@ -22,7 +22,9 @@ use bytes::Bytes;
 use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::{Input, StreamId};
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::order::{OrderKind, SignedOrder};
+use duohuo_wire::packet::OrderOutcome;
 use duohuo_wire::roster::NodeEntry;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -107,6 +109,8 @@ pub struct World {
     captured: Vec<(NodeId, Input)>,
     /// What the client was answered.
     pub book: Rc<RefCell<Book>>,
+    /// The highest number of an order given so far.
+    ordered: u64,
     /// How busy the machine under all of them is: ten times in a keepalive somebody may stand still for up to so long.
     busy: Duration,
     /// Breaks a rule on purpose: `Persisted` is said at once, and the write follows so much later.
@@ -176,6 +180,7 @@ impl World {
             lease_from_reception: false,
             captured: Vec::new(),
             book: Rc::default(),
+            ordered: 0,
             busy: Duration::ZERO,
             lying_disks: None,
             reordering_disks: false,
@@ -244,6 +249,31 @@ impl World {
         let client =
             Client::new(CLIENT, secret, self.consortium.roster.clone(), rate, until, Rc::clone(&self.book));
         self.put(CLIENT, Anyone::Client(Box::new(client)));
+    }
+
+    /// An operator's order, handed in by the client: the next number, good for an hour, for any epoch.
+    pub fn order(&mut self, kind: OrderKind, cluster: ClusterId, node: NodeId) -> u64 {
+        self.ordered += 1;
+        let order = SignedOrder {
+            consortium: self.consortium.roster.consortium,
+            number: self.ordered,
+            kind,
+            cluster,
+            node,
+            epoch: Epoch(0),
+            expires: u64::MAX,
+            who: "operator".to_owned(),
+            why: "drill".to_owned(),
+            signature: [0; 64],
+        };
+        self.book.borrow_mut().orders.push_back(order.sign(&self.consortium.operator));
+        self.ordered
+    }
+
+    /// What became of an order, if it was answered.
+    #[must_use]
+    pub fn answered(&self, number: u64) -> Option<OrderOutcome> {
+        self.book.borrow().answered.iter().find(|(n, _)| *n == number).map(|(_, outcome)| *outcome)
     }
 
     fn put(&mut self, id: NodeId, machine: Anyone) {

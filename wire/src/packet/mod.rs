@@ -9,6 +9,8 @@ use bytes::BytesMut;
 use crate::{error::DecodeError, header, ids::NodeId, tlv::Extensions};
 
 pub use crate::{
+    journal::{DecisionKind, DecisionReason, JournalEntry},
+    order::{OrderKind, SignedOrder},
     statement::{NodeSealedId, Row, SignedResult, SignedRow, SignedSwitch},
     status::Role,
 };
@@ -30,6 +32,9 @@ mod consensus;
 mod consensus_error;
 mod cookie;
 mod event;
+mod fence;
+mod fence_answer;
+mod fenced;
 mod forced_switch;
 mod group_key;
 mod handshake_init;
@@ -37,10 +42,14 @@ mod handshake_response;
 mod history;
 mod join;
 mod join_answer;
+mod journal;
+mod journal_query;
 mod master_keepalive;
 mod master_keepalive_answer;
 mod node_keepalive;
 mod notice;
+mod order;
+mod order_answer;
 mod probe;
 mod probe_answer;
 mod query;
@@ -62,6 +71,7 @@ mod submit;
 mod submit_answer;
 mod subscribe;
 mod table;
+mod tests;
 mod travel;
 mod unsupported;
 mod update;
@@ -79,6 +89,9 @@ pub use consensus::Consensus;
 pub use consensus_error::ConsensusError;
 pub use cookie::Cookie;
 pub use event::Event;
+pub use fence::Fence;
+pub use fence_answer::FenceAnswer;
+pub use fenced::Fenced;
 pub use forced_switch::ForcedSwitch;
 pub use group_key::GroupKey;
 pub use handshake_init::HandshakeInit;
@@ -86,10 +99,14 @@ pub use handshake_response::HandshakeResponse;
 pub use history::History;
 pub use join::Join;
 pub use join_answer::{JoinAnswer, JoinVerdict};
+pub use journal::Journal;
+pub use journal_query::JournalQuery;
 pub use master_keepalive::MasterKeepalive;
 pub use master_keepalive_answer::MasterKeepaliveAnswer;
 pub use node_keepalive::{Heard, NodeKeepalive};
 pub use notice::{Notice, Outcome};
+pub use order::Order;
+pub use order_answer::{OrderAnswer, OrderOutcome};
 pub use probe::Probe;
 pub use probe_answer::ProbeAnswer;
 pub use query::{Query, QueryScope};
@@ -205,6 +222,20 @@ table::packets! {
     Subscribe = 0x5a,
     /// The answer to an authentic packet of a type or critical extension the receiver does not know.
     Unsupported = 0x5f,
+    /// An operator's signed order, handed in by a client.
+    Order = 0x60,
+    /// What became of an order.
+    OrderAnswer = 0x61,
+    /// Asks for the authority's decisions, a page at a time.
+    JournalQuery = 0x62,
+    /// A page of the authority's decisions, chained by hashes, the head signed.
+    Journal = 0x63,
+    /// A forced master asks another cluster to count nothing of its cluster's older epochs.
+    Fence = 0x64,
+    /// The promise of another cluster, durable on its whole in-sync set.
+    FenceAnswer = 0x65,
+    /// A forced master tells the authority that its fence stands.
+    Fenced = 0x66,
 }
 
 impl Packet {

@@ -228,7 +228,7 @@ impl Net {
     pub fn start(&mut self) {
         for id in self.ids() {
             let now = self.now;
-            self.call(id, |chain| chain.lead(now, Epoch(1), &[]));
+            self.call(id, |chain| chain.lead(now, Epoch(1), &[], Height(0)));
         }
         for id in self.ids() {
             self.peers_up(id);
@@ -329,7 +329,7 @@ impl Net {
             cluster.standby = Some(third);
         }
         let now = self.now;
-        self.call(id, |chain| chain.lead(now, epoch, &log));
+        self.call(id, |chain| chain.lead(now, epoch, &log, Height(0)));
         self.peers_up(id);
     }
 

@@ -101,7 +101,7 @@ impl Node {
         if row.master != node || row.master == self.me {
             return Err(Discard::Forbidden);
         }
-        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Halted) {
+        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_) | Duty::Halted) {
             return Err(Discard::Forbidden);
         }
         Ok(())
@@ -121,6 +121,7 @@ impl Node {
             return Ok(());
         }
         let records = into_records(resync.records);
+        self.learn_promises(&records);
         match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
             Ok(writes) => {
                 self.follower.in_step = true;
@@ -143,6 +144,7 @@ impl Node {
             return Err(Discard::Unexpected); // on its way: a resync that waits for blocks
         }
         let records = into_records(append.records);
+        self.learn_promises(&records);
         let Some(writes) = self.log.extend(append.start.0, records) else {
             return Err(Discard::Unexpected);
         };

@@ -16,7 +16,7 @@ use duohuo_wire::packet::{
     Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync,
     SubmitVerdict, WireRecord,
 };
-use duohuo_wire::statement::SignedResult;
+use duohuo_wire::statement::{Row, SignedResult};
 
 /// Records of the log that are neither on our disk nor with the members yet.
 #[derive(Default)]
@@ -40,20 +40,87 @@ impl Node {
             self.consider();
             return;
         };
-        self.duty = Duty::Lead(Box::new(Master::new(self.now, self.me, &row, self.log.end())));
+        if row.unfenced {
+            self.begin_fence(&row);
+        } else {
+            self.begin_to_act(&row);
+        }
+    }
+
+    /// The role itself, once nothing stands against it.
+    pub(super) fn begin_to_act(&mut self, row: &Row) {
+        let epoch = row.epoch;
+        self.duty = Duty::Lead(Box::new(Master::new(self.now, self.me, row, self.log.end())));
         let grace = self.group_grace();
         let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
         let key = self.group.make(self.now, generation, grace, &mut self.random);
         self.tell_members(&Packet::from(key));
         self.push_registration();
         self.greet_members();
-        let records: Vec<Record> = self.log.records_from(0).cloned().collect();
-        self.chain.lead(self.now, epoch, &records);
+        let (closed, records) = self.chain_log();
+        self.chain.lead(self.now, epoch, &records, closed);
         // OUT-4: who are the others now?
         self.query(QueryScope::Changed);
         self.consider();
         self.run_mesh();
         self.run_chain();
+    }
+
+    /// What the chain goes on from: its own records, and the height up to which it must sign nothing.
+    fn chain_log(&self) -> (Height, Vec<Record>) {
+        let (own, chains): (Vec<Record>, Vec<Record>) =
+            self.log.records_from(0).cloned().partition(Record::is_own);
+        let closed = own.iter().filter(|r| r.is_closed()).map(|r| r.height).max();
+        (closed.unwrap_or_default(), chains)
+    }
+
+    /// The authority wants another master by an operator's order: this one finishes its height and resigns.
+    pub(super) fn begin_to_hand_over(&mut self, epoch: Epoch, from: NodeId) -> Result<(), Discard> {
+        let patience = self.config.timers.dead_interval * 2;
+        let me = self.me;
+        let Duty::Lead(master) = &mut self.duty else {
+            return Err(Discard::Unexpected);
+        };
+        if master.epoch() != epoch || from != me {
+            return Err(Discard::Unexpected);
+        }
+        if master.hand_over_at.is_none() {
+            master.hand_over_at = Some(self.now + patience);
+        }
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Resign if there is nothing to finish, or it takes too long.
+    pub(super) fn hand_over(&mut self) {
+        let Duty::Lead(master) = &self.duty else { return };
+        let Some(at) = master.hand_over_at else { return };
+        let idle = master.holds_nothing() && !self.chain.is_working();
+        if idle || self.now >= at {
+            self.hand_over_now();
+        }
+    }
+
+    /// A block is kept and the next height has said nothing: the best moment.
+    pub(super) fn hand_over_between_heights(&mut self) {
+        if matches!(&self.duty, Duty::Lead(master) if master.hand_over_at.is_some()) {
+            self.hand_over_now();
+        }
+    }
+
+    fn hand_over_now(&mut self) {
+        self.resign();
+        self.wait_for_successor();
+        self.consider();
+    }
+
+    /// When the duty itself wants to be looked at.
+    pub(super) fn duty_timeout(&self) -> Option<Instant> {
+        match &self.duty {
+            Duty::Lead(master) => master.hand_over_at,
+            Duty::Fence(fencing) => Some(fencing.poll_timeout()),
+            _ => None,
+        }
     }
 
     /// The role ends for good (rules 16 and 23); only a new grant brings it back.
@@ -179,6 +246,9 @@ impl Node {
                     Gated::Commit { height, block } => self.commit(height, block),
                     Gated::Report { evidence } => self.report(evidence),
                     Gated::Proof { height, proof } => self.snapshot_proven(height, &proof),
+                    Gated::Promise { node, cluster, epoch, height } => {
+                        self.has_promised(node, cluster, epoch, height);
+                    }
                 }
             }
         }
@@ -293,7 +363,7 @@ impl Node {
     }
 
     /// New records to all members that have our log up to `start`.
-    fn replicate(&mut self, start: u64, records: &[WireRecord]) {
+    pub(super) fn replicate(&mut self, start: u64, records: &[WireRecord]) {
         let Duty::Lead(master) = &mut self.duty else {
             return;
         };
@@ -405,6 +475,11 @@ impl Node {
             self.run_mesh();
             return Ok(());
         }
+        match packet {
+            Packet::Fence(fence) => return self.on_fence(cluster, node, fence.row),
+            Packet::FenceAnswer(answer) => return self.on_fence_answer(cluster, node, &answer),
+            _ => {}
+        }
         if !matches!(self.duty, Duty::Lead(_)) {
             return Err(Discard::Forbidden);
         }
@@ -419,7 +494,7 @@ impl Node {
                     return Err(Discard::Forbidden);
                 }
                 // P2: peers count nothing of an older epoch, and nothing of one whose grant they do not know.
-                if consensus.epoch < epoch {
+                if consensus.epoch < epoch || self.lineage.has_newer(cluster, consensus.epoch) {
                     return Err(Discard::OldEpoch);
                 }
                 if consensus.epoch > epoch {

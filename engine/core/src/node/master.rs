@@ -4,6 +4,7 @@
 //! was appended before it is durable here and acknowledged, under this epoch, by every member of the in-sync set and
 //! by everyone being added to it. Nothing here sends; the node does, with what this answers.
 
+use super::fence::Promise;
 use crate::held::Held;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
@@ -19,6 +20,8 @@ pub(super) enum Gated {
     Commit { height: Height, block: Bytes },
     Report { evidence: Vec<SignedResult> },
     Proof { height: Height, proof: Bytes },
+    /// The answer to a forced master of another cluster.
+    Promise { node: NodeId, cluster: ClusterId, epoch: Epoch, height: Height },
 }
 
 /// How far one member follows.
@@ -61,6 +64,10 @@ pub(super) struct Master {
     /// Log length released under this epoch: every member of the set holds it. What was only inherited may still be
     /// cut by a later master that lacks it.
     released: u64,
+    /// An operator wants another master: at the latest then this one resigns.
+    pub(super) hand_over_at: Option<Instant>,
+    /// What was promised to forced masters of other clusters.
+    pub(super) promises: BTreeMap<ClusterId, Promise>,
     gate: VecDeque<(u64, Gated)>,
     asked: Option<Asked>,
 }
@@ -82,6 +89,8 @@ impl Master {
             durable: end,
             exposed: end,
             released: 0,
+            hand_over_at: None,
+            promises: BTreeMap::new(),
             gate: VecDeque::new(),
             asked: None,
         };
@@ -123,6 +132,11 @@ impl Master {
     /// Hold an item until the log of length `after` is safe.
     pub(super) fn hold(&mut self, after: u64, item: Gated) {
         self.gate.push_back((after, item));
+    }
+
+    /// Nothing waits to be let go.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.gate.is_empty()
     }
 
     /// Our own disk holds the log up to `end`.

@@ -6,6 +6,7 @@
 //! | `neighbours.rs`, `group.rs` | the neighbour table and the multicast group |
 //! | `claims.rs` | election, registration, claims, rows |
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
+//! | `fence.rs` | a forced master's fence, from both sides |
 //! | `lineage.rs` | who was master when, to be handed on |
 //! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
 //! | `outside.rs` | the lease, and what acts outside the chain |
@@ -18,6 +19,7 @@
 mod catch_up;
 mod claims;
 mod clients;
+mod fence;
 mod follow;
 mod group;
 mod lead;
@@ -53,6 +55,7 @@ use duohuo_wire::packet::{MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Ro
 use duohuo_wire::roster::Roster;
 use duohuo_wire::statement::SignedRow;
 use duohuo_wire::status::StatusReport;
+use fence::Fencing;
 use follow::FollowerState;
 use group::Group;
 use lineage::Lineage;
@@ -135,6 +138,8 @@ enum Duty {
     Follow,
     /// The grant is being made durable.
     Adopt(Epoch),
+    /// Forced: it puts up its fence, and says nothing before.
+    Fence(Box<Fencing>),
     /// Master.
     Lead(Box<Master>),
     /// Design R8: it stopped signing, for good in this run.
@@ -148,6 +153,8 @@ enum After {
     Adopted(Epoch),
     /// Our own log as master, up to this length.
     Own { epoch: Epoch, end: u64 },
+    /// A forced master's closed record.
+    Closed(Epoch),
     /// A follower's state: acknowledge it.
     Acknowledge(follow::Acknowledgement),
     /// The mark that this node may ask for the cluster's first registration.
@@ -289,6 +296,7 @@ impl Node {
     fn follow_up(&mut self, after: After) {
         match after {
             After::Adopted(epoch) => self.begin_to_lead(epoch),
+            After::Closed(epoch) => self.has_closed(epoch),
             After::Own { epoch, end } => {
                 if let Duty::Lead(master) = &mut self.duty
                     && master.epoch() == epoch
@@ -316,6 +324,7 @@ impl Node {
                 }
                 self.run_subscriptions();
                 self.run_chain();
+                self.hand_over_between_heights();
             }
         }
     }
@@ -527,10 +536,15 @@ impl Node {
             extensions: Default::default(),
         };
         self.group.send(self.now, None, &Packet::from(keepalive), &mut self.out);
-        if let Duty::Lead(master) = &self.duty {
+        let acting = match &self.duty {
+            Duty::Lead(master) => Some(master.epoch()),
+            Duty::Fence(fencing) => Some(fencing.epoch()),
+            _ => None,
+        };
+        if let Some(epoch) = acting {
             let packet = Packet::from(MasterKeepalive {
                 cluster: self.cluster,
-                epoch: master.epoch(),
+                epoch,
                 height: self.height,
                 challenge: self.authority_keepalive.challenge,
                 table_version: self.table_version,
@@ -632,6 +646,8 @@ impl Node {
         self.run_mesh();
         self.run_claims();
         self.change_in_sync();
+        self.run_fence();
+        self.hand_over();
         self.run_catch_up();
         self.run_serving();
         if self.chain.poll_timeout().is_some_and(|at| self.now >= at) {
@@ -696,6 +712,7 @@ impl Machine for Node {
             self.mesh.poll_timeout(),
             self.claims.poll_timeout(),
             self.change_timeout(),
+            self.duty_timeout(),
             self.follower.poll_timeout(),
             self.outside.as_ref().and_then(Outside::poll_timeout),
             self.far.as_ref().and_then(|c| c.poll_timeout()),

@@ -1,7 +1,7 @@
 //! The bodies of each type of packet: three or more that are right, and where its fields can go wrong. A room for each
 //! family of packets.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
     packet::*,
@@ -15,10 +15,12 @@ mod joining;
 mod ledger;
 mod liveness;
 mod log;
+mod orders;
 mod snapshots;
 mod switching;
 mod table;
 
+pub(crate) use orders::signed_order;
 pub(crate) use table::signed_row;
 
 /// What is said of one type beside what holds for all.
@@ -89,6 +91,13 @@ pub(super) fn case(kind: PacketType) -> Case {
         PacketType::BlockAnswer => ledger::block_answer(),
         PacketType::Subscribe => ledger::subscribe(),
         PacketType::Unsupported => clients::unsupported(),
+        PacketType::Order => orders::order(),
+        PacketType::OrderAnswer => orders::order_answer(),
+        PacketType::JournalQuery => orders::journal_query(),
+        PacketType::Journal => orders::journal(),
+        PacketType::Fence => orders::fence(),
+        PacketType::FenceAnswer => orders::fence_answer(),
+        PacketType::Fenced => orders::fenced(),
     }
 }
 
