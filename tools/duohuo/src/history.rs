@@ -268,7 +268,7 @@ mod tests {
         let good = page(second, middle, &all, &key);
         assert_eq!(verify(&good, &public, last, &mut hash.clone()), Ok(true));
         let mut changed = good.clone();
-        changed.entries[0].node = NodeId(9);
+        changed.entries.iter_mut().for_each(|entry| entry.node = NodeId(9));
         assert!(verify(&changed, &public, last, &mut hash.clone()).is_err(), "an entry was changed");
         let mut gap = good.clone();
         gap.entries.remove(0);
