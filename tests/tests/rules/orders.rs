@@ -2,6 +2,7 @@
 
 use crate::network::*;
 use duohuo_core::event::Event;
+use duohuo_core::io::Table;
 use duohuo_tests::consortium::{CLIENT, cluster_id, node};
 use duohuo_tests::lone::{Lone, Peer};
 use duohuo_tests::scenario::ms;
@@ -328,4 +329,21 @@ fn b_ord_8_the_duty_to_fence_is_inherited() {
     forced.say(&mut z, own);
     let row = z.row(A).unwrap();
     assert_eq!((row.epoch, row.unfenced), (Epoch(3), true));
+}
+
+/// B-ORD-4, B-ORD-9, broken: a disk that says too early that it has written shows what a crash would lose.
+#[test]
+fn b_ord_4_a_disk_that_lies_tells_an_order_that_is_not_there() {
+    let (mut z, _, _, mut client) = network();
+    z.quick_disk = false;
+    let pause = unsigned(&z, 1, OrderKind::Pause, NodeId(0));
+    hand_in(&mut z, &mut client, pause);
+    client.tell(&mut z, JournalQuery { request: 4, from: 1, ..Default::default() });
+    let on_disk = |z: &Lone| z.disk().keys().filter(|(table, _)| *table == Table::Command).count() as u64;
+    let before = on_disk(&z);
+    z.lie_about_the_disk();
+    let read = client.read(&mut z);
+    assert_eq!(on_disk(&z), before);
+    assert!(matches!(&read[0], Packet::OrderAnswer(a) if a.table_version > before));
+    assert!(matches!(&read[1], Packet::Journal(page) if page.head > before));
 }
