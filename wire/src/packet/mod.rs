@@ -71,7 +71,6 @@ mod submit;
 mod submit_answer;
 mod subscribe;
 mod table;
-mod tests;
 mod travel;
 mod unsupported;
 mod update;
