@@ -182,6 +182,7 @@ pub enum Event {
     /// A snapshot is whole in the store and proven.
     SnapshotKept {
         /// Its height.
+        height: Height,
     },
     /// An operator's order was carried out (said by the authority, when durable).
     Ordered {

@@ -16,12 +16,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Something the chain said, held until the log behind it is safe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Gated {
-    Send { to: Option<ClusterId>, bytes: Bytes },
-    Commit { height: Height, block: Bytes },
-    Report { evidence: Vec<SignedResult> },
-    Proof { height: Height, proof: Bytes },
+    Send {
+        to: Option<ClusterId>,
+        bytes: Bytes,
+    },
+    Commit {
+        height: Height,
+        block: Bytes,
+    },
+    Report {
+        evidence: Vec<SignedResult>,
+    },
+    Proof {
+        height: Height,
+        proof: Bytes,
+    },
     /// The answer to a forced master of another cluster.
-    Promise { node: NodeId, cluster: ClusterId, epoch: Epoch, height: Height },
+    Promise {
+        node: NodeId,
+        cluster: ClusterId,
+        epoch: Epoch,
+        height: Height,
+    },
 }
 
 /// How far one member follows.
