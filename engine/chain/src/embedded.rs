@@ -417,7 +417,8 @@ impl<A: Application> EmbeddedOf<A> {
     /// A new master vouches for what its predecessor did, oldest first: if it errs the same way at the same height, the
     /// authority is to see that before anything newer (B-ERR-5).
     fn sign_recent_results(&mut self) {
-        for (height, hash) in self.recent.clone() {
+        let closed = self.closed;
+        for (height, hash) in self.recent.clone().into_iter().filter(|(height, _)| *height > closed) {
             self.sign_result(height, hash);
         }
     }
