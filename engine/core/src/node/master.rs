@@ -129,6 +129,7 @@ impl Master {
             Gated::Send { bytes, .. } | Gated::Commit { block: bytes, .. } => bytes.len(),
             Gated::Proof { proof, .. } => proof.len(),
             Gated::Report { .. } => 0,
+            Gated::Promise { .. } => 0,
         };
         Held { name: "gate", entries: self.gate.len(), bytes: self.gate.iter().map(bytes).sum() }
     }
