@@ -128,8 +128,7 @@ impl Master {
         let bytes = |(_, item): &(u64, Gated)| match item {
             Gated::Send { bytes, .. } | Gated::Commit { block: bytes, .. } => bytes.len(),
             Gated::Proof { proof, .. } => proof.len(),
-            Gated::Report { .. } => 0,
-            Gated::Promise { .. } => 0,
+            Gated::Report { .. } | Gated::Promise { .. } => 0,
         };
         Held { name: "gate", entries: self.gate.len(), bytes: self.gate.iter().map(bytes).sum() }
     }
