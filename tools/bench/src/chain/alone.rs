@@ -111,7 +111,7 @@ impl Network {
             submitted: 0,
         };
         for chain in &mut network.chains {
-            chain.lead(network.now, Epoch(1), &[]);
+            chain.lead(network.now, Epoch(1), &[], Height(0));
         }
         network
     }

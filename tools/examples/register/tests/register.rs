@@ -79,7 +79,7 @@ impl Network {
         let banks = (1..=4).map(|c| Bank { chain: chain(c), blocks: vec![], snapshots: vec![] }).collect();
         let mut network = Self { now: Instant::from_nanos(1), banks };
         for bank in &mut network.banks {
-            bank.chain.lead(network.now, Epoch(1), &[]);
+            bank.chain.lead(network.now, Epoch(1), &[], Height(0));
         }
         network.run(Duration::from_millis(50));
         network
