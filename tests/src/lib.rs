@@ -10,7 +10,6 @@ pub mod faults;
 pub mod host;
 mod liar;
 pub mod lone;
-pub mod outside;
 pub mod plan;
 pub mod scenario;
 pub mod sim;

@@ -220,12 +220,7 @@ def read_sealed_id(_file, test):
     return claims
 
 
-STATEMENTS = {
-    "row": wire.signed_row,
-    "result": wire.signed_result,
-    "switch": wire.signed_switch,
-    "order": wire.signed_order,
-}
+STATEMENTS = {"row": wire.signed_row, "result": wire.signed_result, "switch": wire.signed_switch}
 
 
 def read_statement(_file, test):

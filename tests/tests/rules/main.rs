@@ -10,7 +10,6 @@ mod joining;
 mod log;
 mod network;
 mod node_sessions;
-mod orders;
 mod reports;
 mod roles;
 mod scene;

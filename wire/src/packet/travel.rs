@@ -28,8 +28,7 @@ impl PacketType {
             | Self::MasterKeepalive
             | Self::MasterKeepaliveAnswer
             | Self::Probe
-            | Self::ProbeAnswer
-            | Self::Fenced => matches!(transport, Transport::Datagram),
+            | Self::ProbeAnswer => matches!(transport, Transport::Datagram),
             _ => matches!(transport, Transport::Stream),
         }
     }

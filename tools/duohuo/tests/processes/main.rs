@@ -12,7 +12,6 @@ mod keys;
 mod layout;
 mod looking;
 mod network;
-mod orders;
 mod refusals;
 mod roster;
 mod usage;

@@ -1,3 +1,0 @@
-#![no_main]
-
-duohuo_fuzz::fuzz!();
