@@ -5,6 +5,7 @@
 //! spec/chain.md. Nothing here asks a clock or the system's randomness: the same calls give the same outputs.
 
 pub mod block;
+mod bystander;
 pub mod certificate;
 mod codec;
 mod context;
@@ -21,6 +22,7 @@ pub mod transaction;
 mod work;
 
 pub use block::{Block, CommittedBlock};
+pub use bystander::Bystander;
 pub use context::BlockId;
 pub use embedded::{Embedded, EmbeddedConfig};
 pub use ledger::{Genesis, Ledger};

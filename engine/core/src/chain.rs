@@ -220,11 +220,6 @@ pub trait Chain {
     /// Fault injection for drills and tests (REC-3): while set, execution computes wrong results.
     fn inject_wrong_results(&mut self, on: bool);
 
-    /// What it holds in memory beside its state and its pool.
-    fn held(&self) -> Vec<Held> {
-        Vec::new()
-    }
-
     /// Throw the application's state away and execute the stored blocks anew: `restore` is called for each after it.
     fn reset(&mut self);
 

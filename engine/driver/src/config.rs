@@ -1,7 +1,7 @@
 //! The files of an operator: one TOML file per process, key files, the signed roster. Whatever is wrong with one is
 //! told with its file, its key, what was expected, and what to do.
 
-use crate::config_keys;
+use crate::hooks::settings::{HooksFile, HooksSettings};
 use crate::keys;
 use crate::roster_file;
 use duohuo_chain::Timing;
@@ -77,12 +77,13 @@ struct NodeFile {
     roster: PathBuf,
     operator_public_key: String,
     store: PathBuf,
-    genesis: PathBuf,
+    genesis: Option<PathBuf>,
     keys: NodeKeys,
     #[serde(default)]
     timers: TimersFile,
     #[serde(default)]
-    chain: ChainFile,
+    chain: ChainChoice,
+    hooks: Option<HooksFile>,
     #[serde(default)]
     drill: DrillFile,
     #[serde(default)]
@@ -148,6 +149,44 @@ struct ChainFile {
     timeout_delta_ms: Option<u64>,
     max_timeout_ms: Option<u64>,
     rebroadcast_interval_ms: Option<u64>,
+}
+
+/// `chain = "hooks"`, or the table of the embedded chain.
+enum ChainChoice {
+    Embedded(ChainFile),
+    Hooks,
+}
+
+impl Default for ChainChoice {
+    fn default() -> Self {
+        Self::Embedded(ChainFile::default())
+    }
+}
+
+impl<'de> Deserialize<'de> for ChainChoice {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+        impl<'de> serde::de::Visitor<'de> for Choice {
+            type Value = ChainChoice;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("\"hooks\", or the table of the embedded chain's times")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<ChainChoice, E> {
+                if name == "hooks" {
+                    return Ok(ChainChoice::Hooks);
+                }
+                Err(E::invalid_value(serde::de::Unexpected::Str(name), &self))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<ChainChoice, A::Error> {
+                let table = serde::de::value::MapAccessDeserializer::new(map);
+                ChainFile::deserialize(table).map(ChainChoice::Embedded)
+            }
+        }
+        deserializer.deserialize_any(Choice)
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -218,8 +257,12 @@ pub struct NodeSettings {
     pub roster_source: RosterSource,
     /// Its store.
     pub store: PathBuf,
-    /// Opening balances of the ledger: account and amount.
+    /// Opening balances of the ledger: account and amount. None with hooks, where the chain is not ours.
     pub genesis: Vec<(u32, u64)>,
+    /// The operator's programs, with `chain = "hooks"`.
+    pub hooks: Option<HooksSettings>,
+    /// The file itself: a keeper reads it again.
+    pub file: PathBuf,
     /// X25519.
     pub session_secret: [u8; 32],
     /// Ed25519 seed.
@@ -333,6 +376,7 @@ impl NodeSettings {
                 "correct `node`, or enrol the node in a new roster",
             ));
         };
+        let (timing, genesis, hooks) = chain_settings(path, file.chain, file.genesis.as_deref(), file.hooks)?;
         let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
         let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
         check_pair(
@@ -353,12 +397,14 @@ impl NodeSettings {
             node,
             roster_source,
             store: beside(path, &file.store),
-            genesis: read_genesis(&beside(path, &file.genesis))?,
+            genesis,
+            hooks,
+            file: path.into(),
             session_secret,
             signing_secret,
             group_secret: keys::read_secret(&beside(path, &file.keys.group))?,
             timers: timers(path, &file.timers)?,
-            chain: chain_timing(path, &file.chain)?,
+            chain: timing,
             drill_allowed: file.drill.allow,
             http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
@@ -509,6 +555,45 @@ fn check_pair(
 fn timers(path: &Path, file: &TimersFile) -> Result<Timers, ConfigError> {
     let ms = in_range(path, "timers.keepalive_interval_ms", file.keepalive_interval_ms, &KEEPALIVE_MS)?;
     Ok(Timers::for_keepalive(ms))
+}
+
+/// What a chain needs, and nothing that another would.
+#[expect(clippy::type_complexity, reason = "three parts of the settings, named where they are bound")]
+fn chain_settings(
+    path: &Path,
+    chain: ChainChoice,
+    genesis: Option<&Path>,
+    hooks: Option<HooksFile>,
+) -> Result<(Timing, Vec<(u32, u64)>, Option<HooksSettings>), ConfigError> {
+    match (chain, genesis, hooks) {
+        (ChainChoice::Hooks, _, Some(hooks)) => {
+            Ok((Timing::default(), Vec::new(), Some(HooksSettings::check(path, hooks)?)))
+        }
+        (ChainChoice::Hooks, _, None) => Err(ConfigError::new(
+            path,
+            "`hooks`",
+            "not there, but `chain` is \"hooks\"",
+            "a table [hooks] with the programs to run",
+            "see spec/hooks.md for a complete example",
+        )),
+        (ChainChoice::Embedded(_), _, Some(_)) => Err(ConfigError::new(
+            path,
+            "`hooks`",
+            "there, but `chain` is not \"hooks\"",
+            "chain = \"hooks\" above all tables",
+            "add it, or remove the table [hooks]",
+        )),
+        (ChainChoice::Embedded(_), None, None) => Err(ConfigError::new(
+            path,
+            "`genesis`",
+            "not there",
+            "the file of the opening balances",
+            "copy the genesis file of this network, unchanged, to every node",
+        )),
+        (ChainChoice::Embedded(file), Some(genesis), None) => {
+            Ok((chain_timing(path, &file)?, read_genesis(&beside(path, genesis))?, None))
+        }
+    }
 }
 
 fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {

@@ -4,7 +4,9 @@ use crate::board::Notes;
 use crate::clock::{self, Alarm};
 use crate::config::RosterSource;
 use crate::error::DriverError;
-use crate::live::Live;
+use crate::hooks::Link;
+use crate::hooks::keeper::Instance;
+use crate::hooks::settings::HooksSettings;
 use crate::net::{FIRST_STREAM, Net, NetCounters};
 use crate::signals::{Order, Orders};
 use crate::store::{Completion, OpenStore, Store};
@@ -19,6 +21,7 @@ use std::sync::Arc;
 const ALARM: Token = Token(3);
 const STORE: Token = Token(4);
 const SIGNALS: Token = Token(5);
+const KEEPER: Token = Token(6);
 
 /// How long an orderly stop may take: the last batches to disk, the last bytes to the peers.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
@@ -38,6 +41,10 @@ pub struct World {
     #[cfg(feature = "key-log")]
     key_log: Option<crate::key_log::KeyLogFile>,
     wrong_results: bool,
+    /// Runs an operator's programs.
+    keeper: Option<Link>,
+    /// Told to stop; the machine has not said yet that it is done.
+    is_leaving: bool,
     /// Set by an order to stop or by the machine's own exit.
     stop_at: Option<Instant>,
     exit: Option<Exit>,
@@ -87,6 +94,8 @@ impl World {
             #[cfg(feature = "key-log")]
             key_log: None,
             wrong_results: false,
+            keeper: None,
+            is_leaving: false,
             stop_at: None,
             exit: None,
             logged: NetCounters::default(),
@@ -95,6 +104,20 @@ impl World {
             live: None,
             poll,
         })
+    }
+
+    /// Run an operator's programs as the machine says.
+    ///
+    /// # Errors
+    /// Their keeper cannot be started.
+    pub fn with_hooks(
+        self,
+        config: &Path,
+        instance: Instance,
+        settings: &HooksSettings,
+    ) -> Result<Self, DriverError> {
+        let keeper = Some(Link::start(self.poll.registry(), KEEPER, config, instance, settings)?);
+        Ok(Self { keeper, ..self })
     }
 
     /// Write the keys of all sessions to a file.
@@ -181,6 +204,7 @@ impl World {
                 ALARM => self.alarm.rang(),
                 STORE => self.take_completions(machine),
                 SIGNALS => self.take_orders(machine),
+                KEEPER => self.take_reports(machine),
                 token => self.net.ready(token, token.0 >= FIRST_STREAM && event.is_writable()),
             }
         }
@@ -197,13 +221,31 @@ impl World {
         }
     }
 
+    fn take_reports(&mut self, machine: &mut dyn Machine) {
+        let Some(keeper) = &mut self.keeper else { return };
+        let reports = keeper.reports();
+        let is_gone = !keeper.is_open();
+        for report in reports {
+            self.give(machine, Input::Outside(report));
+        }
+        if is_gone && self.stop_at.is_none() {
+            tracing::error!(
+                "the keeper of the hooks is gone: without it nothing ends what acts; this node stops"
+            );
+            self.exit.get_or_insert(Exit::Failed);
+            self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
+        }
+    }
+
     fn take_orders(&mut self, machine: &mut dyn Machine) {
         for order in self.orders.pending() {
             match order {
                 Order::Stop => {
                     tracing::info!("told to stop");
                     self.exit.get_or_insert(Exit::Stopped);
-                    self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
+                    let margin = self.keeper.as_ref().map_or(Duration::ZERO, Link::margin);
+                    self.stop_at.get_or_insert(clock::now() + margin + STOP_DEADLINE);
+                    self.is_leaving = self.keeper.is_some();
                     self.give(machine, Input::Shutdown);
                 }
                 Order::Reload => self.reload(machine),
@@ -251,6 +293,11 @@ impl World {
 
     fn carry_out(&mut self, output: Output) {
         match output {
+            Output::Act { .. } | Output::StopActing | Output::Cover { .. } | Output::Follow { .. } => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.carry_out(output);
+                }
+            }
             Output::Datagram { to, bytes } => self.net.send(to, &bytes),
             Output::Dial { stream, to } => self.net.dial(stream, to),
             Output::StreamBytes { stream, bytes } => self.net.write(stream, bytes),
@@ -272,6 +319,7 @@ impl World {
                 }
             }
             Output::Exit => {
+                self.is_leaving = false;
                 self.exit.get_or_insert(Exit::Failed);
                 self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
             }
@@ -280,7 +328,7 @@ impl World {
 
     fn is_over(&mut self, now: Instant) -> Option<Exit> {
         let stop_at = self.stop_at?;
-        let done = self.store.is_idle() && self.net.is_flushed() && !self.net.is_busy();
+        let done = !self.is_leaving && self.store.is_idle() && self.net.is_flushed() && !self.net.is_busy();
         if done || now >= stop_at { self.exit } else { None }
     }
 

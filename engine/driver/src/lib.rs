@@ -8,6 +8,7 @@ pub mod config;
 pub mod config_keys;
 pub mod error;
 pub mod event_loop;
+pub mod hooks;
 #[cfg(feature = "key-log")]
 pub mod key_log;
 pub mod keys;

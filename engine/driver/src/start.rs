@@ -5,13 +5,14 @@ use crate::clock;
 use crate::config::{AuthoritySettings, NodeSettings};
 use crate::error::DriverError;
 use crate::event_loop::{self, Exit, World};
+use crate::hooks::keeper::Instance;
 use crate::keys;
 use crate::live::Live;
 use crate::store::{Identity, OpenMode, OpenStore};
-use duohuo_chain::{Embedded, EmbeddedConfig, Genesis};
+use duohuo_chain::{Bystander, Embedded, EmbeddedConfig, Genesis};
 use duohuo_core::authority::Authority;
-use duohuo_core::chain::Chain as _;
-use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
+use duohuo_core::chain::Chain;
+use duohuo_core::config::{AuthorityConfig, NodeConfig};
 use duohuo_core::node::Node;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::sign::SigningKey;
@@ -42,18 +43,22 @@ impl Around {
 pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Result<Exit, DriverError> {
     let (cluster, entry) = settings.roster.node(settings.node).expect("checked when the settings were read");
     let (local, group, cluster) = (entry.address, cluster.group, cluster.id);
+    let instance = Instance { cluster, node: settings.node, priority: entry.priority };
     let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
     let notes = around.notes(settings.node, &settings.timers);
     let store = OpenStore::open(&settings.store, identity, mode)?;
     let signing_key = SigningKey::from_bytes(&settings.signing_secret);
-    let mut chain = Embedded::new(EmbeddedConfig {
-        cluster,
-        node: settings.node,
-        signing_key: signing_key.clone(),
-        roster: settings.roster.clone(),
-        genesis: Genesis { accounts: settings.genesis.clone() },
-        timing: settings.chain,
-    });
+    let mut chain: Box<dyn Chain> = match &settings.hooks {
+        Some(_) => Box::new(Bystander::default()),
+        None => Box::new(Embedded::new(EmbeddedConfig {
+            cluster,
+            node: settings.node,
+            signing_key: signing_key.clone(),
+            roster: settings.roster.clone(),
+            genesis: Genesis { accounts: settings.genesis.clone() },
+            timing: settings.chain,
+        })),
+    };
     let stored = store.load()?;
     let height = store.blocks(|_, block| chain.restore(&block).map(|_| ()).map_err(|e| format!("{e:?}")))?;
     let config = NodeConfig {
@@ -64,15 +69,18 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Resul
         operator_key: settings.roster_source.operator_key(),
         group_secret: settings.group_secret,
         timers: settings.timers,
-        outside: None,
+        outside: settings.hooks.as_ref().map(crate::hooks::settings::HooksSettings::outside),
         seed: keys::random(),
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, Some(group), store, settings.roster_source, settings.drill_allowed)?;
-    let world = world.with_notes(notes).with_live(around.live);
+    let world = match &settings.hooks {
+        Some(hooks) => world.with_hooks(&settings.file, instance, hooks)?,
+        None => world,
+    };
     #[cfg(feature = "key-log")]
     let world = world.with_key_log(settings.key_log.as_deref())?;
-    let mut node = Node::new(config, stored, Box::new(chain))
+    let mut node = Node::new(config, stored, chain)
         .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
     tracing::info!(node = settings.node.0, cluster = cluster.0, %local, %group, height = height.0, "node started");
     event_loop::run(&mut node, world, &settings.store)

@@ -24,10 +24,12 @@ use duohuo_driver::config::{
 };
 use duohuo_driver::config_keys::Process;
 use duohuo_driver::event_loop::Exit;
-use duohuo_driver::live::Live;
-use duohuo_driver::start::{Around, run_authority, run_node};
+use duohuo_driver::hooks::keeper::{self, Instance};
+use duohuo_driver::hooks::settings::HooksSettings;
+use duohuo_driver::start::{run_authority, run_node};
 use duohuo_driver::store::OpenMode;
 use duohuo_rig::{access, layout, network};
+use duohuo_wire::ids::{ClusterId, NodeId};
 use failure::{EXIT_HELP, Failure};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +55,9 @@ enum Command {
     /// Run a node: a member of a cluster, which follows, stands by or acts for it
     #[command(after_help = PROCESS_HELP)]
     Node(ProcessArgs),
+    /// Run the programs of a node's hooks: started by the node itself
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
     Demo(demo::DemoArgs),
     Status(status::StatusArgs),
     Neighbours(look::NeighboursArgs),
@@ -87,7 +92,20 @@ struct ProcessArgs {
     key_log: Option<PathBuf>,
 }
 
-const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the configuration and the roster again (duohuo config show --effective says what can change live); SIGUSR1 starts or ends a drill of \
+#[derive(Args, Debug)]
+struct KeeperArgs {
+    /// The node's configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[arg(long)]
+    cluster: u32,
+    #[arg(long)]
+    node: u32,
+    #[arg(long)]
+    priority: u8,
+}
+
+const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the roster again; SIGUSR1 starts or ends a drill of \
 wrong results, where the configuration of a node allows one.\n\nExit status: 0 stopped by a signal; 1 cannot start or go on (the log says why and what to do); 2 wrong usage; \
 4 a configuration, key or roster file is invalid";
 
@@ -109,6 +127,7 @@ fn main() -> ExitCode {
             let around = around(args, Process::Node, settings.http, log)?;
             Ok(run_node(settings, mode(args), around)?)
         }),
+        Command::Keeper(args) => keep(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Neighbours(args) => look::neighbours(&args),
@@ -128,6 +147,16 @@ fn main() -> ExitCode {
         eprintln!("duohuo: {why}");
         why.status()
     })
+}
+
+fn keep(args: &KeeperArgs) -> Result<ExitCode, Failure> {
+    start_log(log_settings(&args.config));
+    let settings = HooksSettings::read(&args.config).map_err(DriverError::from)?;
+    let instance =
+        Instance { cluster: ClusterId(args.cluster), node: NodeId(args.node), priority: args.priority };
+    let kept = keeper::run(settings, instance, std::io::stdin(), std::io::stdout());
+    kept.map_err(|e| DriverError::System { call: "pthread_create", source: e })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn process(
