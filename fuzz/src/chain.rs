@@ -49,7 +49,7 @@ pub(crate) fn validator(data: &[u8]) {
     for cluster in 0..4 {
         chain.learn_grant(cluster_id(cluster), Epoch(1), node(cluster, 0));
     }
-    chain.lead(now, Epoch(1), &[]);
+    chain.lead(now, Epoch(1), &[], Height(0));
     let mut draw = Draw::new(data);
     let mut said: Vec<Bytes> = Vec::new();
     while !draw.is_empty() {

@@ -29,6 +29,7 @@ pub fn of(target: &str, vectors: &Path) -> Vec<Vec<u8>> {
         "statement_row" => statements(vectors, "row"),
         "statement_result" => statements(vectors, "result"),
         "statement_switch" => statements(vectors, "switch"),
+        "statement_order" => statements(vectors, "order"),
         "statement_packet" => [(0, "history"), (1, "group_key")]
             .into_iter()
             .flat_map(|(which, kind)| {

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use duohuo_wire::{
+    order::SignedOrder,
     packet::{GroupKey, History, Packet, PacketType},
     roster::Roster,
     sign::SigningKey,
@@ -43,6 +44,10 @@ pub(crate) fn result(data: &[u8]) {
 
 pub(crate) fn switch(data: &[u8]) {
     round_trip!(SignedSwitch, data, |order| assert!(!order.verify(&stranger().verifying_key())));
+}
+
+pub(crate) fn order(data: &[u8]) {
+    round_trip!(SignedOrder, data, |order| assert!(!order.verify(&stranger().verifying_key())));
 }
 
 /// The first byte says which of the two statements that are packets.

@@ -10,7 +10,8 @@ use duohuo_core::io::{Input, Machine, Output, StreamId};
 use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME};
 use duohuo_wire::ids::{Height, NodeId};
-use duohuo_wire::packet::{Packet, Submit, SubmitVerdict};
+use duohuo_wire::order::SignedOrder;
+use duohuo_wire::packet::{Order, OrderOutcome, Packet, Probe, Submit, SubmitVerdict};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::stream::FrameReader;
 use std::cell::RefCell;
@@ -21,6 +22,16 @@ use std::rc::Rc;
 const REDIAL: Duration = Duration::from_millis(20);
 /// A transfer that got no answer for so long is submitted elsewhere.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A transfer that is not committed yet.
+#[derive(Clone, Copy)]
+struct Waiting {
+    transfer: Transfer,
+    /// When it is submitted again.
+    again_at: Instant,
+    /// How often nobody took it.
+    refused: u32,
+}
 
 enum State {
     Dialling,
@@ -39,8 +50,14 @@ struct Link {
 pub struct Book {
     /// Answered as committed, and where.
     pub committed: BTreeMap<TransactionId, Height>,
+    /// Those that nobody has looked at yet.
+    pub fresh: Vec<(TransactionId, Height)>,
     /// Submitted so far.
     pub submitted: u64,
+    /// Orders to be handed in to the authority, in this order, each until it is answered.
+    pub orders: VecDeque<SignedOrder>,
+    /// What became of the orders, by their numbers.
+    pub answered: Vec<(u64, OrderOutcome)>,
 }
 
 /// Submits `rate` transfers a second, round robin over the nodes, each until it is committed.
@@ -56,7 +73,9 @@ pub struct Client {
     next_stream: u64,
     next_session: u64,
     next_transfer: u64,
-    waiting: BTreeMap<u64, (Transfer, Instant)>,
+    waiting: BTreeMap<u64, Waiting>,
+    /// When the order at hand is handed in again.
+    order_at: Instant,
     /// Which nodes to try, newest hint first.
     targets: Vec<NodeId>,
     turn: usize,
@@ -92,6 +111,7 @@ impl Client {
             next_session: 1,
             next_transfer: 1,
             waiting: BTreeMap::new(),
+            order_at: Instant::ZERO,
             targets,
             turn: 0,
             out: VecDeque::new(),
@@ -102,8 +122,16 @@ impl Client {
     }
 
     fn dial_missing(&mut self) {
-        let nodes: Vec<(NodeId, SocketAddr)> =
+        let has_orders = !self.book.borrow().orders.is_empty();
+        let nodes_dialled = self.links.values().filter(|l| l.to != NodeId::AUTHORITY).count();
+        if nodes_dialled == self.targets.len() && !has_orders {
+            return;
+        }
+        let mut nodes: Vec<(NodeId, SocketAddr)> =
             self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).collect();
+        if has_orders {
+            nodes.push((NodeId::AUTHORITY, self.roster.authority.address));
+        }
         for (node, to) in nodes {
             let due = self.redial_at.get(&node).is_none_or(|at| self.now >= *at);
             if !due || self.links.values().any(|l| l.to == node) {
@@ -156,32 +184,68 @@ impl Client {
         self.send(stream, &packet);
     }
 
-    fn on_packet(&mut self, from: NodeId, packet: Packet) {
-        let Packet::SubmitAnswer(answer) = packet else {
+    /// The first order that is not answered, to the authority.
+    fn hand_in(&mut self) {
+        if self.now < self.order_at {
             return;
+        }
+        let Some(order) = self.book.borrow().orders.front().cloned() else { return };
+        let up = |l: &Link| l.to == NodeId::AUTHORITY && matches!(l.state, State::Up { .. });
+        let Some(stream) = self.links.iter().find(|(_, l)| up(l)).map(|(stream, _)| *stream) else { return };
+        self.order_at = self.now + PATIENCE;
+        let packet = Packet::from(Order { request: order.number, order, ..Default::default() });
+        self.send(stream, &packet);
+    }
+
+    fn on_order_answer(&mut self, request: u64, outcome: OrderOutcome) {
+        let mut book = self.book.borrow_mut();
+        if book.orders.front().is_some_and(|order| order.number == request) {
+            book.orders.pop_front();
+            book.answered.push((request, outcome));
+            self.order_at = self.now;
+        }
+    }
+
+    fn on_packet(&mut self, from: NodeId, packet: Packet) {
+        let answer = match packet {
+            Packet::SubmitAnswer(answer) => answer,
+            Packet::OrderAnswer(answer) => return self.on_order_answer(answer.request, answer.outcome),
+            _ => return,
         };
-        let Some((transfer, _)) = self.waiting.get(&answer.request).copied() else {
+        let Some(Waiting { transfer, .. }) = self.waiting.get(&answer.request).copied() else {
             return;
         };
         self.height = self.height.max(answer.height);
         match answer.verdict {
             SubmitVerdict::Committed | SubmitVerdict::Refused => {
                 self.waiting.remove(&answer.request);
-                self.book.borrow_mut().committed.insert(transfer.id, answer.height);
+                let mut book = self.book.borrow_mut();
+                book.committed.insert(transfer.id, answer.height);
+                book.fresh.push((transfer.id, answer.height));
+                drop(book);
                 // Whoever commits is worth asking again.
                 self.targets.retain(|n| *n != from);
                 self.targets.insert(0, from);
             }
             _ => {
-                if let Some((_, at)) = self.waiting.get_mut(&answer.request) {
-                    *at = self.now + Duration::from_millis(5);
+                // Not a master: another may be. The longer there is none, the more seldom it is tried.
+                let (now, patience) = (self.now, self.patience());
+                if let Some(waiting) = self.waiting.get_mut(&answer.request) {
+                    let pause = Duration::from_millis(5) * (1 << (waiting.refused / 8).min(10));
+                    waiting.again_at = now + pause.min(patience);
+                    waiting.refused += 1;
                 }
             }
         }
     }
 
+    fn patience(&self) -> Duration {
+        PATIENCE.max(self.rate)
+    }
+
     fn step(&mut self) {
         self.dial_missing();
+        self.hand_in();
         if self.now >= self.next_at && self.now < self.until {
             let n = self.next_transfer;
             self.next_transfer += 1;
@@ -195,16 +259,18 @@ impl Client {
                 valid_until: Height(self.height.0 + 900),
             };
             self.book.borrow_mut().submitted += 1;
-            self.waiting.insert(n, (transfer, self.now + PATIENCE));
+            let again_at = self.now + self.patience();
+            self.waiting.insert(n, Waiting { transfer, again_at, refused: 0 });
             self.submit(n, &transfer);
             self.next_at = self.now + self.rate;
         }
         let due: Vec<u64> =
-            self.waiting.iter().filter(|(_, (_, at))| self.now >= *at).map(|(r, _)| *r).collect();
+            self.waiting.iter().filter(|(_, w)| self.now >= w.again_at).map(|(r, _)| *r).collect();
         for request in due {
-            if let Some((transfer, at)) = self.waiting.get_mut(&request) {
-                *at = self.now + PATIENCE;
-                let transfer = *transfer;
+            let again_at = self.now + self.patience();
+            if let Some(waiting) = self.waiting.get_mut(&request) {
+                waiting.again_at = again_at;
+                let transfer = waiting.transfer;
                 self.submit(request, &transfer);
             }
         }
@@ -232,6 +298,8 @@ impl Client {
                     };
                     link.state =
                         State::Up { keys: Box::new(keys), session: response.responder_session, sent: 0 };
+                    // The node believes nobody who has not proved the keys, and closes the stream after a while.
+                    self.send(stream, &Packet::from(Probe::default()));
                 }
                 State::Up { keys, .. } => {
                     let Ok(header) = Header::decode(&frame) else {
@@ -257,8 +325,9 @@ impl Machine for Client {
                 let Some(link) = self.links.get_mut(&stream) else {
                     return;
                 };
-                let Some((_, server)) = self.roster.node(link.to) else {
-                    return;
+                let server_key = match self.roster.node(link.to) {
+                    Some((_, server)) => server.session_key,
+                    None => self.roster.authority.session_key,
                 };
                 let session = self.next_session;
                 self.next_session += 1;
@@ -267,7 +336,7 @@ impl Machine for Client {
                 let prologue = Prologue { consortium: self.roster.consortium, transport: Transport::Stream };
                 let started = Initiator::start(
                     &self.secret,
-                    &server.session_key,
+                    &server_key,
                     &prologue,
                     ephemeral,
                     [0; 12],
@@ -295,7 +364,8 @@ impl Machine for Client {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        // Often enough for its rate, its retries, and dialling whom it lost.
-        Some(self.now + self.rate)
+        let again = self.waiting.values().map(|waiting| waiting.again_at).min();
+        // Often enough for its rate, and for dialling whom it lost.
+        Some(again.map_or(self.now + self.rate, |at| at.min(self.now + self.rate)))
     }
 }

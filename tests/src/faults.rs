@@ -65,6 +65,7 @@ kinds! {
     CrashLoop "F22" "crash-loop" "A process dies again and again as soon as it is up",
     ShutDown "F23" "shut-down" "A process is stopped in good order",
     LateStart "F26" "late-start" "A process comes back long after it died",
+    LaterVersion "F27" "later-version" "A host speaks a later version of the protocol, which the others do not know",
     Enrol "F28" "enrol" "A node is added while the network runs",
     NoDescriptors "F29" "no-descriptors" "A process can open and accept no stream",
     SlowDisk "F30" "slow-disk" "Durable writes take up to a thousand times as long",
@@ -95,6 +96,8 @@ pub struct Fault {
     pub more: u64,
     /// How long.
     pub span: Duration,
+    /// Not at any time, but as soon as somebody says a word of the consensus: most of the time nobody does.
+    pub mid_word: bool,
 }
 
 /// For so long the authority counts a report: a cluster that lied is one of the faulty ones until then.
@@ -114,6 +117,7 @@ enum Ending {
     Quiet,
     FastDisk(NodeId),
     Descriptors(NodeId),
+    Version(NodeId),
     Flap(NodeId, NodeId, u32),
     CrashAgain(NodeId, u32),
 }
@@ -182,6 +186,7 @@ impl Injector {
             Ending::Quiet => world.set_busy(Duration::ZERO),
             Ending::FastDisk(id) => world.slow_disk(id, 1),
             Ending::Descriptors(id) => world.refuse_streams(id, false),
+            Ending::Version(id) => world.set_later(id, false),
             Ending::Flap(a, b, left) => {
                 world.set_cut(a, b, left % 2 == 1);
                 if left > 0 {
@@ -343,7 +348,8 @@ impl Injector {
                 return true;
             }
             Kind::Busy => {
-                world.set_busy(Duration::from_millis(1 + fault.more % 60));
+                let tenth = u32::try_from(1 + fault.more % 20).unwrap_or(1);
+                world.set_busy(world.settings().keepalive / 10 * tenth);
                 later(Ending::Quiet);
                 return true; // felt each time somebody stands still
             }
@@ -367,6 +373,11 @@ impl Injector {
                 let room = rooms[usize::try_from(fault.more).unwrap_or(0) % rooms.len()];
                 let Some(id) = world.enrol(cluster, room, 50) else { return false };
                 world.start(id);
+            }
+            Kind::LaterVersion => {
+                world.set_later(any, true);
+                later(Ending::Version(any));
+                return true; // felt per packet
             }
             Kind::NoDescriptors => {
                 world.refuse_streams(any, true);

@@ -12,8 +12,11 @@ use duohuo_core::authority::Authority;
 use duohuo_core::chain::Chain;
 use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
 use duohuo_core::discard::Discards;
+use duohuo_core::held::Held;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
 use duohuo_core::node::Node;
+use duohuo_core::outside::OutsideConfig;
+use duohuo_core::store::snapshots;
 use duohuo_wire::ids::{Height, NodeId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,11 +29,20 @@ pub struct Settings {
     pub keepalive: Duration,
     /// Pace of the chain.
     pub timing: Timing,
+    /// What acts outside the chain on each node.
+    pub outside: Option<OutsideConfig>,
+    /// Blocks that a node keeps below its newest proven snapshot.
+    pub keep_blocks: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { keepalive: Duration::from_millis(10), timing: Timing::default() }
+        Self {
+            keepalive: Duration::from_millis(10),
+            timing: Timing::default(),
+            outside: None,
+            keep_blocks: 100_000,
+        }
     }
 }
 
@@ -46,6 +58,11 @@ impl Clock {
     /// A clock that shows `local` at `global`, and runs faster by `ppm` parts per million from there.
     pub(crate) const fn from_now(global: Instant, local: Instant, ppm: i32) -> Self {
         Self { global, local, ppm }
+    }
+
+    /// Runs as it should.
+    pub(crate) const fn is_true(&self) -> bool {
+        self.ppm == 0
     }
 
     fn rate(&self) -> i128 {
@@ -70,20 +87,32 @@ impl Clock {
 /// A disk: what a store holds.
 pub type Disk = BTreeMap<(Table, u64), Bytes>;
 
-/// Make a batch durable.
-pub fn write(disk: &mut Disk, writes: Vec<Write>) {
+/// Make a batch durable. By how much the number of records changed.
+pub fn write(disk: &mut Disk, writes: &[Write]) -> isize {
+    let mut records = 0;
     for write in writes {
         match write {
-            Write::Put { table, key, value } => drop(disk.insert((table, key), value)),
+            Write::Put { table, key, value } => {
+                let before = disk.insert((*table, *key), value.clone());
+                records += isize::from(*table == Table::Record && before.is_none());
+            }
             Write::DeleteRange { table, from, to } => {
                 let keys: Vec<u64> =
-                    disk.range((table, from)..(table, to)).map(|((_, key), _)| *key).collect();
+                    disk.range((*table, *from)..(*table, *to)).map(|((_, key), _)| *key).collect();
                 for key in keys {
-                    disk.remove(&(table, key));
+                    disk.remove(&(*table, key));
+                    records -= isize::from(*table == Table::Record);
                 }
             }
         }
     }
+    records
+}
+
+/// How many records a disk has.
+#[must_use]
+pub fn count_records(disk: &Disk) -> usize {
+    disk.range((Table::Record, 0)..=(Table::Record, u64::MAX)).count()
 }
 
 /// Committed blocks from `from` on, as [`Output::ReadBlocks`] asks for them: at least one if there is one.
@@ -91,7 +120,11 @@ pub fn write(disk: &mut Disk, writes: Vec<Write>) {
 pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, Bytes)> {
     let mut blocks = Vec::new();
     let mut bytes = 0;
-    for ((_, height), block) in disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX)) {
+    let rows = disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX));
+    for (((_, height), block), expected) in rows.zip(from.0..) {
+        if *height != expected {
+            break;
+        }
         if bytes > 0 && bytes + block.len() > max_bytes as usize {
             break;
         }
@@ -99,6 +132,31 @@ pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, By
         blocks.push((Height(*height), block.clone()));
     }
     blocks
+}
+
+/// The height that a disk stands for: of its last block, or of the snapshot that took the place of all of them.
+#[must_use]
+pub fn height_of(disk: &Disk) -> Height {
+    let block = disk.range((Table::Block, 0)..=(Table::Block, u64::MAX)).next_back().map(|((_, h), _)| *h);
+    let meta = disk.range((Table::Meta, 0)..=(Table::Meta, u64::MAX));
+    let meta = meta.map(|((_, key), value)| (*key, value.clone())).collect();
+    let kept = snapshots(&meta).unwrap_or_default();
+    Height(block.unwrap_or(0)).max(kept.last().map_or(Height(0), |s| s.height))
+}
+
+/// The newest snapshot of a disk, then the blocks above it.
+fn restore(chain: &mut Embedded, stored: &Stored, disk: &Disk) {
+    let kept = snapshots(&stored.meta).expect("own snapshots are readable");
+    if let Some(newest) = kept.last() {
+        let chunk = |index| disk.get(&(Table::Snapshot, newest.key(index))).cloned();
+        let chunks: Vec<Bytes> = (0..newest.chunks).filter_map(chunk).collect();
+        chain.restore_snapshot(&newest.manifest, &chunks).expect("own snapshots restore");
+    }
+    let from = chain.status().height.next();
+    for ((_, height), block) in disk.range((Table::Block, from.0)..=(Table::Block, u64::MAX)) {
+        assert_eq!(*height, chain.status().height.next().0, "own blocks are without a gap");
+        chain.restore(block).expect("own blocks restore");
+    }
 }
 
 /// Whatever runs on a host.
@@ -117,6 +175,16 @@ impl Anyone {
             Self::Authority(machine) => machine.as_mut(),
             Self::Node(machine) => machine.as_mut(),
             Self::Client(machine) => machine.as_mut(),
+        }
+    }
+
+    /// What it holds in memory.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        match self {
+            Self::Authority(machine) => machine.held(),
+            Self::Node(machine) => machine.held(),
+            Self::Client(_) => Vec::new(),
         }
     }
 
@@ -151,9 +219,13 @@ impl Machine for Anyone {
 
 /// One machine and its disk.
 pub(crate) struct Host {
+    /// Whose keys its machine has: its own number, unless it is a copy of another host.
+    pub(crate) who: NodeId,
     pub(crate) address: SocketAddr,
     pub(crate) machine: Option<Anyone>,
     pub(crate) disk: Disk,
+    /// Records on it.
+    pub(crate) records: usize,
     /// Batches not yet durable, oldest first.
     pub(crate) writing: VecDeque<(u64, Vec<Write>)>,
     pub(crate) disk_free_at: Instant,
@@ -168,6 +240,8 @@ pub(crate) struct Host {
     pub(crate) paused: bool,
     /// What waits for it meanwhile.
     pub(crate) backlog: Vec<Input>,
+    /// Inputs until what it holds in memory is looked at again.
+    pub(crate) look_in: u32,
     /// It dies when it has said so many things more.
     pub(crate) crash_after: Option<u32>,
     /// Its disk is so many times as slow.
@@ -180,11 +254,13 @@ pub(crate) struct Host {
 
 impl Host {
     /// A host with an empty disk, where nothing runs.
-    pub(crate) fn new(address: SocketAddr, settings: Settings) -> Self {
+    pub(crate) fn new(who: NodeId, address: SocketAddr, settings: Settings) -> Self {
         Self {
+            who,
             address,
             machine: None,
             disk: BTreeMap::new(),
+            records: 0,
             writing: VecDeque::new(),
             disk_free_at: Instant::ZERO,
             life: 0,
@@ -194,6 +270,7 @@ impl Host {
             told: Told { settings, ..Told::default() },
             paused: false,
             backlog: Vec::new(),
+            look_in: 0,
             crash_after: None,
             disk_factor: 1,
             disk_fails: false,
@@ -230,13 +307,12 @@ pub(crate) fn start_as(
 ) -> Anyone {
     let settings = told.settings;
     let mut stored = Stored::default();
-    let mut blocks = Vec::new();
     for ((table, key), value) in disk {
         match table {
             Table::Meta => drop(stored.meta.insert(*key, value.clone())),
             Table::Record => drop(stored.records.insert(*key, value.clone())),
             Table::Command => drop(stored.commands.insert(*key, value.clone())),
-            Table::Block => blocks.push(value.clone()),
+            Table::Block | Table::Snapshot => {}
         }
     }
     let keys = consortium.keys[&id].clone();
@@ -267,9 +343,7 @@ pub(crate) fn start_as(
         genesis: Genesis { accounts: (0..16).map(|a| (a, 1_000_000)).collect() },
         timing: settings.timing,
     });
-    for block in &blocks {
-        chain.restore(block).expect("own blocks restore");
-    }
+    restore(&mut chain, &stored, disk);
     let chain = Liar::new(chain, cluster, id, keys.signing.clone(), Rc::clone(&told.lies));
     let config = NodeConfig {
         node: id,
@@ -279,6 +353,8 @@ pub(crate) fn start_as(
         operator_key,
         group_secret: consortium.groups[&cluster],
         timers,
+        outside: settings.outside,
+        keep_blocks: settings.keep_blocks,
         seed,
         unix_at_zero,
     };

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use duohuo_chain::Embedded;
 use duohuo_core::Instant;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, Record, SubmitError, TransactionId, VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, Record, SnapshotPlan, SubmitError, TransactionId, VoteSeen,
 };
+use duohuo_core::held::Held;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::SigningKey;
@@ -58,9 +59,12 @@ impl Chain for Liar {
     fn learn_roster(&mut self, roster: &Roster) {
         self.chain.learn_roster(roster);
     }
-    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record]) {
+    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record], closed: Height) {
         self.leads = Some(epoch);
-        self.chain.lead(now, epoch, log);
+        self.chain.lead(now, epoch, log, closed);
+    }
+    fn is_working(&self) -> bool {
+        self.chain.is_working()
     }
     fn follow(&mut self) {
         self.leads = None;
@@ -90,6 +94,21 @@ impl Chain for Liar {
     }
     fn inject_wrong_results(&mut self, on: bool) {
         self.chain.inject_wrong_results(on);
+    }
+    fn held(&self) -> Vec<Held> {
+        self.chain.held()
+    }
+    fn plan(&self, manifest: &Bytes, proof: &Bytes) -> Result<SnapshotPlan, BlockError> {
+        self.chain.plan(manifest, proof)
+    }
+    fn is_chunk(&self, manifest: &Bytes, index: u32, chunk: &Bytes) -> bool {
+        self.chain.is_chunk(manifest, index, chunk)
+    }
+    fn restore_snapshot(&mut self, manifest: &Bytes, chunks: &[Bytes]) -> Result<Height, BlockError> {
+        self.chain.restore_snapshot(manifest, chunks)
+    }
+    fn query(&self, question: &Bytes) -> Option<Bytes> {
+        self.chain.query(question)
     }
     fn reset(&mut self) {
         self.chain.reset();

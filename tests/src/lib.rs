@@ -10,6 +10,7 @@ pub mod faults;
 pub mod host;
 mod liar;
 pub mod lone;
+pub mod outside;
 pub mod plan;
 pub mod scenario;
 pub mod sim;

@@ -112,7 +112,7 @@ impl Lone {
         let Some((token, writes)) = self.writing.pop_front() else {
             return false;
         };
-        host::write(&mut self.disk, writes);
+        host::write(&mut self.disk, &writes);
         self.give(Input::Persisted { token });
         true
     }

@@ -7,6 +7,8 @@ use crate::host::Settings;
 use crate::world::Luck;
 use core::time::Duration;
 use duohuo_chain::Timing;
+use duohuo_core::lease::LeaseTerms;
+use duohuo_core::outside::OutsideConfig;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -27,6 +29,29 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// When the faults stop.
     pub end: Duration,
+    /// Whether signatures are verified once a run ([`duohuo_wire::sign::remember`]), or by each receiver.
+    pub remembers: bool,
+}
+
+/// For so long faults fall in a run of each pace.
+const SLOW_SPAN: Duration = Duration::from_secs(600);
+const FAST_SPAN: Duration = Duration::from_secs(20);
+
+/// How fast the timers of a run are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// Keepalives each 500 ms to 2 s, and ten minutes.
+    Slow,
+    /// Keepalives each 10 to 50 ms, and twenty seconds.
+    Fast,
+}
+
+impl Pace {
+    /// One seed in sixteen is fast.
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        if seed % 16 == 8 { Self::Fast } else { Self::Slow }
+    }
 }
 
 struct Dice(ChaCha12Rng);
@@ -57,6 +82,7 @@ const TIMED: &[Kind] = &[
     Kind::Pause,
     Kind::CrashAtOutput,
     Kind::CrashLoop,
+    Kind::LaterVersion,
     Kind::ShutDown,
     Kind::LateStart,
     Kind::Enrol,
@@ -94,11 +120,33 @@ impl Plan {
                     .collect()
             })
             .collect();
-        // The slower the keepalives, the more virtual time a second of work buys.
-        let keepalive = dice.one_of(&[10, 20, 50, 100, 200, 500]);
-        let pace = u32::try_from(keepalive / 10).unwrap_or(1);
-        let timing = Timing { block_interval: Timing::default().block_interval * pace, ..Timing::default() };
-        let settings = Settings { keepalive: Duration::from_millis(keepalive), timing };
+        // The slower the timers, the more virtual time a second of work buys: most runs are slow and long.
+        let pace = Pace::of(seed);
+        let (keepalive, block_interval, span) = match pace {
+            Pace::Slow => {
+                let keepalive = dice.one_of(&[500, 1000, 1000, 1000, 2000, 2000, 2000, 2000]);
+                (keepalive, dice.one_of(&[1000, 2000, 4000]), SLOW_SPAN)
+            }
+            Pace::Fast => {
+                let keepalive = dice.one_of(&[10, 20, 50]);
+                (keepalive, keepalive, FAST_SPAN)
+            }
+        };
+        let ms = Duration::from_millis;
+        let mut timing = Timing { block_interval: ms(block_interval), ..Timing::default() };
+        if pace == Pace::Slow {
+            timing.propose_timeout = ms(1000);
+            (timing.vote_timeout, timing.timeout_delta) = (ms(400), ms(400));
+            timing.rebroadcast_interval = ms(2000);
+        }
+        // Two of three runs act outside the chain, too; the drift bound is that of the fault `clock-rate`: 1.3 to 0.7.
+        let outside = OutsideConfig {
+            lease: LeaseTerms { span: ms(keepalive) * 20, margin: ms(keepalive) * 5, drift_ppm: 858_000 },
+            has_copy: false,
+            has_cover: false,
+        };
+        let outside = (!seed.is_multiple_of(3)).then_some(outside);
+        let mut settings = Settings { keepalive: ms(keepalive), timing, outside, ..Settings::default() };
         let delay = 20 + dice.one_of(&[100, 500, 1500]);
         let luck = Luck {
             loss: dice.one_of(&[0, 0, 10, 50, 200]),
@@ -116,7 +164,7 @@ impl Plan {
         let unit = Duration::from_millis(keepalive);
         let mut at = unit * 80;
         let mut faults = Vec::new();
-        for _ in 0..8 + dice.below(20) {
+        while at < span {
             let mut ticket = dice.below(sum);
             let drawn = weights.iter().find(|(_, weight)| {
                 let hit = ticket < *weight;
@@ -129,11 +177,16 @@ impl Plan {
             let span = unit * factor
                 + us(dice.below(3000))
                 + Duration::from_millis(if *kind == Kind::LateStart { 2000 } else { 0 });
-            faults.push(Fault { at, kind: *kind, whom, more, span });
-            at +=
-                unit * u32::try_from(dice.one_of(&[0, 1, 2, 5, 10, 20])).unwrap_or(1) + us(dice.below(5000));
+            let mid_word = dice.below(2) == 0;
+            faults.push(Fault { at, kind: *kind, whom, more, span, mid_word });
+            let pause = u32::try_from(dice.one_of(&[0, 0, 1, 3, 10, 40])).unwrap_or(1);
+            at += unit * pause + us(dice.below(5000));
         }
-        let rate = Duration::from_millis(5 * u64::from(pace));
-        Self { seed, layout, settings, luck, rate, faults, end: at + unit * 20 }
+        let rate = Duration::from_millis((block_interval / dice.one_of(&[1, 1, 2, 4])).max(5));
+        let remembers = !seed.is_multiple_of(16);
+        // Drawn last, so that a seed's faults are what they were.
+        settings.timing.snapshot_interval = dice.one_of(&[0, 7, 25, 100, 1_000]);
+        settings.keep_blocks = dice.one_of(&[0, 3, 20, 100_000]);
+        Self { seed, layout, settings, luck, rate, faults, end: at + unit * 20, remembers }
     }
 }

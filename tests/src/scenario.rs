@@ -27,9 +27,18 @@ pub fn settled(seed: u64) -> World {
 /// As [`settled`].
 #[must_use]
 pub fn settled_with(seed: u64, luck: Luck) -> World {
+    settled_at(seed, luck, ms(5))
+}
+
+/// The same, with a transfer every `rate`.
+///
+/// # Panics
+/// As [`settled`].
+#[must_use]
+pub fn settled_at(seed: u64, luck: Luck, rate: Duration) -> World {
     let mut world = World::new(seed, Consortium::new(seed, &FIG_18), luck);
     world.start_all();
-    world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
+    world.start_client(rate, Instant::from_nanos(u64::MAX / 2));
     let settled = world.run_until(ms(3000), |w| {
         let complete =
             |(_, _, e): &&(Instant, _, Event)| matches!(e, Event::InSyncChanged { members: 3, .. });

@@ -2,6 +2,7 @@
 
 use crate::consortium::Consortium;
 use crate::faults::{Fault, Injector, Kind, everybody};
+use crate::host::Settings;
 use crate::plan::Plan;
 use crate::world::{Luck, World};
 use core::time::Duration;
@@ -13,9 +14,12 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// After the faults stop, everything has converged within so much virtual time (S10): a hold-down of 6.4 s, a round
-/// of the chain that has grown to its longest time-outs, a session that is given up, and the timers of the slowest
-/// keepalives, one after the other.
-pub const CONVERGENCE: Duration = Duration::from_secs(60);
+/// of the chain that has grown to its longest time-outs, a session that is given up; and forty keepalives: an authority
+/// that starts listens for twenty of them, and so does a node.
+#[must_use]
+pub fn convergence(settings: &Settings) -> Duration {
+    Duration::from_secs(60) + settings.keepalive * 40
+}
 
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,8 @@ pub struct Outcome {
     pub converged_in: Duration,
     /// Digest of everything that happened.
     pub digest: u64,
+    /// The most that any machine held in memory: entries and bytes.
+    pub most_held: BTreeMap<&'static str, (usize, usize)>,
 }
 
 /// Carry out a plan.
@@ -57,6 +63,7 @@ pub fn world_of(plan: &Plan) -> World {
 /// Carry out a plan in its world.
 pub fn run_in(world: &mut World, plan: &Plan, trace: bool) -> Outcome {
     world.trace |= trace;
+    let _remembering = plan.remembers.then(duohuo_wire::memory::remember);
     let mut outcome = Outcome::default();
     let done = catch_unwind(AssertUnwindSafe(|| play(plan, world, trace)));
     outcome.failure = match done {
@@ -74,6 +81,7 @@ pub fn run_in(world: &mut World, plan: &Plan, trace: bool) -> Outcome {
     outcome.height = world.checker.height().0;
     outcome.late_rounds = world.checker.late_rounds;
     outcome.digest = world.digest();
+    outcome.most_held.clone_from(&world.checker.most_held);
     outcome
 }
 
@@ -89,6 +97,10 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
     let mut injector = Injector::default();
     for fault in &plan.faults {
         run_to(world, &mut injector, Instant::ZERO + fault.at);
+        if fault.mid_word {
+            let said = world.checker.said;
+            world.run_until(plan.settings.keepalive * 4, |w| w.checker.said > said);
+        }
         let done = injector.inject(world, fault);
         if trace {
             let done = if done { "" } else { " (not possible now)" };
@@ -102,15 +114,17 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
     world.set_luck(Luck::default());
     injector.stop(world);
     let stopped = world.now();
-    let converged = converge(world, CONVERGENCE, "after the faults");
+    let bound = convergence(&plan.settings);
+    let converged = converge(world, bound, "after the faults");
     if trace && converged.is_err() {
         explain(world);
     }
     converged?;
     let converged_in = world.now() - stopped;
     without_the_authority(world, plan, trace)?;
-    one_more_switch(world)?;
-    converge(world, CONVERGENCE, "after the last switch")?;
+    one_more_switch(world, bound)?;
+    converge(world, bound, "after the last switch")?;
+    quiet(world, plan)?;
     let answered = world.book.borrow().committed.len();
     if answered == 0 {
         return Err("not one transfer was answered".into());
@@ -130,13 +144,14 @@ fn run_to(world: &mut World, injector: &mut Injector, at: Instant) {
     world.run_for(at.max(world.now()) - world.now());
 }
 
-/// S10: within this span, [`CONVERGENCE`] in a run, every cluster has a master, the chain goes on, everybody holds every block, and everybody
+/// S10: within this span, [`convergence`] in a run, every cluster has a master, the chain goes on, everybody holds every block, and everybody
 /// that is not barred is in sync.
 ///
 /// # Errors
 /// What did not come about.
 pub fn converge(world: &mut World, within: Duration, when: &str) -> Result<(), String> {
     let clusters: Vec<ClusterId> = world.consortium.roster.clusters.iter().map(|c| c.id).collect();
+    let acts = world.settings().outside.is_some();
     let height = world.checker.height().0;
     let until = world.now() + within;
     let wait = |world: &mut World, what: &str, done: &dyn Fn(&World) -> bool| {
@@ -155,6 +170,9 @@ pub fn converge(world: &mut World, within: Duration, when: &str) -> Result<(), S
         w.consortium.roster.all_nodes().all(|(cluster, node)| {
             row(cluster.id).is_some_and(|row| row.in_sync.contains(&node.id) || row.barred.contains(&node.id))
         })
+    })?;
+    wait(world, "nobody acts outside the chain", &|w| {
+        !acts || clusters.iter().all(|c| w.acts_outside(*c).map(|(node, _)| node) == w.master(*c))
     })
 }
 
@@ -182,7 +200,10 @@ fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<
     world.run_for(plan.settings.keepalive * 10);
     world.kill(NodeId::AUTHORITY);
     let height = world.checker.height().0;
-    let goes_on = world.run_until(Duration::from_secs(20), |w| w.checker.height().0 > height + 10);
+    // A block needs a transfer, and time to pass since the one before.
+    let block = plan.settings.timing.block_interval + plan.rate;
+    let goes_on =
+        world.run_until(Duration::from_secs(10) + block * 10, |w| w.checker.height().0 > height + 10);
     world.set_busy(Duration::ZERO);
     if trace && !goes_on {
         explain(world);
@@ -192,8 +213,8 @@ fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<
 }
 
 /// P3: a master that is killed is followed by another, if there is one that may be.
-fn one_more_switch(world: &mut World) -> Result<(), String> {
-    converge(world, CONVERGENCE, "after the authority came back")?;
+fn one_more_switch(world: &mut World, bound: Duration) -> Result<(), String> {
+    converge(world, bound, "after the authority came back")?;
     let heirs = |w: &World, c: ClusterId| {
         let row = w.checker.rows().entry(c).map(|entry| entry.row.clone());
         row.map_or(0, |row| row.in_sync.iter().filter(|id| !row.barred.contains(id)).count())
@@ -207,9 +228,23 @@ fn one_more_switch(world: &mut World) -> Result<(), String> {
     };
     let before = granted(world);
     world.kill(master);
-    let followed = world.run_until(CONVERGENCE, |w| granted(w) > before);
+    let followed = world.run_until(bound, |w| granted(w) > before);
     world.start(master);
     if followed { Ok(()) } else { Err(format!("P3: nobody followed {master}, the master of {cluster}")) }
+}
+
+/// Nothing fails: no master changes, and blocks are committed.
+fn quiet(world: &mut World, plan: &Plan) -> Result<(), String> {
+    let before = (world.checker.grants().len(), world.checker.height());
+    let block = plan.settings.timing.block_interval + plan.rate;
+    world.run_for(plan.settings.keepalive * 30 + block * 2 + Duration::from_secs(1));
+    if world.checker.grants().len() > before.0 {
+        return Err("L4: a master changed though nothing failed".into());
+    }
+    if world.checker.height() <= before.1 {
+        return Err("L6: the chain stands still though nothing failed".into());
+    }
+    Ok(())
 }
 
 /// The fewest faults of a plan that still make it fail, by leaving out ever smaller parts; gives up after `tries` runs.

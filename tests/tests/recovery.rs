@@ -3,7 +3,8 @@
 
 use duohuo_core::event::Event;
 use duohuo_tests::consortium::{FIG_18, cluster_id, node};
-use duohuo_tests::scenario::{ms, settled};
+use duohuo_tests::scenario::{ms, settled, settled_at};
+use duohuo_tests::world::Luck;
 use duohuo_wire::ids::NodeId;
 
 #[test]
@@ -121,4 +122,30 @@ fn dep_2_two_rooms_of_four_are_lost_and_the_other_two_carry_all_clusters() {
     assert!(world.run_until(ms(1500), |w| { (0..4).all(|c| w.master(cluster_id(c)).is_some()) }));
     let height = world.checker.height();
     assert!(world.run_until(ms(1000), |w| w.checker.height().0 > height.0 + 5));
+}
+
+/// B-ERR-5: the successor errs at the same height in the same way, so the fault is in all of them.
+#[test]
+fn rec_3_the_same_wrong_result_by_the_successor_stops_the_switching_and_raises_the_alarm() {
+    // Between two blocks everybody has executed the same ones: from then on all three err alike.
+    let mut world = settled_at(11, Luck::default(), ms(200));
+    let height = world.checker.height();
+    assert!(world.run_until(ms(1000), |w| w.checker.height() > height));
+    world.run_for(ms(60));
+    let cluster = cluster_id(2);
+    for n in 0..3 {
+        world.checker.expect_wrong_results(cluster, node(2, n));
+        world.wrong_results(node(2, n), true);
+    }
+    let alarm = |e: &Event| matches!(e, Event::Alarm { cluster: c, .. } if *c == cluster);
+    assert!(world.run_until(ms(3000), |w| w.saw(alarm)), "somebody has to look");
+    assert_eq!(world.master(cluster), Some(node(2, 1)), "one switch, and no more");
+    world.run_for(ms(2000));
+    assert_eq!(world.master(cluster), Some(node(2, 1)));
+    let switches = world.checker.log.iter().filter(|(_, who, e)| {
+        *who == NodeId::AUTHORITY && matches!(e, Event::ForcedSwitch { cluster: c, .. } if *c == cluster)
+    });
+    assert_eq!(switches.count(), 1);
+    let height = world.checker.height();
+    assert!(world.run_until(ms(3000), |w| w.checker.height().0 > height.0 + 5), "the others go on");
 }

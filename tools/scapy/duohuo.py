@@ -54,6 +54,7 @@ def counted(name, form):
 
 def bytes16(name): return counted(name, "!H")
 def bytes32(name): return counted(name, "!I")
+def str8(name): return counted(name, "!B")
 
 
 def listed(name, item, form="!H"):
@@ -149,7 +150,18 @@ def body(code, name, *fields):
 
 ROLE = ["Ordinary", "Standby", "Master"]
 OUTCOME = ["Notice", "Done", "Stale", "NotInSync", "Barred", "IncumbentHeard", "BadSealedId", "HoldDown", "Starting", "NotMaster",
-           "LastMember", "Unregistered"]
+           "LastMember", "Unregistered", "Paused", "Unfenced"]
+ORDER_KIND = ["Unbar", "Switch", "Pause", "Resume", "Force"]
+ORDER_OUTCOME = ["Done", "BadSignature", "WrongConsortium", "Malformed", "Expired", "Replayed", "Unknown", "Starting",
+                 "Unregistered", "Stale", "NotInSync", "Barred", "NotBarred", "IsMaster", "Unheard", "NobodyElse",
+                 "Busy", "Unchanged", "InSync", "SetAlive", "TooManyForced", "Unfenced"]
+DECISION_KIND = ["Register", "Grant", "Add", "Remove", "Bar", "Order", "Fenced"]
+DECISION_REASON = ["None", "Suspicion", "StreamClosed", "Forced", "Vacant", "Restart", "Order"]
+
+SignedOrder = part("SignedOrder", fixed("consortium", 16), u64("number"), enum("kind", ORDER_KIND), u32("cluster"), u32("node"), u64("epoch"),
+                   u64("expires"), str8("who"), str8("why"), SIGNED)
+JournalEntry = part("JournalEntry", u64("number"), u64("at_unix_us"), enum("kind", DECISION_KIND), enum("reason", DECISION_REASON),
+                    u32("cluster"), u64("epoch"), u64("version"), u32("old"), u32("new"), u32("node"), bytes16("order"))
 
 HandshakeInit = body(0x01, "HandshakeInit", id64("initiator_session"), fixed("noise", 108), fixed("mac1", 16), fixed("mac2", 16))
 HandshakeResponse = body(0x02, "HandshakeResponse", id64("initiator_session"), id64("responder_session"), fixed("noise", 48), fixed("mac1", 16))
@@ -183,6 +195,10 @@ Ack = body(0x33, "Ack", u64("epoch"), u64("end"), u64("height"), u64("synced"))
 BlockPush = body(0x34, "BlockPush", u64("height"), bytes32("block"))
 ChainQuery = body(0x35, "ChainQuery", u64("from_"), u32("max_bytes"))
 ChainEnd = body(0x36, "ChainEnd", u64("height"))
+SnapshotQuery = body(0x3C, "SnapshotQuery", u64("height"), u32("chunk"))
+SnapshotOffer = body(0x3D, "SnapshotOffer", u64("height"), bytes32("manifest"), bytes32("proof"))
+SnapshotChunk = body(0x3E, "SnapshotChunk", u64("height"), u32("chunk"), bytes32("content"))
+RangeQuery = body(0x3F, "RangeQuery", u64("from_"), u64("to"), u32("max_bytes"))
 Consensus = body(0x40, "Consensus", u32("cluster"), u64("epoch"), bytes32("message"))
 Submit = body(0x50, "Submit", u64("request"), bytes32("transaction"))
 SubmitAnswer = body(0x51, "SubmitAnswer", u64("request"),
@@ -193,7 +209,19 @@ StatusAnswer = body(0x53, "StatusAnswer", u64("request"), bytes32("report"))
 Watch = body(0x54, "Watch", u64("request"), u32("kinds"))
 Event = body(0x55, "Event", u64("at_unix_us"), u16("kind"), u32("cluster"), u32("node"), u64("epoch"), u64("height"), u32("round"),
              u32("detail"), fixed("hash", 32), SIGNED)
+StateQuery = body(0x56, "StateQuery", u64("request"), bytes32("question"))
+StateAnswer = body(0x57, "StateAnswer", u64("request"), boolean("known"), u64("height"), bytes32("answer"))
+BlockQuery = body(0x58, "BlockQuery", u64("request"), u64("height"))
+BlockAnswer = body(0x59, "BlockAnswer", u64("request"), u64("height"), bytes32("block"))
+Subscribe = body(0x5A, "Subscribe", u64("request"), u64("from_"), u32("count"))
 Unsupported = body(0x5F, "Unsupported", u8("packet_type"), u16("critical_tlv"))
+Order = body(0x60, "Order", u64("request"), struct_of("order", SignedOrder))
+OrderAnswer = body(0x61, "OrderAnswer", u64("request"), enum("outcome", ORDER_OUTCOME), u64("number"), u64("table_version"))
+JournalQuery = body(0x62, "JournalQuery", u64("request"), u64("from_"))
+Journal = body(0x63, "Journal", u64("request"), fixed("before", 32), listed("entries", JournalEntry), u64("head"), fixed("head_hash", 32), SIGNED)
+Fence = body(0x64, "Fence", struct_of("row", SignedRow))
+FenceAnswer = body(0x65, "FenceAnswer", u32("cluster"), u64("epoch"), u64("height"))
+Fenced = body(0x66, "Fenced", u64("request"), u32("cluster"), u64("epoch"), u64("version"), u64("height"))
 
 TYPES = {code: made.__name__ for code, made in BODIES.items()}
 

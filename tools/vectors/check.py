@@ -220,7 +220,12 @@ def read_sealed_id(_file, test):
     return claims
 
 
-STATEMENTS = {"row": wire.signed_row, "result": wire.signed_result, "switch": wire.signed_switch}
+STATEMENTS = {
+    "row": wire.signed_row,
+    "result": wire.signed_result,
+    "switch": wire.signed_switch,
+    "order": wire.signed_order,
+}
 
 
 def read_statement(_file, test):

@@ -91,7 +91,7 @@ def str8(reader, field):
         raise Refused("bad_value", field) from None
 
 
-str8.least = 1
+str8.least, str8.page = 1, "str8"
 
 
 def enum(*names):
@@ -207,6 +207,62 @@ signed_row.page = "SignedRow (5.1)"
 signed_result.page = "SignedResult (5.2)"
 signed_switch.page = "SignedSwitch (5.3)"
 
+order_outcome = enum(
+    "Done",
+    "BadSignature",
+    "WrongConsortium",
+    "Malformed",
+    "Expired",
+    "Replayed",
+    "Unknown",
+    "Starting",
+    "Unregistered",
+    "Stale",
+    "NotInSync",
+    "Barred",
+    "NotBarred",
+    "IsMaster",
+    "Unheard",
+    "NobodyElse",
+    "Busy",
+    "Unchanged",
+    "InSync",
+    "SetAlive",
+    "TooManyForced",
+    "Unfenced",
+)
+order_kind = enum("Unbar", "Switch", "Pause", "Resume", "Force")
+decision_kind = enum("Register", "Grant", "Add", "Remove", "Bar", "Order", "Fenced")
+decision_reason = enum("None", "Suspicion", "StreamClosed", "Forced", "Vacant", "Restart", "Order")
+
+signed_order = record(
+    ("consortium", fixed(16)),
+    ("number", u64),
+    ("kind", order_kind),
+    ("cluster", u32),
+    ("node", u32),
+    ("epoch", u64),
+    ("expires", u64),
+    ("who", str8),
+    ("why", str8),
+    *SIGNATURE,
+)
+signed_order.page = "SignedOrder (5.6)"
+journal_entry = record(
+    ("number", u64),
+    ("at_unix_us", u64),
+    ("kind", decision_kind),
+    ("reason", decision_reason),
+    ("cluster", u32),
+    ("epoch", u64),
+    ("version", u64),
+    ("old", u32),
+    ("new", u32),
+    ("node", u32),
+    ("order", bytes16),
+)
+journal_entry.page = "JournalEntry (5.7)"
+
 LABELS = {
     "row": b"duohuo row 1",
     "result": b"duohuo result 1",
@@ -214,6 +270,8 @@ LABELS = {
     "group_key": b"duohuo group key 1",
     "history": b"duohuo history 1",
     "roster": b"duohuo roster 1",
+    "order": b"duohuo order 1",
+    "journal": b"duohuo journal 1",
 }
 
 # Section 7: bodies.
@@ -288,6 +346,8 @@ PACKETS = {
                     "NotMaster",
                     "LastMember",
                     "Unregistered",
+                    "Paused",
+                    "Unfenced",
                 ),
             ),
             ("table_version", u64),
@@ -336,6 +396,10 @@ PACKETS = {
     0x34: ("BlockPush", [("height", u64), ("block", bytes32)]),
     0x35: ("ChainQuery", [("from", u64), ("max_bytes", u32)]),
     0x36: ("ChainEnd", [("height", u64)]),
+    0x3C: ("SnapshotQuery", [("height", u64), ("chunk", u32)]),
+    0x3D: ("SnapshotOffer", [("height", u64), ("manifest", bytes32), ("proof", bytes32)]),
+    0x3E: ("SnapshotChunk", [("height", u64), ("chunk", u32), ("content", bytes32)]),
+    0x3F: ("RangeQuery", [("from", u64), ("to", u64), ("max_bytes", u32)]),
     0x40: ("Consensus", [("cluster", u32), ("epoch", u64), ("message", bytes32)]),
     0x50: ("Submit", [("request", u64), ("transaction", bytes32)]),
     0x51: (
@@ -365,7 +429,37 @@ PACKETS = {
             ("signature", signature),
         ],
     ),
+    0x56: ("StateQuery", [("request", u64), ("question", bytes32)]),
+    0x57: ("StateAnswer", [("request", u64), ("known", boolean), ("height", u64), ("answer", bytes32)]),
+    0x58: ("BlockQuery", [("request", u64), ("height", u64)]),
+    0x59: ("BlockAnswer", [("request", u64), ("height", u64), ("block", bytes32)]),
+    0x5A: ("Subscribe", [("request", u64), ("from", u64), ("count", u32)]),
     0x5F: ("Unsupported", [("packet_type", u8), ("critical_tlv", u16)]),
+    0x60: ("Order", [("request", u64), ("order", signed_order)]),
+    0x61: (
+        "OrderAnswer",
+        [
+            ("request", u64),
+            ("outcome", order_outcome),
+            ("number", u64),
+            ("table_version", u64),
+        ],
+    ),
+    0x62: ("JournalQuery", [("request", u64), ("from", u64)]),
+    0x63: (
+        "Journal",
+        [
+            ("request", u64),
+            ("before", hash32),
+            ("entries", listed(2, journal_entry)),
+            ("head", u64),
+            ("head_hash", hash32),
+            ("signature", signature),
+        ],
+    ),
+    0x64: ("Fence", [("row", signed_row)]),
+    0x65: ("FenceAnswer", [("cluster", u32), ("epoch", u64), ("height", u64)]),
+    0x66: ("Fenced", [("request", u64), ("cluster", u32), ("epoch", u64), ("version", u64), ("height", u64)]),
 }
 
 TYPES = {name: code for code, (name, _) in PACKETS.items()}

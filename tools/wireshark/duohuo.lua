@@ -79,13 +79,15 @@ local ASKS = {
     register = { "register", "request", asker = true }, update = { "row", "request", asker = true },
     change = { "row", "request", asker = true }, query = { "row", "request", asker = true },
     submit = { "submit", "request", asker = true }, status_query = { "status", "request", asker = true },
+    state_query = { "state", "request", asker = true }, block_query = { "block", "request", asker = true },
     probe = { "probe", "nonce" },
 }
 local ANSWERS = {
     handshake_response = { "handshake", "initiator_session" }, cookie = { "handshake", "initiator_session" },
     join_answer = { "join", "request", asker = true }, registered = { "register", "request", asker = true },
     notice = { "row", "request", asker = true }, submit_answer = { "submit", "request", asker = true },
-    status_answer = { "status", "request", asker = true }, probe_answer = { "probe", "nonce" },
+    status_answer = { "status", "request", asker = true }, state_answer = { "state", "request", asker = true },
+    block_answer = { "block", "request", asker = true }, probe_answer = { "probe", "nonce" },
 }
 
 local function link(ctx, packet, out, root)

@@ -112,6 +112,12 @@ local INFO = {
     block_push = function(o) return string.format("h%s", o.height) end,
     chain_query = function(o) return string.format("from h%s at most %d bytes", o.from, o.max_bytes) end,
     chain_end = function(o) return string.format("h%s", o.height) end,
+    snapshot_query = function(o)
+        return string.format("h%s %s", o.height, o.chunk == 0xFFFFFFFF and "what is it made of" or "chunk " .. o.chunk)
+    end,
+    snapshot_offer = function(o) return tostring(o.height) == "0" and "none" or string.format("h%s", o.height) end,
+    snapshot_chunk = function(o) return string.format("h%s chunk %d", o.height, o.chunk) end,
+    range_query = function(o) return string.format("h%s to h%s at most %d bytes", o.from, o.to, o.max_bytes) end,
     consensus = function(o) return string.format("c%d e%s %s", o.cluster, o.epoch, content_text(o.message)) end,
     submit = function(o)
         local t = o.transaction and not o.transaction.broken and o.transaction.fields
@@ -131,10 +137,24 @@ local INFO = {
         return string.format("%s c%d %s e%s h%s", schema.EVENT_KINDS[o.kind] or "kind " .. o.kind, o.cluster, party(o.node),
             o.epoch, o.height)
     end,
+    state_query = function() return "" end,
+    state_answer = function(o) return string.format("h%s%s", o.height, o.known and "" or " not understood") end,
+    block_query = function(o) return string.format("h%s", o.height) end,
+    block_answer = function(o) return string.format("h%s", o.height) end,
+    subscribe = function(o) return string.format("from h%s, %d blocks", o.from, o.count) end,
     unsupported = function(o)
         return string.format("type 0x%02X%s", o.packet_type,
             o.critical_tlv ~= 0 and string.format(" extension 0x%04X", o.critical_tlv) or "")
     end,
+    order = function(o)
+        return string.format("%s c%d %s number %s by %s", o.order.kind, o.order.cluster, party(o.order.node), o.order.number, o.order.who)
+    end,
+    order_answer = function(o) return string.format("%s number %s", o.outcome, o.number) end,
+    journal_query = function(o) return string.format("from %s", o.from) end,
+    journal = function(o) return string.format("%d entries, head %s", #o.entries, o.head) end,
+    fence = function(o) return row_text(o.row) end,
+    fence_answer = function(o) return string.format("c%d e%s works on h%s", o.cluster, o.epoch, o.height) end,
+    fenced = function(o) return string.format("c%d e%s v%s closed up to h%s", o.cluster, o.epoch, o.version, o.height) end,
 }
 
 return INFO

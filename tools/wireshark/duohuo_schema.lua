@@ -22,10 +22,16 @@ M.ENUMS = {
     ClaimReason = { [0] = "Suspicion", "StreamClosed", "Forced", "Vacant", "Restart" },
     ChangeKind = { [0] = "Add", "Remove", "Resign" },
     Outcome = { [0] = "Notice", "Done", "Stale", "NotInSync", "Barred", "IncumbentHeard", "BadSealedId", "HoldDown",
-        "Starting", "NotMaster", "LastMember", "Unregistered" },
+        "Starting", "NotMaster", "LastMember", "Unregistered", "Paused", "Unfenced" },
     QueryScope = { [0] = "Cluster", "Changed", "History" },
     Role = { [0] = "Ordinary", "Standby", "Master" },
     SubmitVerdict = { [0] = "Committed", "Refused", "TryLater", "NotMaster", "Malformed", "Expired" },
+    OrderKind = { [0] = "Unbar", "Switch", "Pause", "Resume", "Force" },
+    OrderOutcome = { [0] = "Done", "BadSignature", "WrongConsortium", "Malformed", "Expired", "Replayed", "Unknown",
+        "Starting", "Unregistered", "Stale", "NotInSync", "Barred", "NotBarred", "IsMaster", "Unheard", "NobodyElse",
+        "Busy", "Unchanged", "InSync", "SetAlive", "TooManyForced", "Unfenced" },
+    DecisionKind = { [0] = "Register", "Grant", "Add", "Remove", "Bar", "Order", "Fenced" },
+    DecisionReason = { [0] = "None", "Suspicion", "StreamClosed", "Forced", "Vacant", "Restart", "Order" },
     -- spec/chain.md
     VoteKind = { "prevote", "precommit" },
     RoundKind = { [0] = "skip", "precommit" },
@@ -35,7 +41,9 @@ M.ENUMS = {
 -- Event.kind. Not refused if unknown, and not in the specification's tables yet: for display only.
 M.EVENT_KINDS = { "suspected", "dead", "alive", "claimed", "refused", "granted", "in_sync_changed", "role_changed", "released",
     "received", "committed", "consensus_error_reported", "forced_switch", "alarm", "aged_out", "authority_reachable",
-    "joined", "roster_in_force", "halted", "store_failed", "unstable" }
+    "joined", "roster_in_force", "halted", "store_failed", "unstable",
+    [30] = "ordered", [31] = "fenced", [32] = "fence_promised",
+    [50] = "catching_up", [51] = "caught_up", [52] = "snapshot_kept" }
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Fields that several packets share
@@ -106,6 +114,18 @@ local function switch_fields()
     return { u32("cluster"), u64("epoch"), u32("old_master", { any = "node" }), u64("height"), bool("proven"), signature() }
 end
 
+-- 5.6
+local function order_fields()
+    return { bytes("consortium", 16), u64("number"), enum("kind", "OrderKind"), u32("cluster"), u32("node"), u64("epoch"), u64("expires"),
+        field("who", "str8"), field("why", "str8"), signature() }
+end
+
+-- 5.7
+local function entry_fields()
+    return { u64("number"), u64("at_unix_us"), enum("kind", "DecisionKind"), enum("reason", "DecisionReason"), u32("cluster"),
+        u64("epoch"), u64("version"), u32("old", { any = "node" }), u32("new", { any = "node" }), u32("node"), bytes16("order") }
+end
+
 local function sealed_ids()
     return list("sealed_ids", { u32("node"), bytes16("sealed_id") }, { ascending = "node" })
 end
@@ -168,6 +188,10 @@ M.PACKETS = {
     packet(0x34, "BlockPush", "s", { u64("height"), bytes32("block", "committed_block") }),
     packet(0x35, "ChainQuery", "s", { u64("from", { any = "height" }), u32("max_bytes") }),
     packet(0x36, "ChainEnd", "s", { u64("height") }),
+    packet(0x3C, "SnapshotQuery", "s", { u64("height"), u32("chunk") }),
+    packet(0x3D, "SnapshotOffer", "s", { u64("height"), bytes32("manifest"), bytes32("proof") }),
+    packet(0x3E, "SnapshotChunk", "s", { u64("height"), u32("chunk"), bytes32("content") }),
+    packet(0x3F, "RangeQuery", "s", { u64("from", { any = "height" }), u64("to", { any = "height" }), u32("max_bytes") }),
     packet(0x40, "Consensus", "s", { u32("cluster"), u64("epoch"), bytes32("message", "message") }),
     packet(0x50, "Submit", "s", { request(), bytes32("transaction", "transfer") }),
     packet(0x51, "SubmitAnswer", "s",
@@ -177,7 +201,19 @@ M.PACKETS = {
     packet(0x54, "Watch", "s", { request(), u32("kinds", { hex = true }) }),
     packet(0x55, "Event", "s", { u64("at_unix_us"), u16("kind", { names = "EVENT_KINDS" }), u32("cluster"), u32("node"), u64("epoch"), u64("height"),
         u32("round"), u32("detail"), bytes("hash", 32), signature() }),
+    packet(0x56, "StateQuery", "s", { request(), bytes32("question") }),
+    packet(0x57, "StateAnswer", "s", { request(), bool("known"), u64("height"), bytes32("answer") }),
+    packet(0x58, "BlockQuery", "s", { request(), u64("height") }),
+    packet(0x59, "BlockAnswer", "s", { request(), u64("height"), bytes32("block", "committed_block") }),
+    packet(0x5A, "Subscribe", "s", { request(), u64("from", { any = "height" }), u32("count") }),
     packet(0x5F, "Unsupported", "s", { u8("packet_type", { hex = true }), u16("critical_tlv", { hex = true }) }),
+    packet(0x60, "Order", "s", { request(), struct("order", order_fields()) }),
+    packet(0x61, "OrderAnswer", "s", { request(), enum("outcome", "OrderOutcome"), u64("number"), u64("table_version") }),
+    packet(0x62, "JournalQuery", "s", { request(), u64("from") }),
+    packet(0x63, "Journal", "s", { request(), bytes("before", 32), list("entries", entry_fields()), u64("head"), bytes("head_hash", 32), signature() }),
+    packet(0x64, "Fence", "s", { struct("row", row_fields(true)) }),
+    packet(0x65, "FenceAnswer", "s", { u32("cluster"), u64("epoch"), u64("height") }),
+    packet(0x66, "Fenced", "d", { request(), u32("cluster"), u64("epoch"), u64("version"), u64("height") }),
 }
 
 M.BY_CODE = {}

@@ -92,8 +92,11 @@ TYPES = dict(
     Update=0x14, Change=0x15, Notice=0x16, MasterKeepalive=0x17, MasterKeepaliveAnswer=0x18, Query=0x19,
     ConsensusError=0x1A, ForcedSwitch=0x1B, Probe=0x1C, ProbeAnswer=0x1D, RosterPush=0x1E, History=0x1F,
     NodeKeepalive=0x20, GroupKey=0x21, RegistrationSync=0x30, Resync=0x31, Append=0x32, Ack=0x33, BlockPush=0x34,
-    ChainQuery=0x35, ChainEnd=0x36, Consensus=0x40, Submit=0x50, SubmitAnswer=0x51, StatusQuery=0x52,
-    StatusAnswer=0x53, Watch=0x54, Event=0x55, Unsupported=0x5F)
+    ChainQuery=0x35, ChainEnd=0x36, SnapshotQuery=0x3C, SnapshotOffer=0x3D, SnapshotChunk=0x3E, RangeQuery=0x3F,
+    Consensus=0x40, Submit=0x50, SubmitAnswer=0x51, StatusQuery=0x52,
+    StatusAnswer=0x53, Watch=0x54, Event=0x55, StateQuery=0x56, StateAnswer=0x57, BlockQuery=0x58,
+    BlockAnswer=0x59, Subscribe=0x5A, Unsupported=0x5F, Order=0x60, OrderAnswer=0x61,
+    JournalQuery=0x62, Journal=0x63, Fence=0x64, FenceAnswer=0x65, Fenced=0x66)
 
 
 def header(kind, length, sender, session=0, sequence=0, group=0, flags=0, magic=0x44554F48, version=1, words=10, suite=1,
@@ -472,6 +475,38 @@ def make_forced_switch():
     return c
 
 
+def signed_order(number, kind, cluster, node, who, why, epoch=0):
+    body = CONSORTIUM + u64(number) + u8(kind) + u32(cluster) + u32(node) + u64(epoch) + u64(1_800_000_600) + str8(who) + str8(why)
+    return body + OPERATOR.sign(b"duohuo order 1" + body)
+
+
+def make_orders():
+    """An operator forces node 13, as the whole in-sync set of cluster 1 is lost; its fence; the journal of it."""
+    c = Capture("orders")
+    s = Stream(c, CLIENT, AUTHORITY, 44000)
+    up, down = s.handshake(CLIENT, AUTHORITY)
+    s.send(CLIENT, up("Order", u64(1) + signed_order(6, 1, 1, 13, "Ada", "the room burns")))
+    s.send(AUTHORITY, down("OrderAnswer", u64(1) + u8(10) + u64(5) + u64(0)))
+    forced = signed_order(7, 4, 1, 13, "Ada", "the room burnt", epoch=1)
+    s.send(CLIENT, up("Order", u64(2) + forced), cuts=(90, 200))
+    s.send(AUTHORITY, down("OrderAnswer", u64(2) + u8(0) + u64(7) + u64(11)))
+    t = Stream(c, N13, N21, 44001)
+    ask, answer = t.handshake(N13, N21)
+    t.send(N13, ask("Fence", signed_row(1, 2, 0, 13, [13], unfenced=True, table=11)))
+    t.send(N21, answer("FenceAnswer", u32(1) + u64(2) + u64(9)))
+    init, response, node, _ = handshake(c.log, N13, AUTHORITY, False, "fence 13")
+    c.udp(N13, AUTHORITY.ip, init)
+    c.udp(AUTHORITY, N13.ip, response)
+    c.udp(N13, AUTHORITY.ip, node("Fenced", u64(3) + u32(1) + u64(2) + u64(0) + u64(10)))
+    s.send(CLIENT, up("JournalQuery", u64(4) + u64(11)))
+    before, head = seed("journal", 10), u64(11)
+    entry = head + u64(T0) + u8(5) + u8(6) + u32(1) + u64(2) + u64(0) + u32(11) + u32(13) + u32(13) + bytes16(forced)
+    digest = hashlib.sha256(before + entry).digest()
+    signature = AUTHORITY.sign("duohuo journal 1", head + digest)
+    s.send(AUTHORITY, down("Journal", u64(4) + before + items([entry]) + head + digest + signature[-64:]))
+    return c
+
+
 def make_stream():
     """What masters and clients say to each other, in awkward segments; every chain message and record."""
     c = Capture("stream")
@@ -503,6 +538,12 @@ def make_stream():
     s.send(N11, both, cuts=(333, 666, 999))
     s.send(N21, down("ChainQuery", u64(1) + u32(262144)))
     s.send(N11, up("ChainEnd", u64(8)))
+    s.send(N21, down("RangeQuery", u64(2) + u64(8) + u32(262144)) + down("SnapshotQuery", u64(0) + u32(0xFFFFFFFF)))
+    manifest = u64(8) + block_id + seed("link", 8) + u64(5) + items32([hashlib.sha256(b"state").digest()])
+    proof = items([signed_result(N11, 1, 8, "right"), signed_result(N21, 3, 8, "right")])
+    s.send(N11, up("SnapshotOffer", u64(8) + bytes32(manifest) + bytes32(proof)))
+    s.send(N21, down("SnapshotQuery", u64(8) + u32(0)))
+    s.send(N11, up("SnapshotChunk", u64(8) + u32(0) + bytes32(b"state")))
     s.send(N21, down("Ack", u64(1) + u64(36) + u64(8) + u64(1)))
     s.send(N21, down("Unsupported", u8(0x77) + u16(0)) + down("Unsupported", u8(0x32) + u16(0x8123)))
     t = Stream(c, CLIENT, N11, 43001)
@@ -516,6 +557,9 @@ def make_stream():
     t.send(N11, down("StatusAnswer", u64(2) + bytes32(status)))
     t.send(N11, down("Event", u64(T0) + u16(11) + u32(1) + u32(0) + u64(1) + u64(8) + u32(0) + u32(0) + seed("state", "right") + bytes(64)))
     t.send(N11, down("SubmitAnswer", u64(4) + u8(0) + u64(8) + u8(0) + tlv(0x0A0A, b"")))
+    t.send(CLIENT, up("StateQuery", u64(5) + bytes32(u32(2))) + up("BlockQuery", u64(6) + u64(8)) + up("Subscribe", u64(7) + u64(9) + u32(256)))
+    t.send(N11, down("StateAnswer", u64(5) + u8(1) + u64(8) + bytes32(u64(1000))))
+    t.send(N11, down("BlockAnswer", u64(6) + u64(8) + bytes32(bytes32(body) + certificate)))
     return c
 
 
@@ -618,7 +662,7 @@ def make_broken():
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "captures")
     folder.mkdir(exist_ok=True)
-    for make in (make_handshake, make_join, make_keepalives, make_failover, make_forced_switch, make_stream, make_broken):
+    for make in (make_handshake, make_join, make_keepalives, make_failover, make_forced_switch, make_orders, make_stream, make_broken):
         capture = make()
         capture.write(folder)
         if hasattr(capture, "expected"):

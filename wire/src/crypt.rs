@@ -12,6 +12,7 @@ use crate::{
     error::DecodeError,
     header::{self, CRC_BYTES, HEADER_BYTES, Header, SEALED, TAG_BYTES},
     ids::NodeId,
+    memory,
     packet::PacketType,
 };
 
@@ -155,13 +156,23 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// X25519; `None` if the result is all zero (the other's key is no key).
 pub(crate) fn diffie_hellman(secret: &[u8; 32], public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+    if let Some(shared) = memory::known_shared(secret, public) {
+        return Some(Zeroizing::new(shared));
+    }
     let shared = StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public));
-    shared.was_contributory().then(|| Zeroizing::new(shared.to_bytes()))
+    shared.was_contributory().then(|| {
+        memory::keep_shared(secret, public, shared.as_bytes());
+        Zeroizing::new(shared.to_bytes())
+    })
 }
 
 /// The X25519 public key of a secret.
 pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
-    PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
+    memory::known_public(secret).unwrap_or_else(|| {
+        let public = PublicKey::from(&StaticSecret::from(*secret)).to_bytes();
+        memory::keep_public(secret, &public);
+        public
+    })
 }
 
 /// Why a sealed packet was not accepted.

@@ -12,13 +12,15 @@ use crate::{
     header::Header,
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, RoomId, Version},
     packet::{
-        Ack, Append, BlockPush, ChainEnd, ChainQuery, Change, ChangeKind, ClaimReason, Consensus,
-        ConsensusError, Cookie, Event, ForcedSwitch, GroupKey, HandshakeInit, HandshakeResponse, Heard,
-        History, Join, JoinAnswer, JoinVerdict, MasterKeepalive, MasterKeepaliveAnswer, NodeKeepalive,
-        NodeSealedId, Notice, Outcome, Packet, Probe, ProbeAnswer, Query, QueryScope, Register,
-        RegisterVerdict, Registered, RegistrationSync, Resync, Role, RosterPush, Row, SignedResult,
-        SignedRow, SignedSwitch, StatusAnswer, StatusQuery, Submit, SubmitAnswer, SubmitVerdict, Unsupported,
-        Update, Watch, WireRecord,
+        Ack, Append, BlockAnswer, BlockPush, BlockQuery, ChainEnd, ChainQuery, Change, ChangeKind,
+        ClaimReason, Consensus, ConsensusError, Cookie, DecisionKind, DecisionReason, Event, Fence,
+        FenceAnswer, Fenced, ForcedSwitch, GroupKey, HandshakeInit, HandshakeResponse, Heard, History, Join,
+        JoinAnswer, JoinVerdict, Journal, JournalEntry, JournalQuery, MasterKeepalive, MasterKeepaliveAnswer,
+        NodeKeepalive, NodeSealedId, Notice, Order, OrderAnswer, OrderKind, OrderOutcome, Outcome, Packet,
+        Probe, ProbeAnswer, Query, QueryScope, RangeQuery, Register, RegisterVerdict, Registered,
+        RegistrationSync, Resync, Role, RosterPush, Row, SignedOrder, SignedResult, SignedRow, SignedSwitch,
+        SnapshotChunk, SnapshotOffer, SnapshotQuery, StateAnswer, StateQuery, StatusAnswer, StatusQuery,
+        Submit, SubmitAnswer, SubmitVerdict, Subscribe, Unsupported, Update, Watch, WireRecord,
     },
     roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster},
     sealed_id::SealedClaims,
@@ -127,6 +129,8 @@ shown! {
     Row: cluster, epoch, version, master, in_sync, barred, unfenced, table_version;
     SignedResult: cluster, node, epoch, height, hash, signature;
     SignedSwitch: cluster, epoch, old_master, height, proven, signature;
+    SignedOrder: consortium, number, kind, cluster, node, epoch, expires, who, why, signature;
+    JournalEntry: number, at_unix_us, kind, reason, cluster, epoch, version, old, new, node, order;
     NeighbourStatus: node, alive, role, priority, height, age_us;
     StatusReport: role, node, cluster, epoch, version, master, in_sync, barred, height, state_hash, pool,
         neighbours, discards, authority_up, standby, halted, uptime_ms, rows, conflicts;
@@ -149,7 +153,7 @@ macro_rules! numbers {
 numbers! {
     u8 u16 u32; u64;
     ClusterId NodeId Epoch Height LogIndex RoomId Version;
-    ChangeKind ClaimReason JoinVerdict Outcome QueryScope RegisterVerdict Role SubmitVerdict
+    ChangeKind ClaimReason DecisionKind DecisionReason JoinVerdict OrderKind OrderOutcome Outcome QueryScope RegisterVerdict Role SubmitVerdict
 }
 
 /// An enum value by its name.
@@ -286,6 +290,10 @@ packets! {
     BlockPush: height, block;
     ChainQuery: from, max_bytes;
     ChainEnd: height;
+    SnapshotQuery: height, chunk;
+    SnapshotOffer: height, manifest, proof;
+    SnapshotChunk: height, chunk, content;
+    RangeQuery: from, to, max_bytes;
     Consensus: cluster, epoch, message;
     Submit: request, transaction;
     SubmitAnswer: request, verdict, height, master;
@@ -293,7 +301,19 @@ packets! {
     StatusAnswer: request, report;
     Watch: request, kinds;
     Event: at_unix_us, kind, cluster, node, epoch, height, round, detail, hash, signature;
+    StateQuery: request, question;
+    StateAnswer: request, known, height, answer;
+    BlockQuery: request, height;
+    BlockAnswer: request, height, block;
+    Subscribe: request, from, count;
     Unsupported: packet_type, critical_tlv;
+    Order: request, order;
+    OrderAnswer: request, outcome, number, table_version;
+    JournalQuery: request, from;
+    Journal: request, before, entries, head, head_hash, signature;
+    Fence: row;
+    FenceAnswer: cluster, epoch, height;
+    Fenced: request, cluster, epoch, version, height;
 }
 
 #[cfg(test)]

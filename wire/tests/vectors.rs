@@ -14,7 +14,9 @@ use duohuo_wire::{
     handshake::{self, Accepted, Initiator, Keys, Prologue, Transport},
     header::Header,
     ids::{ClusterId, NodeId},
-    packet::{GroupKey, HandshakeInit, Packet, PacketType, SignedResult, SignedRow, SignedSwitch},
+    packet::{
+        GroupKey, HandshakeInit, Packet, PacketType, SignedOrder, SignedResult, SignedRow, SignedSwitch,
+    },
     roster::Roster,
     seal::ReplayWindow,
     sealed_id,
@@ -347,6 +349,11 @@ fn every_statement_holds_as_stated() {
                 let result = SignedResult::decode(&bytes).map_err(|error| error.label())?;
                 result.encode(&mut again);
                 (shown(&result), result.verify(&key))
+            }
+            "order" => {
+                let order = SignedOrder::decode(&bytes).map_err(|error| error.label())?;
+                order.encode(&mut again);
+                (shown(&order), order.verify(&key))
             }
             "switch" => {
                 let order = SignedSwitch::decode(&bytes).map_err(|error| error.label())?;

@@ -1,11 +1,12 @@
 //! Blocks (spec/chain.md "Block"): what the clusters agree on, and what a committed one is stored and pushed as.
 
+use crate::application::Transaction;
 use crate::certificate::CommitCertificate;
 use crate::codec::{
     Parsed, array, be_u32, be_u64, bytes32, count32, items, put_bytes32, put_u32, put_u64, refuse, whole,
 };
 use crate::context::BlockId;
-use crate::transaction::{TRANSFER_BYTES, Transfer};
+use crate::transaction::Transfer;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Height};
 use sha2::{Digest, Sha256};
@@ -15,9 +16,12 @@ pub const MAX_BLOCK_BYTES: usize = 4 << 20;
 /// Bytes of a block without transactions.
 pub const BLOCK_HEADER_BYTES: usize = 52;
 
+/// A block of the account ledger.
+pub type Block = BlockOf<Transfer>;
+
 /// A block.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Block {
+pub struct BlockOf<T> {
     /// Its height, from 1.
     pub height: Height,
     /// ID of the block below; of the genesis for height 1.
@@ -28,21 +32,22 @@ pub struct Block {
     /// from a certificate of his own, since two certificates of one block may name different rounds.
     pub parent_commit_round: u32,
     /// In the order in which they are carried out.
-    pub transactions: Vec<Transfer>,
+    pub transactions: Vec<T>,
 }
 
-impl Block {
+impl<T: Transaction> BlockOf<T> {
     /// The bytes whose hash is the block ID.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES + self.transactions.len() * TRANSFER_BYTES);
+        let length: usize = self.transactions.iter().map(T::length).sum();
+        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES + length);
         put_u64(&mut out, self.height.0);
         out.extend_from_slice(&self.parent);
         put_u32(&mut out, self.proposer.0);
         put_u32(&mut out, self.parent_commit_round);
         put_u32(&mut out, count32(self.transactions.len()));
         for transaction in &self.transactions {
-            transaction.encode(&mut out);
+            transaction.put(&mut out);
         }
         out.into()
     }
@@ -65,7 +70,7 @@ impl Block {
         let Ok(count) = usize::try_from(count) else {
             return refuse(input);
         };
-        let (rest, transactions) = items(rest, count, TRANSFER_BYTES, Transfer::parse)?;
+        let (rest, transactions) = items(rest, count, T::SHORTEST, transaction)?;
         let block = Self {
             height: Height(height),
             parent,
@@ -79,7 +84,20 @@ impl Block {
     /// The ID of a block from its bytes.
     #[must_use]
     pub fn id_of(bytes: &[u8]) -> BlockId {
-        BlockId(Sha256::digest(bytes).into())
+        id_of(bytes)
+    }
+}
+
+/// The ID of a block of any application from its bytes.
+pub(crate) fn id_of(bytes: &[u8]) -> BlockId {
+    BlockId(Sha256::digest(bytes).into())
+}
+
+/// One transaction at the front of the input.
+pub(crate) fn transaction<T: Transaction>(input: &[u8]) -> Parsed<'_, T> {
+    match T::read(input) {
+        Some((transaction, rest)) => Ok((rest, transaction)),
+        None => refuse(input),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::context::{
 use crate::keys::{Keys, kind_of};
 use crate::message::Message;
 use crate::record::{Entry, timeout_code};
+use crate::transaction::Transfer;
 use arc_malachitebft_core_consensus::{
     ConsensusMsg, Effect, Input, LivenessMsg, Resumable, Resume, SignedConsensusMsg,
 };
@@ -19,6 +20,9 @@ use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use mbft::{Round, RoundCertificateType, Timeout, TimeoutKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What the core says holds no transactions: any kind of them serves.
+type Spoken = Message<Transfer>;
 
 /// Votes kept for peers that lack them; with 254 clusters eight rounds.
 const MAX_VOTES_KEPT: usize = 4_096;
@@ -150,18 +154,18 @@ impl Handler<'_> {
             }
             Effect::PublishLivenessMsg(message, r) => {
                 match message {
-                    LivenessMsg::Vote(vote) => self.send(&Message::Vote(vote)),
-                    LivenessMsg::PolkaCertificate(certificate) => self.send(&Message::Polka(certificate)),
-                    LivenessMsg::SkipRoundCertificate(certificate) => self.send(&Message::Round(certificate)),
+                    LivenessMsg::Vote(vote) => self.send(&Spoken::Vote(vote)),
+                    LivenessMsg::PolkaCertificate(certificate) => self.send(&Spoken::Polka(certificate)),
+                    LivenessMsg::SkipRoundCertificate(certificate) => self.send(&Spoken::Round(certificate)),
                 }
                 r.resume_with(())
             }
             Effect::RepublishVote(vote, r) => {
-                self.send(&Message::Vote(vote));
+                self.send(&Spoken::Vote(vote));
                 r.resume_with(())
             }
             Effect::RepublishRoundCertificate(certificate, r) => {
-                self.send(&Message::Round(certificate));
+                self.send(&Spoken::Round(certificate));
                 r.resume_with(())
             }
             Effect::RestreamProposal(_, _, _, _, id, r) => {
@@ -295,12 +299,12 @@ impl Handler<'_> {
 
     fn publish(&mut self, message: SignedConsensusMsg<Context>) {
         match message {
-            SignedConsensusMsg::Vote(vote) => self.send(&Message::Vote(vote)),
+            SignedConsensusMsg::Vote(vote) => self.send(&Spoken::Vote(vote)),
             SignedConsensusMsg::Proposal(proposal) => {
                 let id = proposal.value;
                 // A re-proposal's block goes out by its own effect.
                 let is_first = proposal.pol_round.is_nil();
-                self.send(&Message::Proposal(proposal));
+                self.send(&Spoken::Proposal(proposal));
                 if is_first {
                     self.send_body(id);
                 }
@@ -310,13 +314,13 @@ impl Handler<'_> {
 
     fn send_body(&mut self, id: BlockId) {
         if let Some(block) = self.side.bodies.get(&id) {
-            let message = Message::Body { height: self.side.height, block: block.clone() };
+            let message = Spoken::Body { height: self.side.height, block: block.clone() };
             self.send(&message);
         }
     }
 
     /// To all; not during replay, which ends with everything of ours being sent as it was recorded.
-    fn send(&mut self, message: &Message) {
+    fn send(&mut self, message: &Spoken) {
         if self.side.replayed.is_none() {
             self.emit(ChainOutput::Send { to: None, bytes: message.encode() });
         }

@@ -1,28 +1,32 @@
 //! The chain itself: heights one after the other, transactions in, blocks out.
 
 use crate::Timing;
-use crate::block::{Block, CommittedBlock, MAX_BLOCK_BYTES};
+use crate::accounts::{Accounts, Genesis};
+use crate::application::{Application, Transaction as _};
+use crate::block::{BlockOf, CommittedBlock, MAX_BLOCK_BYTES, id_of};
 use crate::certificate::CommitCertificate;
 use crate::context::BlockId;
 use crate::keys::Keys;
-use crate::ledger::{Genesis, Ledger, Outcome};
+use crate::ledger::{LedgerOf, Outcome};
 use crate::message::{Hello, MAX_GOSSIP, Message};
 use crate::pool::Pool;
 use crate::results::Results;
+use crate::snapshot::{Manifest, decode_proof, encode_proof};
 use crate::talk::{TALK_INTERVAL, Talk, is_due};
-use crate::transaction::Transfer;
 use crate::work::{Around, Work, send};
 use arc_malachitebft_core_consensus::Input;
 use arc_malachitebft_core_types::{Round, TimeoutKind};
 use bytes::Bytes;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SubmitError, TransactionId, VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SnapshotPlan, SubmitError,
+    TransactionId, VoteSeen,
 };
+use duohuo_core::held::Held;
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::SigningKey;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Messages of one cluster kept for a height that we have not started.
 const MAX_EARLY: usize = 256;
@@ -30,12 +34,14 @@ const MAX_EARLY: usize = 256;
 const MAX_EARLY_BODIES: usize = 2;
 /// Submitted transactions are passed on in one message if they come closer together than this.
 const GOSSIP_INTERVAL: Duration = Duration::from_millis(1);
+/// Results of our own execution that a new master signs anew: as far back as others keep theirs.
+const MAX_RECENT: usize = 64;
 /// Own waiting transactions told to a peer that comes up.
 const MAX_RETOLD: usize = 1_000;
 
 /// What a chain is made of.
 #[derive(Clone)]
-pub struct EmbeddedConfig {
+pub struct EmbeddedConfig<G = Genesis> {
     /// The cluster this node belongs to.
     pub cluster: ClusterId,
     /// This node.
@@ -44,61 +50,90 @@ pub struct EmbeddedConfig {
     pub signing_key: SigningKey,
     /// The consortium.
     pub roster: Roster,
-    /// The accounts before the first block.
-    pub genesis: Genesis,
+    /// The accounts before the first block; or the application, for [`EmbeddedOf::with_application`].
+    pub genesis: G,
     /// Pace and bounds.
     pub timing: Timing,
 }
 
 /// A block that was decided here and waits for [`Chain::committed`].
-struct Decided {
+struct Decided<T> {
     id: BlockId,
-    block: Block,
+    block: BlockOf<T>,
     round: u32,
 }
 
+/// The embedded chain with the ledger of accounts.
+pub type Embedded = EmbeddedOf<Accounts>;
+
 /// The embedded chain.
-pub struct Embedded {
+pub struct EmbeddedOf<A: Application> {
     cluster: ClusterId,
     consortium: [u8; 16],
-    genesis: Genesis,
+    genesis: A,
     timing: Timing,
     keys: Keys,
-    ledger: Ledger,
+    ledger: LedgerOf<A>,
     /// The round of the certificate of the ledger's last block, as we saw it.
     last_commit_round: u32,
     last_commit_at: Instant,
-    pool: Pool,
+    pool: Pool<A::Transaction>,
     results: Results,
     /// `Some` while this node is master.
     epoch: Option<Epoch>,
+    /// A fence stands here: nothing is signed up to this height.
+    closed: Height,
     is_halted: bool,
+    is_wrong: bool,
     work: Option<Work>,
-    decided: Option<Decided>,
+    decided: Option<Decided<A::Transaction>>,
     /// A height that is decided or applied and not yet reported durable.
     awaiting: Option<Height>,
     /// Entries of the log given to `lead`, of heights not started yet.
     log: Vec<Record>,
-    early: BTreeMap<ClusterId, VecDeque<Message>>,
+    early: BTreeMap<ClusterId, VecDeque<Message<A::Transaction>>>,
     next_start_at: Instant,
     receipts: Vec<(Height, Outcome)>,
-    gossip: Vec<Transfer>,
+    /// The state after the newest blocks, as we found it.
+    recent: VecDeque<(Height, [u8; 32])>,
+    gossip: Vec<A::Transaction>,
     gossip_at: Instant,
     talks: BTreeMap<ClusterId, Talk>,
     outputs: VecDeque<ChainOutput>,
 }
 
-impl Embedded {
-    /// A chain at its genesis, following.
+impl EmbeddedOf<Accounts> {
+    /// A chain of the account ledger at its genesis, following.
     #[must_use]
     pub fn new(config: EmbeddedConfig) -> Self {
+        let EmbeddedConfig { cluster, node, signing_key, roster, genesis, timing } = config;
+        let genesis = Accounts::new(&genesis);
+        Self::with_application(EmbeddedConfig { cluster, node, signing_key, roster, genesis, timing })
+    }
+
+    /// What an account holds after the last block.
+    #[must_use]
+    pub fn balance(&self, account: u32) -> u64 {
+        self.ledger.balance(account)
+    }
+}
+
+impl<A: Application> EmbeddedOf<A> {
+    /// A chain of any application at its genesis, following.
+    #[must_use]
+    pub fn with_application(config: EmbeddedConfig<A>) -> Self {
         let keys = Keys::new(config.cluster, config.node, config.signing_key, &config.roster);
         let timing =
             Timing { max_block_bytes: config.timing.max_block_bytes.min(MAX_BLOCK_BYTES), ..config.timing };
         Self {
             cluster: config.cluster,
             consortium: config.roster.consortium,
-            ledger: Ledger::new(config.roster.consortium, keys.clusters(), &config.genesis),
+            ledger: LedgerOf::with_application(
+                config.roster.consortium,
+                keys.clusters(),
+                config.genesis.clone(),
+                timing.snapshot_interval,
+            ),
             genesis: config.genesis,
             pool: Pool::new(timing.max_pool),
             timing,
@@ -107,7 +142,9 @@ impl Embedded {
             last_commit_at: Instant::ZERO,
             results: Results::default(),
             epoch: None,
+            closed: Height(0),
             is_halted: false,
+            is_wrong: false,
             work: None,
             decided: None,
             awaiting: None,
@@ -115,6 +152,7 @@ impl Embedded {
             early: BTreeMap::new(),
             next_start_at: Instant::ZERO,
             receipts: Vec::new(),
+            recent: VecDeque::new(),
             gossip: Vec::new(),
             gossip_at: Instant::ZERO,
             talks: BTreeMap::new(),
@@ -122,16 +160,10 @@ impl Embedded {
         }
     }
 
-    /// The accounts.
+    /// The state after the last block.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &LedgerOf<A> {
         &self.ledger
-    }
-
-    /// What an account holds after the last block.
-    #[must_use]
-    pub fn balance(&self, account: u32) -> u64 {
-        self.ledger.balance(account)
     }
 
     fn leads(&self) -> bool {
@@ -139,7 +171,7 @@ impl Embedded {
     }
 
     /// The work, what it needs, and what follows from it.
-    fn with_work(&mut self, now: Instant, act: impl FnOnce(&mut Work, &mut Around<'_>)) {
+    fn with_work(&mut self, now: Instant, act: impl FnOnce(&mut Work, &mut Around<'_, A>)) {
         let Some(mut work) = self.work.take() else {
             return;
         };
@@ -148,7 +180,7 @@ impl Embedded {
         self.settle();
     }
 
-    fn around(&mut self, now: Instant) -> Around<'_> {
+    fn around(&mut self, now: Instant) -> Around<'_, A> {
         Around {
             keys: &mut self.keys,
             outputs: &mut self.outputs,
@@ -177,7 +209,7 @@ impl Embedded {
         let Some(bytes) = work.side.bodies.get(&id).cloned() else {
             return self.halt(HaltReason::Core);
         };
-        let Some(block) = Block::decode(&bytes) else {
+        let Some(block) = BlockOf::decode(&bytes) else {
             return self.halt(HaltReason::Core);
         };
         if certificate.verify(&mut self.keys).is_err() {
@@ -219,12 +251,17 @@ impl Embedded {
     }
 
     fn may_start(&self) -> bool {
-        self.leads() && self.work.is_none() && self.awaiting.is_none()
+        self.leads() && self.work.is_none() && self.awaiting.is_none() && !self.abstains()
+    }
+
+    /// The next height lies behind the fence: others decide it.
+    fn abstains(&self) -> bool {
+        self.ledger.height() < self.closed
     }
 
     /// No empty blocks: somebody has a transaction, or somebody else began.
     fn wants_height(&self, height: Height) -> bool {
-        let is_for = |m: &Message| m.working_height() == Some(height);
+        let is_for = |m: &Message<A::Transaction>| m.working_height() == Some(height);
         self.pool.len() > 0 || self.early.values().any(|list| list.iter().any(is_for))
     }
 
@@ -242,9 +279,9 @@ impl Embedded {
         }
     }
 
-    fn keep_early(&mut self, from: ClusterId, message: Message) {
+    fn keep_early(&mut self, from: ClusterId, message: Message<A::Transaction>) {
         let list = self.early.entry(from).or_default();
-        let is_body = |m: &Message| matches!(m, Message::Body { .. });
+        let is_body = |m: &Message<A::Transaction>| matches!(m, Message::Body { .. });
         if list.contains(&message) {
             return;
         }
@@ -258,7 +295,7 @@ impl Embedded {
         list.push_back(message);
     }
 
-    fn work_on(&mut self, now: Instant, from: ClusterId, message: Message) {
+    fn work_on(&mut self, now: Instant, from: ClusterId, message: Message<A::Transaction>) {
         self.with_work(now, |work, around| match message {
             Message::Vote(vote) => work.feed(Input::Vote(vote), around),
             Message::Proposal(proposal) => work.take_proposal(proposal, around),
@@ -269,11 +306,11 @@ impl Embedded {
         });
     }
 
-    fn on_working(&mut self, now: Instant, from: ClusterId, message: Message, of: Height) {
+    fn on_working(&mut self, now: Instant, from: ClusterId, message: Message<A::Transaction>, of: Height) {
         let height = self.ledger.height().next();
         if of < height {
             self.tell_late(now, from, of);
-        } else if of.0 > height.0.saturating_add(1) {
+        } else if of.0 > height.0.saturating_add(u64::from(!self.abstains())) {
             self.ask_blocks(now, from);
         } else if of == height && self.work.is_some() {
             self.work_on(now, from, message);
@@ -306,7 +343,8 @@ impl Embedded {
             Some(work) if work.side.height > self.ledger.height() => work.hello(asks),
             _ => Hello { height: self.ledger.height(), round: Round::Nil, asks, bodies: Vec::new() },
         };
-        self.outputs.push_back(ChainOutput::Send { to, bytes: Message::Hello(hello).encode() });
+        self.outputs
+            .push_back(ChainOutput::Send { to, bytes: Message::<A::Transaction>::Hello(hello).encode() });
     }
 
     fn on_hello(&mut self, now: Instant, from: ClusterId, hello: &Hello) {
@@ -323,11 +361,11 @@ impl Embedded {
         }
     }
 
-    fn on_transactions(&mut self, now: Instant, list: Vec<Transfer>) {
+    fn on_transactions(&mut self, now: Instant, list: Vec<A::Transaction>) {
         let height = self.ledger.height().next();
-        for transfer in list {
-            if transfer.in_time(height) && self.ledger.committed_at(transfer.id).is_none() {
-                self.pool.insert(transfer, false);
+        for transaction in list {
+            if transaction.in_time(height) && self.ledger.committed_at(transaction.id()).is_none() {
+                self.pool.insert(transaction, false);
             }
         }
         self.try_start(now);
@@ -345,7 +383,7 @@ impl Embedded {
         self.gossip_at = now + GOSSIP_INTERVAL;
     }
 
-    fn execute(&mut self, id: BlockId, block: &Block, round: u32) {
+    fn execute(&mut self, id: BlockId, block: &BlockOf<A::Transaction>, round: u32) {
         for outcome in self.ledger.execute(id, block) {
             if self.pool.remove(outcome.transaction) {
                 self.receipts.push((block.height, outcome));
@@ -354,6 +392,10 @@ impl Embedded {
         self.last_commit_round = round;
         self.pool.expire(block.height);
         self.keys.forget_below(block.height);
+        self.remember_result();
+        if let Some(snapshot) = self.ledger.snapshot() {
+            self.outputs.push_back(ChainOutput::Snapshot(snapshot));
+        }
     }
 
     fn report(&mut self, height: Height) {
@@ -365,18 +407,41 @@ impl Embedded {
         }
     }
 
-    fn sign_result(&mut self) {
+    fn remember_result(&mut self) {
+        self.recent.push_back((self.ledger.height(), self.ledger.state_hash()));
+        if self.recent.len() > MAX_RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    /// A new master vouches for what its predecessor did, oldest first: if it errs the same way at the same height, the
+    /// authority is to see that before anything newer (B-ERR-5).
+    fn sign_recent_results(&mut self) {
+        let closed = self.closed;
+        for (height, hash) in self.recent.clone().into_iter().filter(|(height, _)| *height > closed) {
+            self.sign_result(height, hash);
+        }
+    }
+
+    fn sign_result(&mut self, height: Height, hash: [u8; 32]) {
         let Some(epoch) = self.epoch else { return };
-        let result = self.keys.sign_result(epoch, self.ledger.height(), self.ledger.state_hash());
-        let bytes = Message::Result(result.clone()).encode();
+        let result = self.keys.sign_result(epoch, height, hash);
+        let bytes = Message::<A::Transaction>::Result(result.clone()).encode();
         self.outputs.push_back(ChainOutput::Send { to: None, bytes });
         self.on_result(result);
     }
 
     fn on_result(&mut self, result: duohuo_wire::statement::SignedResult) {
         let quorum = self.keys.quorum();
+        let height = result.height;
         for evidence in self.results.insert(result, self.ledger.height(), self.cluster, quorum) {
             self.outputs.push_back(ChainOutput::ConsensusError { evidence });
+        }
+        if self.ledger.is_snapshot_height(height)
+            && let Some(results) = self.results.agreed(height, self.cluster, quorum)
+        {
+            let proof = encode_proof(&results);
+            self.outputs.push_back(ChainOutput::SnapshotProven { height, proof });
         }
     }
 
@@ -393,10 +458,13 @@ impl Embedded {
         height > last && height <= last.saturating_add(2)
     }
 
-    fn checked(&self, committed: &Bytes) -> Result<(CommittedBlock, Block, BlockId), BlockError> {
+    fn checked(
+        &self,
+        committed: &Bytes,
+    ) -> Result<(CommittedBlock, BlockOf<A::Transaction>, BlockId), BlockError> {
         let committed = CommittedBlock::decode(committed).ok_or(BlockError::Malformed)?;
-        let block = Block::decode(&committed.block).ok_or(BlockError::Malformed)?;
-        let id = Block::id_of(&committed.block);
+        let block = BlockOf::decode(&committed.block).ok_or(BlockError::Malformed)?;
+        let id = id_of(&committed.block);
         if block.height <= self.ledger.height() {
             return Err(BlockError::Old);
         }
@@ -413,7 +481,7 @@ impl Embedded {
     }
 }
 
-impl Chain for Embedded {
+impl<A: Application> Chain for EmbeddedOf<A> {
     fn status(&self) -> ChainStatus {
         ChainStatus {
             height: self.ledger.height(),
@@ -430,11 +498,12 @@ impl Chain for Embedded {
         self.keys.learn_roster(roster);
     }
 
-    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record]) {
+    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record], closed: Height) {
         if self.is_halted {
             return;
         }
         self.epoch = Some(epoch);
+        self.closed = closed;
         self.work = None;
         self.decided = None;
         self.awaiting = None;
@@ -443,12 +512,18 @@ impl Chain for Embedded {
         self.next_start_at = now;
         self.try_start(now);
         if self.leads() {
+            self.sign_recent_results();
             self.say_hello(None, true);
         }
     }
 
+    fn is_working(&self) -> bool {
+        self.work.is_some() || self.awaiting.is_some()
+    }
+
     fn follow(&mut self) {
         self.epoch = None;
+        self.closed = Height(0);
         self.is_halted = false;
         self.work = None;
         self.decided = None;
@@ -478,7 +553,7 @@ impl Chain for Embedded {
         if !self.leads() || from == self.cluster || !self.keys.is_cluster(from) {
             return false;
         }
-        let Some(message) = Message::decode(message) else {
+        let Some(message) = Message::<A::Transaction>::decode(message) else {
             return false;
         };
         let is_good = match &message {
@@ -507,7 +582,8 @@ impl Chain for Embedded {
             Message::Transactions(list) => self.on_transactions(now, list),
             Message::Result(result) => {
                 // Two above: the sender committed a height that we have not even begun.
-                if result.height.0 > self.ledger.height().0.saturating_add(1) {
+                let behind = u64::from(!self.abstains());
+                if result.height.0 > self.ledger.height().0.saturating_add(behind) {
                     self.ask_blocks(now, from);
                 }
                 self.on_result(result);
@@ -522,27 +598,31 @@ impl Chain for Embedded {
     }
 
     fn submit(&mut self, now: Instant, transaction: &Bytes) -> Result<TransactionId, SubmitError> {
-        let transfer = Transfer::decode(transaction).ok_or(SubmitError::Malformed)?;
-        if let Some(height) = self.ledger.committed_at(transfer.id) {
+        let (transaction, rest) = A::Transaction::read(transaction).ok_or(SubmitError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(SubmitError::Malformed);
+        }
+        let id = transaction.id();
+        if let Some(height) = self.ledger.committed_at(id) {
             return Err(SubmitError::AlreadyCommitted(height));
         }
-        if !transfer.in_time(self.ledger.height().next()) {
+        if !transaction.in_time(self.ledger.height().next()) {
             return Err(SubmitError::Expired);
         }
         // A follower takes nothing: it has nobody to propose it.
         if !self.leads() {
             return Err(SubmitError::PoolFull);
         }
-        match self.pool.insert(transfer, true) {
+        match self.pool.insert(transaction.clone(), true) {
             None => return Err(SubmitError::PoolFull),
             Some(false) => {}
             Some(true) => {
-                self.gossip.push(transfer);
+                self.gossip.push(transaction);
                 self.send_gossip(now);
                 self.try_start(now);
             }
         }
-        Ok(transfer.id)
+        Ok(id)
     }
 
     fn committed(&mut self, now: Instant, height: Height) {
@@ -562,8 +642,8 @@ impl Chain for Embedded {
         self.work = None;
         self.last_commit_at = now;
         self.next_start_at = now + self.timing.block_interval;
-        if self.leads() && self.ledger.height() == height {
-            self.sign_result();
+        if self.leads() && self.ledger.height() == height && height > self.closed {
+            self.sign_result(height, self.ledger.state_hash());
         }
         self.try_start(now);
     }
@@ -586,23 +666,98 @@ impl Chain for Embedded {
     fn restore(&mut self, block: &Bytes) -> Result<Height, BlockError> {
         let (committed, block, id) = self.checked(block)?;
         self.execute(id, &block, committed.certificate.round);
+        // What is executed from the own store was cut into snapshots when it was executed first.
+        self.outputs.retain(|output| !matches!(output, ChainOutput::Snapshot(_)));
         Ok(block.height)
     }
 
     fn votes_in(&self, message: &Bytes) -> Vec<VoteSeen> {
-        Message::decode(message).map(|m| m.words()).unwrap_or_default()
+        Message::<A::Transaction>::decode(message).map(|m| m.words()).unwrap_or_default()
     }
 
     fn inject_wrong_results(&mut self, on: bool) {
+        self.is_wrong = on;
         self.ledger.inject_wrong_results(on);
     }
 
+    fn held(&self) -> Vec<Held> {
+        let entries = |name, entries| Held { name, entries, bytes: 0 };
+        vec![
+            entries("early messages", self.early.values().map(VecDeque::len).sum()),
+            entries("receipts", self.receipts.len()),
+            entries("gossip", self.gossip.len()),
+            entries("results", self.results.count()),
+            entries("verified signatures", self.keys.count_verified()),
+        ]
+    }
+
     fn reset(&mut self) {
-        let is_wrong = self.ledger.is_wrong();
-        self.ledger = Ledger::new(self.consortium, self.keys.clusters(), &self.genesis);
-        self.ledger.inject_wrong_results(is_wrong);
+        self.ledger = LedgerOf::with_application(
+            self.consortium,
+            self.keys.clusters(),
+            self.genesis.clone(),
+            self.timing.snapshot_interval,
+        );
+        self.ledger.inject_wrong_results(self.is_wrong);
         self.results.clear_own(self.cluster);
+        self.recent.clear();
         self.last_commit_round = 0;
+    }
+
+    fn plan(&self, manifest: &Bytes, proof: &Bytes) -> Result<SnapshotPlan, BlockError> {
+        let manifest = Manifest::decode(manifest).ok_or(BlockError::Malformed)?;
+        let results = decode_proof(proof).ok_or(BlockError::Malformed)?;
+        if !self.ledger.is_snapshot_height(manifest.height) {
+            return Err(BlockError::Malformed);
+        }
+        let state_hash = manifest.state_hash();
+        let mut clusters = BTreeSet::new();
+        for result in &results {
+            let is_about_it = result.height == manifest.height && result.hash == state_hash;
+            if !is_about_it || !self.keys.is_cluster(result.cluster) || !clusters.insert(result.cluster) {
+                return Err(BlockError::BadCertificate);
+            }
+            if self.keys.master(result.cluster, result.epoch).is_none() {
+                return Err(BlockError::UnknownGrant(result.cluster, result.epoch));
+            }
+            if !self.keys.verify_result(result) {
+                return Err(BlockError::BadCertificate);
+            }
+        }
+        if clusters.len() < self.keys.quorum() {
+            return Err(BlockError::BadCertificate);
+        }
+        let chunks = u32::try_from(manifest.chunks.len()).unwrap_or(u32::MAX);
+        Ok(SnapshotPlan { height: manifest.height, state_hash, chunks })
+    }
+
+    fn is_chunk(&self, manifest: &Bytes, index: u32, chunk: &Bytes) -> bool {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        Manifest::decode(manifest).is_some_and(|m| m.is_chunk(index, chunk))
+    }
+
+    fn restore_snapshot(&mut self, manifest: &Bytes, chunks: &[Bytes]) -> Result<Height, BlockError> {
+        let manifest = Manifest::decode(manifest).ok_or(BlockError::Malformed)?;
+        if manifest.height <= self.ledger.height() {
+            return Err(BlockError::Old);
+        }
+        let mut ledger = self.ledger.restored(&manifest, chunks).ok_or(BlockError::Malformed)?;
+        ledger.inject_wrong_results(self.is_wrong);
+        self.ledger = ledger;
+        self.recent.clear();
+        self.remember_result();
+        // Nobody here saw the block committed: the next one we build blames no proposer (CH-10).
+        self.last_commit_round = 0;
+        self.decided = None;
+        self.work = None;
+        self.pool.expire(manifest.height);
+        self.keys.forget_below(manifest.height);
+        self.awaiting = self.leads().then_some(manifest.height);
+        Ok(manifest.height)
+    }
+
+    fn query(&self, question: &Bytes) -> Option<Bytes> {
+        self.ledger.application().query(question).map(Bytes::from)
     }
 
     fn tick(&mut self, now: Instant) {

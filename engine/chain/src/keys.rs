@@ -201,6 +201,11 @@ impl Keys {
         }
     }
 
+    /// How many verified signatures are remembered.
+    pub(crate) fn count_verified(&self) -> usize {
+        self.verified.values().map(BTreeSet::len).sum()
+    }
+
     /// Drops what was verified below a height.
     pub(crate) fn forget_below(&mut self, height: Height) {
         self.verified = self.verified.split_off(&height.0);

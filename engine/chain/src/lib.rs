@@ -4,6 +4,8 @@
 //! The consensus core is `arc-malachitebft-core-consensus`, driven synchronously; formats and rules are in
 //! spec/chain.md. Nothing here asks a clock or the system's randomness: the same calls give the same outputs.
 
+pub mod accounts;
+pub mod application;
 pub mod block;
 pub mod certificate;
 mod codec;
@@ -16,15 +18,20 @@ mod message;
 mod pool;
 mod record;
 mod results;
+pub mod snapshot;
 mod talk;
 pub mod transaction;
+mod verifier;
 mod work;
 
-pub use block::{Block, CommittedBlock};
+pub use accounts::{Accounts, Genesis};
+pub use application::{Application, Transaction};
+pub use block::{Block, BlockOf, CommittedBlock};
 pub use context::BlockId;
-pub use embedded::{Embedded, EmbeddedConfig};
-pub use ledger::{Genesis, Ledger};
+pub use embedded::{Embedded, EmbeddedConfig, EmbeddedOf};
+pub use ledger::{Ledger, LedgerOf};
 pub use transaction::Transfer;
+pub use verifier::Verifier;
 
 use duohuo_core::time::Duration;
 
@@ -49,6 +56,8 @@ pub struct Timing {
     pub max_block_bytes: usize,
     /// Transactions waiting.
     pub max_pool: usize,
+    /// A snapshot is taken, and its hash agreed, at every multiple of this height; 0: never. Part of the genesis.
+    pub snapshot_interval: u64,
 }
 
 impl Default for Timing {
@@ -63,6 +72,7 @@ impl Default for Timing {
             max_block_transactions: 10_000,
             max_block_bytes: 1 << 20,
             max_pool: 20_000,
+            snapshot_interval: 1_000,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Messages between masters (spec/chain.md "Messages"): one byte of kind, then its fields.
 
-use crate::block::MAX_BLOCK_BYTES;
+use crate::application::Transaction;
+use crate::block::{MAX_BLOCK_BYTES, transaction};
 use crate::certificate::{MAX_SIGNATURES, SIGNER_BYTES, parse_signer, put_signer};
 use crate::codec::{
     Parsed, array, be_u8, be_u16, be_u32, be_u64, bytes32, count16, count32, items, put_bytes32, put_u16,
@@ -11,7 +12,6 @@ use crate::context::{
     Vote,
 };
 use crate::keys::{kind_code, kind_of, value_of};
-use crate::transaction::{TRANSFER_BYTES, Transfer};
 use arc_malachitebft_core_types as mbft;
 use bytes::{Bytes, BytesMut};
 use duohuo_core::chain::{VoteKind, VoteSeen};
@@ -50,7 +50,7 @@ pub(crate) struct Hello {
 
 /// A message.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Message {
+pub(crate) enum Message<T> {
     Hello(Hello),
     Proposal(SignedProposal),
     Vote(SignedVote),
@@ -62,10 +62,10 @@ pub(crate) enum Message {
     Polka(PolkaCertificate),
     Round(RoundCertificate),
     Result(SignedResult),
-    Transactions(Vec<Transfer>),
+    Transactions(Vec<T>),
 }
 
-impl Message {
+impl<T: Transaction> Message<T> {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = Vec::with_capacity(256);
         match self {
@@ -109,8 +109,8 @@ impl Message {
             Self::Transactions(list) => {
                 out.push(TRANSACTIONS);
                 put_u32(&mut out, count32(list.len()));
-                for transfer in list {
-                    transfer.encode(&mut out);
+                for transaction in list {
+                    transaction.put(&mut out);
                 }
             }
         }
@@ -134,7 +134,7 @@ impl Message {
             TRANSACTIONS => whole(rest, |input| {
                 let (rest, count) = be_u32(input)?;
                 match usize::try_from(count) {
-                    Ok(count) if count <= MAX_GOSSIP => items(rest, count, TRANSFER_BYTES, Transfer::parse),
+                    Ok(count) if count <= MAX_GOSSIP => items(rest, count, T::SHORTEST, transaction),
                     _ => refuse(input),
                 }
             })
@@ -355,8 +355,11 @@ fn parse_hello(input: &[u8]) -> Parsed<'_, Hello> {
 pub(crate) mod tests {
     use super::*;
     use crate::context::{Address, Signature};
+    use crate::transaction::Transfer;
     use duohuo_core::chain::TransactionId;
     use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+
+    type Message = super::Message<Transfer>;
 
     fn signature() -> Signature {
         Signature { epoch: Epoch(2), node: NodeId(11), bytes: [0xab; 64] }

@@ -1,22 +1,22 @@
 //! Transactions that wait for a block: in order of arrival, bounded, each once.
 
-use crate::ledger::Ledger;
-use crate::transaction::{TRANSFER_BYTES, Transfer};
+use crate::application::{Application, Transaction};
+use crate::ledger::LedgerOf;
 use duohuo_core::chain::TransactionId;
 use duohuo_wire::ids::Height;
 use std::collections::BTreeMap;
 
 /// The pool.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct Pool<T> {
     limit: usize,
     next: u64,
-    order: BTreeMap<u64, Transfer>,
+    order: BTreeMap<u64, T>,
     /// Its place in the order, and whether it was submitted here (then its fate is reported).
     known: BTreeMap<TransactionId, (u64, bool)>,
 }
 
-impl Pool {
+impl<T: Transaction> Pool<T> {
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, next: 0, order: BTreeMap::new(), known: BTreeMap::new() }
     }
@@ -31,16 +31,16 @@ impl Pool {
     }
 
     /// Takes a transaction in; `None`: full; `Some(false)`: it was here.
-    pub(crate) fn insert(&mut self, transfer: Transfer, own: bool) -> Option<bool> {
-        if let Some((_, is_own)) = self.known.get_mut(&transfer.id) {
+    pub(crate) fn insert(&mut self, transaction: T, own: bool) -> Option<bool> {
+        if let Some((_, is_own)) = self.known.get_mut(&transaction.id()) {
             *is_own |= own;
             return Some(false);
         }
         if self.order.len() >= self.limit {
             return None;
         }
-        self.known.insert(transfer.id, (self.next, own));
-        self.order.insert(self.next, transfer);
+        self.known.insert(transaction.id(), (self.next, own));
+        self.order.insert(self.next, transaction);
         self.next = self.next.saturating_add(1);
         Some(true)
     }
@@ -54,30 +54,35 @@ impl Pool {
     }
 
     /// The oldest that fit a block of `height`. They stay until a block that holds them is committed.
-    pub(crate) fn choose(
+    pub(crate) fn choose<A: Application<Transaction = T>>(
         &self,
-        ledger: &Ledger,
+        ledger: &LedgerOf<A>,
         height: Height,
         count: usize,
         bytes: usize,
-    ) -> Vec<Transfer> {
-        let count = count.min(bytes / TRANSFER_BYTES);
-        let fits = |t: &&Transfer| t.in_time(height) && ledger.committed_at(t.id).is_none();
-        self.order.values().filter(fits).take(count).copied().collect()
+    ) -> Vec<T> {
+        let mut room = bytes;
+        let fits = |t: &&T| t.in_time(height) && ledger.committed_at(t.id()).is_none();
+        let has_room = |t: &&T| {
+            let left = room.checked_sub(t.length());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        self.order.values().filter(fits).take(count).take_while(has_room).cloned().collect()
     }
 
     /// Drops what can be in no block above `height`.
     pub(crate) fn expire(&mut self, height: Height) {
         let dead: Vec<TransactionId> =
-            self.order.values().filter(|t| t.valid_until <= height).map(|t| t.id).collect();
+            self.order.values().filter(|t| t.valid_until() <= height).map(T::id).collect();
         for id in dead {
             self.remove(id);
         }
     }
 
     /// The transactions that were submitted here, oldest first.
-    pub(crate) fn own(&self, count: usize) -> Vec<Transfer> {
-        let is_own = |t: &&Transfer| self.known.get(&t.id).is_some_and(|(_, own)| *own);
-        self.order.values().filter(is_own).take(count).copied().collect()
+    pub(crate) fn own(&self, count: usize) -> Vec<T> {
+        let is_own = |t: &&T| self.known.get(&t.id()).is_some_and(|(_, own)| *own);
+        self.order.values().filter(is_own).take(count).cloned().collect()
     }
 }

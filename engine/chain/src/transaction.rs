@@ -1,12 +1,13 @@
 //! The one kind of transaction of the account ledger (spec/chain.md "Transaction"): a transfer, 40 bytes.
 
+use crate::application::Transaction;
 use crate::codec::{Parsed, array, be_u32, be_u64, put_u32, put_u64, whole};
 use duohuo_core::chain::TransactionId;
 use duohuo_wire::ids::Height;
 
 /// Length of an encoded transfer in bytes.
 pub const TRANSFER_BYTES: usize = 40;
-/// How far ahead of the chain a transfer's last valid height may be: bounds how long committed IDs are remembered.
+/// How far ahead of the chain a transaction's last valid height may be: bounds how long committed IDs are remembered.
 pub const MAX_VALID_AHEAD: u64 = 1_000;
 
 /// Moves `amount` from one account to another, at most once, in a block of height `valid_until` or below.
@@ -48,11 +49,29 @@ impl Transfer {
         let (rest, valid_until) = be_u64(rest)?;
         Ok((rest, Self { id: TransactionId(id), from, to, amount, valid_until: Height(valid_until) }))
     }
+}
 
-    /// Whether a block of `height` may hold it, duplicates aside.
-    #[must_use]
-    pub fn in_time(&self, height: Height) -> bool {
-        self.valid_until >= height && self.valid_until.0 <= height.0.saturating_add(MAX_VALID_AHEAD)
+impl Transaction for Transfer {
+    const SHORTEST: usize = TRANSFER_BYTES;
+
+    fn id(&self) -> TransactionId {
+        self.id
+    }
+
+    fn valid_until(&self) -> Height {
+        self.valid_until
+    }
+
+    fn length(&self) -> usize {
+        TRANSFER_BYTES
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        self.encode(out);
+    }
+
+    fn read(input: &[u8]) -> Option<(Self, &[u8])> {
+        Self::parse(input).ok().map(|(rest, transfer)| (transfer, rest))
     }
 }
 

@@ -1,11 +1,12 @@
 //! One height: the consensus core, fed and replayed (research/consensus.md sections 5 and 6).
 
 use crate::Timing;
-use crate::block::{BLOCK_HEADER_BYTES, Block};
+use crate::application::Application;
+use crate::block::{BLOCK_HEADER_BYTES, BlockOf, id_of};
 use crate::context::{Address, BlockId, ChainHeight, Context, SignedProposal, ValidatorSet};
 use crate::effects::{Handler, Side, Word};
 use crate::keys::Keys;
-use crate::ledger::Ledger;
+use crate::ledger::LedgerOf;
 use crate::message::{Hello, MAX_HELLO_BODIES, Message};
 use crate::pool::Pool;
 use crate::record::Entry;
@@ -23,11 +24,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const MAX_UNCLAIMED: usize = 2;
 
 /// What a height's work needs from the chain around it.
-pub(crate) struct Around<'a> {
+pub(crate) struct Around<'a, A: Application> {
     pub(crate) keys: &'a mut Keys,
     pub(crate) outputs: &'a mut VecDeque<ChainOutput>,
-    pub(crate) ledger: &'a Ledger,
-    pub(crate) pool: &'a Pool,
+    pub(crate) ledger: &'a LedgerOf<A>,
+    pub(crate) pool: &'a Pool<A::Transaction>,
     pub(crate) timing: &'a Timing,
     pub(crate) parent_commit_round: u32,
     pub(crate) now: Instant,
@@ -45,7 +46,12 @@ pub(crate) struct Work {
 
 impl Work {
     /// Starts the core at the height after the ledger's, from the log if there is one.
-    pub(crate) fn start(cluster: ClusterId, epoch: Epoch, log: &[Record], around: &mut Around<'_>) -> Self {
+    pub(crate) fn start<A: Application>(
+        cluster: ClusterId,
+        epoch: Epoch,
+        log: &[Record],
+        around: &mut Around<'_, A>,
+    ) -> Self {
         let height = around.ledger.height().next();
         let set = ValidatorSet::new(around.ledger.turns());
         let params = Params {
@@ -73,12 +79,12 @@ impl Work {
     }
 
     /// Gives the core an input, and what follows from it.
-    pub(crate) fn feed(&mut self, input: Input<Context>, around: &mut Around<'_>) {
+    pub(crate) fn feed<A: Application>(&mut self, input: Input<Context>, around: &mut Around<'_, A>) {
         self.queue.push_back(input);
         self.run(around);
     }
 
-    fn run(&mut self, around: &mut Around<'_>) {
+    fn run<A: Application>(&mut self, around: &mut Around<'_, A>) {
         while let Some(input) = self.queue.pop_front() {
             self.process(input, around);
             if self.is_over() {
@@ -95,7 +101,7 @@ impl Work {
         self.side.decided.is_some() || self.side.halted.is_some()
     }
 
-    fn process(&mut self, input: Input<Context>, around: &mut Around<'_>) {
+    fn process<A: Application>(&mut self, input: Input<Context>, around: &mut Around<'_, A>) {
         if self.is_over() {
             return;
         }
@@ -121,7 +127,7 @@ impl Work {
     }
 
     /// Design R4: the core as the predecessor (or we, before a restart) left it, then the recorded bytes again.
-    fn replay(&mut self, start: Input<Context>, log: &[Record], around: &mut Around<'_>) {
+    fn replay<A: Application>(&mut self, start: Input<Context>, log: &[Record], around: &mut Around<'_, A>) {
         let mut entries = Vec::with_capacity(log.len());
         for record in log {
             match Entry::decode(&record.bytes, self.side.height) {
@@ -141,7 +147,7 @@ impl Work {
         for entry in entries {
             match entry {
                 Entry::Body(block) => {
-                    let id = Block::id_of(&block);
+                    let id = id_of(&block);
                     self.side.logged_bodies.insert(id);
                     self.side.bodies.insert(id, block);
                 }
@@ -161,7 +167,7 @@ impl Work {
         }
     }
 
-    fn replay_input(&mut self, input: Input<Context>, around: &mut Around<'_>) {
+    fn replay_input<A: Application>(&mut self, input: Input<Context>, around: &mut Around<'_, A>) {
         if self.is_over() {
             return;
         }
@@ -184,7 +190,7 @@ impl Work {
         self.process(input, around);
     }
 
-    fn send_own_words(&mut self, around: &mut Around<'_>) {
+    fn send_own_words<A: Application>(&mut self, around: &mut Around<'_, A>) {
         let words: Vec<Word> = self.side.words.values().cloned().collect();
         for word in words {
             match word {
@@ -201,15 +207,20 @@ impl Work {
         self.send_round_certificate(None, around);
     }
 
-    fn send_round_certificate(&self, to: Option<ClusterId>, around: &mut Around<'_>) {
+    fn send_round_certificate<A: Application>(&self, to: Option<ClusterId>, around: &mut Around<'_, A>) {
         if let Some(entered) = self.core.round_certificate() {
             send(around, to, &Message::Round(entered.certificate.clone()));
         }
     }
 
     /// A block arrived. It is kept if a proposal names it, else in a small waiting room of its sender.
-    pub(crate) fn take_body(&mut self, from: ClusterId, block: Bytes, around: &mut Around<'_>) {
-        let id = Block::id_of(&block);
+    pub(crate) fn take_body<A: Application>(
+        &mut self,
+        from: ClusterId,
+        block: Bytes,
+        around: &mut Around<'_, A>,
+    ) {
+        let id = id_of(&block);
         if self.side.bodies.contains_key(&id) || self.is_over() {
             return;
         }
@@ -230,7 +241,11 @@ impl Work {
     }
 
     /// A proposal arrived; one that the core took already is not worth a second look.
-    pub(crate) fn take_proposal(&mut self, proposal: SignedProposal, around: &mut Around<'_>) {
+    pub(crate) fn take_proposal<A: Application>(
+        &mut self,
+        proposal: SignedProposal,
+        around: &mut Around<'_, A>,
+    ) {
         let key = (proposal.round.as_u32().unwrap_or(0), proposal.value);
         if self.side.proposals.get(&key).is_some_and(|known| known.message == proposal.message) {
             return;
@@ -243,7 +258,7 @@ impl Work {
     }
 
     /// Hands the core the verdict on every proposed block that is here.
-    fn offer_bodies(&mut self, around: &mut Around<'_>) {
+    fn offer_bodies<A: Application>(&mut self, around: &mut Around<'_, A>) {
         let open: Vec<SignedProposal> = self
             .side
             .proposals
@@ -259,7 +274,8 @@ impl Work {
             };
             self.side.fed.insert((proposal.round.as_u32().unwrap_or(0), id));
             self.log_body(id, &block, around);
-            let is_good = Block::decode(&block).is_some_and(|b| around.ledger.accepts(&b));
+            let is_good =
+                BlockOf::<A::Transaction>::decode(&block).is_some_and(|b| around.ledger.accepts(&b));
             let value = ProposedValue {
                 height: proposal.height,
                 round: proposal.round,
@@ -282,7 +298,7 @@ impl Work {
         }
     }
 
-    fn log_body(&mut self, id: BlockId, block: &Bytes, around: &mut Around<'_>) {
+    fn log_body<A: Application>(&mut self, id: BlockId, block: &Bytes, around: &mut Around<'_, A>) {
         if self.side.logged_bodies.insert(id) {
             around
                 .outputs
@@ -291,7 +307,7 @@ impl Work {
     }
 
     /// Answers the core's wish for a value, if it still stands.
-    fn propose(&mut self, around: &mut Around<'_>) {
+    fn propose<A: Application>(&mut self, around: &mut Around<'_, A>) {
         let Some(round) = self.side.wants_value.take() else {
             return;
         };
@@ -307,10 +323,10 @@ impl Work {
         self.queue.push_back(Input::Propose(value));
     }
 
-    fn build(&mut self, around: &mut Around<'_>) -> BlockId {
+    fn build<A: Application>(&mut self, around: &mut Around<'_, A>) -> BlockId {
         let height = self.side.height;
         let room = around.timing.max_block_bytes.saturating_sub(BLOCK_HEADER_BYTES);
-        let block = Block {
+        let block = BlockOf {
             height,
             parent: around.ledger.last_block().0,
             proposer: self.side.cluster,
@@ -323,14 +339,19 @@ impl Work {
             ),
         };
         let bytes = block.encode();
-        let id = Block::id_of(&bytes);
+        let id = id_of(&bytes);
         self.log_body(id, &bytes, around);
         self.side.bodies.insert(id, bytes);
         id
     }
 
     /// Everything of this height that a peer may lack.
-    pub(crate) fn send_all(&self, to: ClusterId, held: &[BlockId], around: &mut Around<'_>) {
+    pub(crate) fn send_all<A: Application>(
+        &self,
+        to: ClusterId,
+        held: &[BlockId],
+        around: &mut Around<'_, A>,
+    ) {
         let height = self.side.height;
         let held: BTreeSet<BlockId> = held.iter().copied().collect();
         for proposal in self.side.proposals.values() {
@@ -385,6 +406,10 @@ fn own_word(input: &Input<Context>, cluster: ClusterId) -> Option<Word> {
     }
 }
 
-pub(crate) fn send(around: &mut Around<'_>, to: Option<ClusterId>, message: &Message) {
+pub(crate) fn send<A: Application>(
+    around: &mut Around<'_, A>,
+    to: Option<ClusterId>,
+    message: &Message<A::Transaction>,
+) {
     around.outputs.push_back(ChainOutput::Send { to, bytes: message.encode() });
 }

@@ -189,7 +189,7 @@ fn lead_with(log: &[Record], blocks: &[Bytes]) -> (Embedded, Vec<ChainOutput>) {
     for block in blocks {
         chain.restore(block).unwrap();
     }
-    chain.lead(START, Epoch(2), log);
+    chain.lead(START, Epoch(2), log, Height(0));
     let said = outputs(&mut chain);
     (chain, said)
 }
@@ -215,7 +215,7 @@ fn leading_twice_says_the_same_words() {
     let (blocks, log) = log_in_the_middle(9);
     let (mut chain, first) = lead_with(&log, &blocks);
     chain.learn_grant(ClusterId(1), Epoch(3), node_id(ClusterId(1), 1));
-    chain.lead(START, Epoch(3), &log);
+    chain.lead(START, Epoch(3), &log, Height(0));
     let second = outputs(&mut chain);
     let words = |list: &[ChainOutput]| -> Vec<_> {
         list.iter()
@@ -267,12 +267,12 @@ fn a_log_that_cannot_be_read_halts_until_follow() {
     let (mut chain, said) = lead_with(&log, &blocks);
     assert_eq!(halts(&said), vec![HaltReason::BadRecord]);
     assert!(matches!(said.last(), Some(ChainOutput::Halt { .. })));
-    chain.lead(START, Epoch(3), &[]);
+    chain.lead(START, Epoch(3), &[], Height(0));
     chain.peer_up(START, ClusterId(2));
     chain.tick(START + Duration::from_secs(9));
     assert_eq!(outputs(&mut chain), vec![]);
     chain.follow();
-    chain.lead(START, Epoch(3), &[]);
+    chain.lead(START, Epoch(3), &[], Height(0));
     assert!(!outputs(&mut chain).is_empty());
 }
 
@@ -313,7 +313,7 @@ fn transfer(id: u8, valid_until: u64) -> Bytes {
 fn a_transaction_is_taken_once_in_time_and_while_there_is_room() {
     let mut chain = new_chain(4, ClusterId(2), 0, Timing { max_pool: 3, ..Timing::default() });
     assert_eq!(chain.submit(START, &transfer(1, 10)), Err(SubmitError::PoolFull), "a follower takes nothing");
-    chain.lead(START, Epoch(1), &[]);
+    chain.lead(START, Epoch(1), &[], Height(0));
     assert_eq!(chain.submit(START, &Bytes::from_static(b"no")), Err(SubmitError::Malformed));
     assert_eq!(chain.submit(START, &transfer(1, 0)), Err(SubmitError::Expired));
     assert_eq!(chain.submit(START, &transfer(1, 1_002)), Err(SubmitError::Expired));
@@ -354,7 +354,7 @@ fn a_committed_transaction_is_remembered_with_its_height_until_it_would_expire()
 
 fn ledger() -> Ledger {
     let clusters: Vec<ClusterId> = (1..=4).map(ClusterId).collect();
-    Ledger::new([3; 16], &clusters, &Genesis { accounts: vec![(1, 100), (2, u64::MAX)] })
+    Ledger::new([3; 16], &clusters, &Genesis { accounts: vec![(1, 100), (2, u64::MAX)] }, 0)
 }
 
 fn block_on(ledger: &Ledger, parent_commit_round: u32, transactions: Vec<Transfer>) -> Block {
@@ -460,7 +460,7 @@ fn the_second_cluster_has_a_turn_again_right_after_the_span() {
 fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster() {
     // The second cluster proposes at height 1.
     let mut speaker = new_chain(4, ClusterId(2), 0, Timing::default());
-    speaker.lead(START, Epoch(1), &[]);
+    speaker.lead(START, Epoch(1), &[], Height(0));
     speaker.submit(START, &transfer(1, 100)).unwrap();
     let said = outputs(&mut speaker);
     let words: Vec<Bytes> = said
@@ -472,7 +472,7 @@ fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster()
         .collect();
     assert_eq!(words.len(), 2, "a proposal and a prevote");
     let mut chain = new_chain(4, ClusterId(3), 0, Timing::default());
-    chain.lead(START, Epoch(1), &[]);
+    chain.lead(START, Epoch(1), &[], Height(0));
     for word in &words {
         let mut forged = word.to_vec();
         let last = forged.len() - 1;
@@ -492,7 +492,7 @@ fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster()
 #[test]
 fn log_entries_stand_before_the_words_they_imply() {
     let mut chain = new_chain(4, ClusterId(2), 0, Timing::default());
-    chain.lead(START, Epoch(1), &[]);
+    chain.lead(START, Epoch(1), &[], Height(0));
     chain.submit(START, &transfer(1, 100)).unwrap();
     let mut logged = Vec::new();
     let mut words = 0;
@@ -516,7 +516,7 @@ fn garbage_never_panics_and_changes_nothing() {
     net.start();
     net.run(Duration::from_millis(40), |_| false);
     let mut chain = new_chain(4, ClusterId(1), 0, Timing::default());
-    chain.lead(START, Epoch(1), &[]);
+    chain.lead(START, Epoch(1), &[], Height(0));
     let _ = outputs(&mut chain);
     let (blocks, _) = three_blocks();
     for _ in 0..20_000 {
@@ -541,4 +541,27 @@ fn garbage_never_panics_and_changes_nothing() {
     }
     assert!(halts(&outputs(&mut chain)).is_empty());
     assert_eq!(chain.status().height, Height(0));
+}
+
+#[test]
+fn nothing_is_signed_up_to_a_closed_height() {
+    let (blocks, log) = log_in_the_middle(8);
+    let next = Height(blocks.len() as u64 + 1);
+    for (closed, speaks) in [(next, false), (Height(next.0 - 1), true)] {
+        let (mut chain, _) = lead_with(&[], &[]);
+        chain.follow();
+        for block in &blocks {
+            chain.restore(block).unwrap();
+        }
+        chain.lead(START, Epoch(2), &log, closed);
+        chain.tick(START + core::time::Duration::from_secs(5));
+        let said = outputs(&mut chain);
+        let signed = said.iter().any(|o| match o {
+            ChainOutput::Log { .. } => true,
+            ChainOutput::Send { bytes, .. } => !chain.votes_in(bytes).is_empty(),
+            _ => false,
+        });
+        assert_eq!((signed, chain.is_working()), (speaks, speaks), "closed up to {closed}");
+        assert!(!said.iter().any(|o| matches!(o, ChainOutput::Halt { .. })));
+    }
 }

@@ -6,6 +6,7 @@
 //! emitted before it is durable on this node and on every other member of the in-sync set (design R2). So a chain
 //! must emit the log entries that imply a message *before* the message, and that is its whole duty to R2.
 
+use crate::held::Held;
 use crate::time::Instant;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -18,7 +19,8 @@ pub struct Record {
     pub height: Height,
     /// The epoch of the master that wrote it.
     pub epoch: Epoch,
-    /// The chain's write-ahead entry, signature and timestamp included: replay re-sends these very bytes.
+    /// The chain's write-ahead entry, signature and timestamp included: replay re-sends these very bytes. Its first byte
+    /// is below 0xFE: the machine has a few records of its own.
     pub bytes: Bytes,
 }
 
@@ -67,11 +69,43 @@ pub enum ChainOutput {
         /// First the accused's, then those that contradict it, each from another cluster.
         evidence: Vec<SignedResult>,
     },
+    /// The state after the block that was executed last, in pieces: to be kept, and handed to who is far behind. Not
+    /// gated; a chain without snapshots never says it.
+    Snapshot(Snapshot),
+    /// The snapshot of that height is proven by what others signed. Gated: our own word is among it.
+    SnapshotProven {
+        /// Its height.
+        height: Height,
+        /// What [`Chain::plan`] takes elsewhere.
+        proof: Bytes,
+    },
     /// Design R8: this chain must not sign any more. It emits nothing after this until [`Chain::follow`].
     Halt {
         /// Why, for the operator.
         reason: HaltReason,
     },
+}
+
+/// The state after a block, in pieces.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// Of that block.
+    pub height: Height,
+    /// What the pieces are, and what binds them to the committed chain: opaque to the machine.
+    pub manifest: Bytes,
+    /// The pieces, at most 256 KiB each.
+    pub chunks: Vec<Bytes>,
+}
+
+/// What a proven snapshot is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotPlan {
+    /// Height of the last block in it.
+    pub height: Height,
+    /// Hash of the state after it.
+    pub state_hash: [u8; 32],
+    /// How many pieces there are.
+    pub chunks: u32,
 }
 
 /// Why a chain stopped signing (design R8).
@@ -180,7 +214,13 @@ pub trait Chain {
     /// This node is master of its cluster for `epoch`: rebuild the consensus core from the log (`log` holds the
     /// entries of heights above [`Chain::status`]'s only, in order; empty for a fresh height), re-send the recorded
     /// bytes, then go on. May be called again with a higher epoch without [`Chain::follow`] between.
-    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record]);
+    ///
+    /// At heights up to `closed` it signs nothing, whatever it hears: a fence stands there (rule 17). It follows the
+    /// others' blocks until they are above.
+    fn lead(&mut self, now: Instant, epoch: Epoch, log: &[Record], closed: Height);
+
+    /// Whether a height is begun and its block not yet durable here.
+    fn is_working(&self) -> bool;
 
     /// This node is not master (any more): drop the core and everything that is not in the log; keep the blocks.
     fn follow(&mut self);
@@ -213,11 +253,44 @@ pub trait Chain {
     /// The store is damaged.
     fn restore(&mut self, block: &Bytes) -> Result<Height, BlockError>;
 
+    /// Whether a snapshot is proven, and what it is made of. A chain without snapshots takes none.
+    ///
+    /// # Errors
+    /// [`BlockError::BadCertificate`] if it is not, [`BlockError::UnknownGrant`] if that cannot be said yet.
+    fn plan(&self, _manifest: &Bytes, _proof: &Bytes) -> Result<SnapshotPlan, BlockError> {
+        Err(BlockError::Malformed)
+    }
+
+    /// Whether these bytes are that piece of a snapshot.
+    fn is_chunk(&self, _manifest: &Bytes, _index: u32, _chunk: &Bytes) -> bool {
+        false
+    }
+
+    /// Put a snapshot in the place of the state: one of our own store, or one that [`Chain::plan`] found proven. While
+    /// leading it is as with [`Chain::apply`]: the height's work is dropped, and the next begins after
+    /// [`Chain::committed`].
+    ///
+    /// # Errors
+    /// The chunks are not those of the manifest, or its height is not above ours; nothing changed.
+    fn restore_snapshot(&mut self, _manifest: &Bytes, _chunks: &[Bytes]) -> Result<Height, BlockError> {
+        Err(BlockError::Malformed)
+    }
+
+    /// A client's question about the state after the last block; `None`: it is no question of this chain.
+    fn query(&self, _question: &Bytes) -> Option<Bytes> {
+        None
+    }
+
     /// The signed words inside a message, for observers and events.
     fn votes_in(&self, message: &Bytes) -> Vec<VoteSeen>;
 
     /// Fault injection for drills and tests (REC-3): while set, execution computes wrong results.
     fn inject_wrong_results(&mut self, on: bool);
+
+    /// What it holds in memory beside its state and its pool.
+    fn held(&self) -> Vec<Held> {
+        Vec::new()
+    }
 
     /// Throw the application's state away and execute the stored blocks anew: `restore` is called for each after it.
     fn reset(&mut self);

@@ -1,5 +1,6 @@
 //! What a machine is told once: who it is, whom it may believe, how patient it is.
 
+use crate::outside::OutsideConfig;
 use crate::time::Duration;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::roster::Roster;
@@ -68,6 +69,10 @@ pub struct NodeConfig {
     pub group_secret: [u8; 32],
     /// Spans.
     pub timers: Timers,
+    /// What acts outside the chain, if anything does (design R7).
+    pub outside: Option<OutsideConfig>,
+    /// Blocks kept below the newest proven snapshot; older ones are pruned. `u64::MAX`: all.
+    pub keep_blocks: u64,
     /// 32 bytes from the system's source of randomness, fresh at each start: the only randomness there is.
     pub seed: [u8; 32],
     /// Unix time at `Instant::ZERO`: for handshake timestamps, events, and the expiry of sealed IDs. Safety does not

@@ -1,8 +1,9 @@
 //! What a machine tells an operator: one enum, one number each on the wire (packet `Event`), one name each in logs.
 
 use crate::chain::{HaltReason, VoteSeen};
+use crate::outside::{Ended, Ending, Program};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
-use duohuo_wire::packet::{ClaimReason, Outcome, Role};
+use duohuo_wire::packet::{ClaimReason, OrderKind, Outcome, Role};
 
 /// Something that happened, seen from one machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,6 +134,87 @@ pub enum Event {
         /// How often within the damping window.
         switches: u32,
     },
+    /// This node acts outside the chain from now on (design R7).
+    Acting {
+        /// In this epoch.
+        epoch: Epoch,
+    },
+    /// It was told to end that.
+    ActingEnded {
+        /// The epoch it acted in.
+        epoch: Epoch,
+        /// Why.
+        why: Ended,
+    },
+    /// A program of the operator ended.
+    ProgramEnded {
+        /// Which.
+        program: Program,
+        /// How.
+        ending: Ending,
+    },
+    /// The health of what acts outside changed.
+    HealthChanged {
+        /// What it takes off the priority; 255: unfit.
+        cut: u8,
+    },
+    /// This node's copy came in step, or fell out of it.
+    CopyChanged {
+        /// In step.
+        in_step: bool,
+        /// How far it is.
+        position: u64,
+    },
+    /// This node is far behind and fetches from several others.
+    CatchingUp {
+        /// The height it has.
+        height: Height,
+        /// Blocks that it lacks, as far as it was told.
+        missing: u64,
+        /// Of the snapshot that it fetches, in parts per thousand; 0: none.
+        snapshot_permille: u32,
+    },
+    /// It is not far behind any more.
+    CaughtUp {
+        /// The height it has.
+        height: Height,
+    },
+    /// A snapshot is whole in the store and proven.
+    SnapshotKept {
+        /// Its height.
+        height: Height,
+    },
+    /// An operator's order was carried out (said by the authority, when durable).
+    Ordered {
+        /// Which; 0: all.
+        cluster: ClusterId,
+        /// Whom it is about.
+        node: NodeId,
+        /// What.
+        kind: OrderKind,
+        /// Its number.
+        number: u64,
+    },
+    /// This node's cluster counts nothing of older epochs any more: it told the forced master so.
+    FencePromised {
+        /// The forced master's.
+        cluster: ClusterId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The height that this cluster works on.
+        height: Height,
+    },
+    /// A forced master's fence stands (said by the authority, when durable).
+    Fenced {
+        /// Which.
+        cluster: ClusterId,
+        /// Its master.
+        node: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+        /// It signs nothing at this height or below.
+        height: Height,
+    },
 }
 
 /// The shape of a wire `Event` packet without its time.
@@ -184,6 +266,17 @@ impl Event {
             Self::Halted { .. } => "halted",
             Self::StoreFailed => "store_failed",
             Self::Unstable { .. } => "unstable",
+            Self::Acting { .. } => "acting",
+            Self::ActingEnded { .. } => "acting_ended",
+            Self::ProgramEnded { .. } => "program_ended",
+            Self::HealthChanged { .. } => "health_changed",
+            Self::CopyChanged { .. } => "copy_changed",
+            Self::CatchingUp { .. } => "catching_up",
+            Self::CaughtUp { .. } => "caught_up",
+            Self::SnapshotKept { .. } => "snapshot_kept",
+            Self::Ordered { .. } => "ordered",
+            Self::Fenced { .. } => "fenced",
+            Self::FencePromised { .. } => "fence_promised",
         }
     }
 
@@ -193,7 +286,7 @@ impl Event {
         matches!(self, Self::Released(_) | Self::Received(_) | Self::Committed { .. })
     }
 
-    /// The wire form. `kind` is the position of the variant in this enum, from 1. `detail` is: the reason of a claim
+    /// The wire form. `kind` is the number in spec/behaviour.md 14. `detail` is: the reason of a claim
     /// or halt, the outcome of a refusal, a role, a vote's kind (1 proposal, 2 prevote, 3 precommit; plus 16 if it is
     /// a nil vote), members, 0/1 for a flag. `hash` is a vote's value or a state hash.
     #[must_use]
@@ -254,6 +347,31 @@ impl Event {
             Self::Halted { reason } => (f.kind, f.detail) = (19, reason as u32),
             Self::StoreFailed => f.kind = 20,
             Self::Unstable { cluster, switches } => (f.kind, f.cluster, f.detail) = (21, cluster, switches),
+            Self::Acting { epoch } => (f.kind, f.epoch) = (40, epoch),
+            Self::ActingEnded { epoch, why } => (f.kind, f.epoch, f.detail) = (41, epoch, why as u32),
+            Self::ProgramEnded { program, ending } => {
+                (f.kind, f.round, f.detail) = (42, program as u32, ending as u32);
+            }
+            Self::HealthChanged { cut } => (f.kind, f.detail) = (43, u32::from(cut)),
+            Self::CopyChanged { in_step, position } => {
+                (f.kind, f.height, f.detail) = (44, Height(position), u32::from(in_step));
+            }
+            Self::CatchingUp { height, missing, snapshot_permille } => {
+                let missing = u32::try_from(missing).unwrap_or(u32::MAX);
+                (f.kind, f.height, f.detail, f.round) = (50, height, missing, snapshot_permille);
+            }
+            Self::CaughtUp { height } => (f.kind, f.height) = (51, height),
+            Self::SnapshotKept { height } => (f.kind, f.height) = (52, height),
+            Self::Ordered { cluster, node, kind, number } => {
+                (f.kind, f.cluster, f.node, f.detail) = (30, cluster, node, u32::from(kind.code()));
+                f.height = Height(number);
+            }
+            Self::FencePromised { cluster, epoch, height } => {
+                (f.kind, f.cluster, f.epoch, f.height) = (32, cluster, epoch, height);
+            }
+            Self::Fenced { cluster, node, epoch, height } => {
+                (f.kind, f.cluster, f.node, f.epoch, f.height) = (31, cluster, node, epoch, height);
+            }
         }
         f
     }

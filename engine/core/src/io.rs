@@ -11,10 +11,11 @@
 //! tokens, each batch whole or not at all, and must not say `Persisted` before they are.
 
 use crate::event::Event;
+use crate::outside::Report;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::SocketAddr;
-use duohuo_wire::ids::Height;
+use duohuo_wire::ids::{Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::status::StatusReport;
 use std::collections::BTreeMap;
@@ -76,10 +77,19 @@ pub enum Input {
         /// Blocks in order of height, without a gap; empty if there is none.
         blocks: Vec<(Height, Bytes)>,
     },
+    /// The answer to [`Output::ReadChunk`].
+    ChunkRead {
+        /// Of the request.
+        token: u64,
+        /// The value; empty if there is none.
+        chunk: Bytes,
+    },
     /// The operator put a new roster in place; already verified against the operator's key.
     Roster(Box<Roster>),
     /// A drill: from now on (or no longer) compute wrong results (REC-3).
     WrongResults(bool),
+    /// News of what acts outside the chain (design R7).
+    Outside(Report),
     /// Stop in good order: resign.
     Shutdown,
 }
@@ -129,6 +139,38 @@ pub enum Output {
         /// Stop after so many bytes, but give at least one block.
         max_bytes: u32,
     },
+    /// Act outside the chain, or go on acting (design R7). Said again whenever the times change.
+    Act {
+        /// In this epoch.
+        epoch: Epoch,
+        /// At this instant the caller begins to end it by itself, unless told a later one before.
+        stop_at: Instant,
+        /// By this instant it has ended, by force if need be.
+        until: Instant,
+    },
+    /// End it now; answered by [`Report::Stopped`] when it has.
+    StopActing,
+    /// What acts must confirm nothing that one of these lacks; answered by [`Report::Covers`].
+    Cover {
+        /// Without ourselves.
+        members: Vec<NodeId>,
+    },
+    /// This node's copy follows this master's.
+    Follow {
+        /// The master's epoch.
+        epoch: Epoch,
+        /// Who.
+        master: NodeId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Read one value of [`Table::Snapshot`]; answered by `ChunkRead` at any later time.
+    ReadChunk {
+        /// Names the request; of the same row as those of `ReadBlocks`.
+        token: u64,
+        /// Its key.
+        key: u64,
+    },
     /// Something worth telling an operator; has no effect on the protocol.
     Event(Event),
     /// A key that came into use, before the first packet under it: for the key log, if there is one.
@@ -149,6 +191,8 @@ pub enum Table {
     Block,
     /// The authority's commands, by sequence.
     Command,
+    /// Pieces of snapshots; keys are in [`crate::store`].
+    Snapshot,
 }
 
 /// One change of the store.
@@ -174,7 +218,7 @@ pub enum Write {
     },
 }
 
-/// What the store held at start, but for the blocks, which go to the chain one by one.
+/// What the store held at start, but for snapshots and blocks, which go to the chain one by one.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Stored {
     /// Table [`Table::Meta`].

@@ -20,6 +20,10 @@ impl Watchers {
         self.0.insert(stream, kinds);
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn remove(&mut self, stream: StreamId) {
         self.0.remove(&stream);
     }

@@ -67,6 +67,8 @@ impl ConfigError {
 
 /// Milliseconds a keepalive interval may have.
 const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
+/// Blocks kept below the newest proven snapshot if the file does not say: who was away for less needs no snapshot.
+pub(crate) const KEEP_BLOCKS: u64 = 100_000;
 /// Milliseconds a time-out of the chain may have.
 const CHAIN_MS: std::ops::RangeInclusive<u64> = 0..=60_000;
 
@@ -148,6 +150,8 @@ struct ChainFile {
     timeout_delta_ms: Option<u64>,
     max_timeout_ms: Option<u64>,
     rebroadcast_interval_ms: Option<u64>,
+    snapshot_interval: Option<u64>,
+    keep_blocks: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -230,6 +234,8 @@ pub struct NodeSettings {
     pub timers: Timers,
     /// Pace of the chain; what the file leaves out is the chain's own default.
     pub chain: Timing,
+    /// Blocks kept below the newest proven snapshot.
+    pub keep_blocks: u64,
     /// Whether SIGUSR1 may make it compute wrong results.
     pub drill_allowed: bool,
     /// Where the status page, metrics and health answers are; `None`: nowhere.
@@ -359,6 +365,7 @@ impl NodeSettings {
             group_secret: keys::read_secret(&beside(path, &file.keys.group))?,
             timers: timers(path, &file.timers)?,
             chain: chain_timing(path, &file.chain)?,
+            keep_blocks: file.chain.keep_blocks.unwrap_or(KEEP_BLOCKS),
             drill_allowed: file.drill.allow,
             http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
@@ -527,6 +534,7 @@ fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
             file.rebroadcast_interval_ms,
             default.rebroadcast_interval,
         )?,
+        snapshot_interval: file.snapshot_interval.unwrap_or(default.snapshot_interval),
         ..default
     };
     check_relations(path, &timing)?;

@@ -93,6 +93,20 @@ pub const KEYS: &[Key] = &[
         "250",
         "how often an unfinished round says everything again",
     ),
+    shared(
+        "chain.snapshot_interval",
+        NODE,
+        "1000",
+        "a snapshot at every multiple of this height, 0 never; another value is another chain",
+    ),
+    Key {
+        name: "chain.keep_blocks",
+        of: NODE,
+        default: Some("100000"),
+        live: false,
+        shared: false,
+        help: "blocks kept below the newest proven snapshot; older ones are pruned",
+    },
     live("drill.allow", NODE, "false", "whether SIGUSR1 may make this node compute wrong results"),
     Key {
         name: "http.listen",
@@ -357,6 +371,8 @@ mod tests {
             assert_eq!(default(name), Some(span.as_millis()), "{name}");
         }
         assert_eq!(default("timers.keepalive_interval_ms"), Some(100));
+        assert_eq!(default("chain.snapshot_interval"), Some(u128::from(timing.snapshot_interval)));
+        assert_eq!(default("chain.keep_blocks"), Some(u128::from(crate::config::KEEP_BLOCKS)));
     }
 
     #[test]

@@ -192,6 +192,7 @@ impl World {
                 Completion::Persisted { token } => Input::Persisted { token },
                 Completion::Failed => Input::PersistFailed,
                 Completion::Blocks { token, blocks } => Input::BlocksRead { token, blocks },
+                Completion::Chunk { token, chunk } => Input::ChunkRead { token, chunk },
             };
             self.give(machine, input);
         }
@@ -257,6 +258,9 @@ impl World {
             Output::CloseStream { stream } => self.net.close(stream, clock::now()),
             Output::Persist { token, writes } => self.store.persist(token, writes),
             Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
+            // No settings make anything act outside the chain yet, so that the machine says none of these.
+            Output::Act { .. } | Output::StopActing | Output::Cover { .. } | Output::Follow { .. } => {}
+            Output::ReadChunk { token, key } => self.store.read_chunk(token, key),
             Output::Event(event) => {
                 log_event(&event);
                 if let Some(notes) = &mut self.notes {
@@ -325,7 +329,9 @@ fn log_event(event: &Event) {
             Event::Dead { .. }
             | Event::ForcedSwitch { .. }
             | Event::ConsensusErrorReported { .. }
-            | Event::Unstable { .. } => {
+            | Event::Unstable { .. }
+            | Event::Ordered { .. }
+            | Event::Fenced { .. } => {
                 tracing::warn!(?event, "{name}");
             }
             _ => tracing::info!(?event, "{name}"),

@@ -8,12 +8,13 @@ use crate::event_loop::{self, Exit, World};
 use crate::keys;
 use crate::live::Live;
 use crate::store::{Identity, OpenMode, OpenStore};
-use duohuo_chain::{Embedded, EmbeddedConfig, Genesis};
+use duohuo_chain::{Accounts, Application, EmbeddedConfig, EmbeddedOf, Genesis};
 use duohuo_core::authority::Authority;
-use duohuo_core::chain::Chain as _;
+use duohuo_core::chain::Chain;
 use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
+use duohuo_core::io::Stored;
 use duohuo_core::node::Node;
-use duohuo_wire::ids::NodeId;
+use duohuo_wire::ids::{Height, NodeId};
 use duohuo_wire::sign::SigningKey;
 
 /// What stands around a process without being part of what it does.
@@ -40,22 +41,39 @@ impl Around {
 /// # Panics
 /// The node is not in the roster, which [`NodeSettings::read`] has checked.
 pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Result<Exit, DriverError> {
+    let accounts = Accounts::new(&Genesis { accounts: settings.genesis.clone() });
+    run_node_as(settings, mode, around, accounts)
+}
+
+/// As [`run_node`], with an application of one's own in its state before the first block (tools/examples/register).
+///
+/// # Errors
+/// It cannot start: see [`DriverError`].
+///
+/// # Panics
+/// The node is not in the roster, which [`NodeSettings::read`] has checked.
+pub fn run_node_as<A: Application + 'static>(
+    settings: NodeSettings,
+    mode: OpenMode,
+    around: Around,
+    genesis: A,
+) -> Result<Exit, DriverError> {
     let (cluster, entry) = settings.roster.node(settings.node).expect("checked when the settings were read");
     let (local, group, cluster) = (entry.address, cluster.group, cluster.id);
     let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
     let notes = around.notes(settings.node, &settings.timers);
     let store = OpenStore::open(&settings.store, identity, mode)?;
     let signing_key = SigningKey::from_bytes(&settings.signing_secret);
-    let mut chain = Embedded::new(EmbeddedConfig {
+    let mut chain = EmbeddedOf::with_application(EmbeddedConfig {
         cluster,
         node: settings.node,
         signing_key: signing_key.clone(),
         roster: settings.roster.clone(),
-        genesis: Genesis { accounts: settings.genesis.clone() },
+        genesis,
         timing: settings.chain,
     });
     let stored = store.load()?;
-    let height = store.blocks(|_, block| chain.restore(&block).map(|_| ()).map_err(|e| format!("{e:?}")))?;
+    let height = load_chain(&store, &stored, &mut chain)?;
     let config = NodeConfig {
         node: settings.node,
         session_secret: settings.session_secret,
@@ -64,6 +82,8 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Resul
         operator_key: settings.roster_source.operator_key(),
         group_secret: settings.group_secret,
         timers: settings.timers,
+        outside: None,
+        keep_blocks: settings.keep_blocks,
         seed: keys::random(),
         unix_at_zero: clock::unix_at_zero(),
     };
@@ -75,6 +95,23 @@ pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Resul
         .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
     tracing::info!(node = settings.node.0, cluster = cluster.0, %local, %group, height = height.0, "node started");
     event_loop::run(&mut node, world, &settings.store)
+}
+
+/// The chain as the store has it: from the newest snapshot, or from the genesis, block by block.
+///
+/// # Errors
+/// The store is damaged.
+pub fn load_chain(store: &OpenStore, stored: &Stored, chain: &mut dyn Chain) -> Result<Height, DriverError> {
+    let kept = duohuo_core::store::snapshots(&stored.meta).map_err(|e| store.refused(&e.to_string()))?;
+    if let Some(newest) = kept.last() {
+        let chunks = store.snapshot(newest)?;
+        chain
+            .restore_snapshot(&newest.manifest, &chunks)
+            .map_err(|e| store.refused(&format!("snapshot {}: {e:?}", newest.height.0)))?;
+    }
+    let from = chain.status().height.next();
+    let restore = |_, block| chain.restore(&block).map(|_| ()).map_err(|e| format!("{e:?}"));
+    Ok(store.blocks(from, restore)?)
 }
 
 /// Run the authority until it is told to stop or cannot go on.

@@ -21,11 +21,15 @@ pub use error::StoreError;
 
 use bytes::Bytes;
 use duohuo_core::io::{Stored, Table, Write};
+use duohuo_core::store::KeptSnapshot;
 use duohuo_wire::ids::{Height, NodeId};
 use mio::Waker;
-use redb::{Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition};
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError,
+};
 use scratch::Scratch;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -38,6 +42,7 @@ const META: Rows = TableDefinition::new("meta");
 const RECORD: Rows = TableDefinition::new("record");
 const BLOCK: Rows = TableDefinition::new("block");
 const COMMAND: Rows = TableDefinition::new("command");
+const SNAPSHOT: Rows = TableDefinition::new("snapshot");
 /// Whose store this is; row 0: format version, 1: consortium, 2: node, 3: the number of the last commit.
 const IDENTITY: Rows = TableDefinition::new("identity");
 
@@ -123,12 +128,17 @@ impl OpenStore {
         let verified = Self { db, path: path.into(), identity, commits: 0 };
         let commits = verified.check_identity()?;
         verified.check_witness(commits)?;
-        for table in [Table::Meta, Table::Record, Table::Block, Table::Command] {
+        for table in [Table::Meta, Table::Record, Table::Block, Table::Command, Table::Snapshot] {
             verified.each(table, |_, _| Ok(()))?;
         }
         drop(verified);
         let db = builder().open(path).map_err(|e| at.open_error(e))?;
         Ok(Self { db, path: path.into(), identity, commits })
+    }
+
+    /// What it holds is refused by who reads it.
+    pub(crate) fn refused(&self, what: &str) -> StoreError {
+        self.at().damaged(what)
     }
 
     fn at(&self) -> At<'_> {
@@ -149,7 +159,7 @@ impl OpenStore {
             for (key, value) in rows {
                 t.insert(key, value).map_err(|e| at.io(e))?;
             }
-            for table in [META, RECORD, BLOCK, COMMAND] {
+            for table in [META, RECORD, BLOCK, COMMAND, SNAPSHOT] {
                 txn.open_table(table).map_err(|e| at.io(e))?;
             }
         }
@@ -227,16 +237,41 @@ impl OpenStore {
         })
     }
 
-    /// Give each block to `take`, in order of height. Blocks must be there without a gap, from height 1.
+    /// The pieces of a snapshot.
+    ///
+    /// # Errors
+    /// A piece is damaged or missing.
+    pub fn snapshot(&self, snapshot: &KeptSnapshot) -> Result<Vec<Bytes>, StoreError> {
+        let mut chunks = Vec::new();
+        if let Some(last) = snapshot.chunks.checked_sub(1) {
+            self.each_in(Table::Snapshot, snapshot.key(0)..=snapshot.key(last), |key, chunk| {
+                let expected = snapshot.key(u32::try_from(chunks.len()).unwrap_or(u32::MAX));
+                if key != expected {
+                    return Err(self
+                        .at()
+                        .damaged(&format!("a piece of snapshot {} is missing", snapshot.height.0)));
+                }
+                chunks.push(chunk);
+                Ok(())
+            })?;
+        }
+        if chunks.len() != snapshot.chunks as usize {
+            return Err(self.at().damaged(&format!("a piece of snapshot {} is missing", snapshot.height.0)));
+        }
+        Ok(chunks)
+    }
+
+    /// Give each block from a height on to `take`, in order. Blocks must be there without a gap, from that height.
     ///
     /// # Errors
     /// A damaged value, a gap, or a block that `take` refuses (its words go into the message).
     pub fn blocks(
         &self,
+        from: Height,
         mut take: impl FnMut(Height, Bytes) -> Result<(), String>,
     ) -> Result<Height, StoreError> {
-        let mut last = 0u64;
-        self.each(Table::Block, |height, block| {
+        let mut last = from.0.saturating_sub(1);
+        self.each_in(Table::Block, from.0..=u64::MAX, |height, block| {
             if height != last + 1 {
                 return Err(self.at().damaged(&format!("after block {last} comes block {height}")));
             }
@@ -249,14 +284,26 @@ impl OpenStore {
     fn each(
         &self,
         table: Table,
+        f: impl FnMut(u64, Bytes) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_in(table, 0..=u64::MAX, f)
+    }
+
+    fn each_in(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
         mut f: impl FnMut(u64, Bytes) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let at = self.at();
         let read = self.db.begin_read().map_err(|e| at.io(e))?;
-        let rows = read
-            .open_table(definition(table))
-            .map_err(|_| at.damaged(&format!("the table of {} is missing", name(table))))?;
-        for row in rows.range::<u64>(..).map_err(|e| at.storage(e))? {
+        let rows = match read.open_table(definition(table)) {
+            Ok(rows) => rows,
+            // A store that was made before there were snapshots has none.
+            Err(TableError::TableDoesNotExist(_)) if table == Table::Snapshot => return Ok(()),
+            Err(_) => return Err(at.damaged(&format!("the table of {} is missing", name(table)))),
+        };
+        for row in rows.range(keys).map_err(|e| at.storage(e))? {
             let (key, value) = row.map_err(|e| at.storage(e))?;
             let key = key.value();
             let value = unwrap_value(table, key, value.value())
@@ -274,20 +321,20 @@ impl OpenStore {
         let path = self.path.clone();
         let io = |e: std::io::Error| StoreError::Io { path: path.clone(), what: e.to_string() };
         let witness = Witness::open(&path).map_err(io)?;
-        let (requests, inbox) = sync_channel(QUEUE_REQUESTS);
+        let (batches, batch_inbox) = sync_channel(QUEUE_REQUESTS);
+        let (reads, read_inbox) = sync_channel(QUEUE_REQUESTS);
         let (outbox, completions) = channel();
-        let worker = Worker {
-            db: self.db,
-            path: self.path,
-            commits: self.commits,
-            witness,
-            outbox,
-            waker,
-            failed: false,
-        };
-        let thread =
-            std::thread::Builder::new().name("store".into()).spawn(move || worker.run(&inbox)).map_err(io)?;
-        Ok(Store { requests: Some(requests), completions, thread: Some(thread), last_asked: 0, last_done: 0 })
+        let db = Arc::new(self.db);
+        let answers = Answers { outbox, waker };
+        let reader = Reader { db: Arc::clone(&db), path: path.clone(), answers: answers.clone() };
+        let worker = Worker { db, path: self.path, commits: self.commits, witness, answers, failed: false };
+        let thread = |name: &str| std::thread::Builder::new().name(name.into());
+        let threads = vec![
+            thread("store").spawn(move || worker.run(&batch_inbox)).map_err(io)?,
+            thread("store-reads").spawn(move || reader.run(&read_inbox)).map_err(io)?,
+        ];
+        let ends = Some((batches, reads));
+        Ok(Store { ends, completions, threads, last_asked: 0, last_done: 0 })
     }
 }
 
@@ -308,19 +355,31 @@ pub enum Completion {
         /// In order, without a gap.
         blocks: Vec<(Height, Bytes)>,
     },
+    /// A piece of a snapshot that was asked for.
+    Chunk {
+        /// Of the request.
+        token: u64,
+        /// Empty if it is not there.
+        chunk: Bytes,
+    },
 }
 
-enum Request {
-    Persist { token: u64, writes: Vec<Write> },
-    Read { token: u64, from: Height, max_bytes: u32 },
+struct Batch {
+    token: u64,
+    writes: Vec<Write>,
+}
+
+enum Read {
+    Blocks { token: u64, from: Height, max_bytes: u32 },
+    Chunk { token: u64, key: u64 },
 }
 
 /// The loop's end of a store.
 #[derive(Debug)]
 pub struct Store {
-    requests: Option<SyncSender<Request>>,
+    ends: Option<(SyncSender<Batch>, SyncSender<Read>)>,
     completions: Receiver<Completion>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     last_asked: u64,
     last_done: u64,
 }
@@ -329,18 +388,25 @@ impl Store {
     /// Write a batch; answered by [`Completion::Persisted`] with this token or a later one.
     pub fn persist(&mut self, token: u64, writes: Vec<Write>) {
         self.last_asked = token;
-        self.request(Request::Persist { token, writes });
+        if let Some((batches, _)) = &self.ends {
+            // the thread ends only after this end is dropped, or by a panic, which its completions' end shows
+            let _ = batches.send(Batch { token, writes });
+        }
     }
 
     /// Read blocks from a height on.
     pub fn read(&self, token: u64, from: Height, max_bytes: u32) {
-        self.request(Request::Read { token, from, max_bytes });
+        self.request(Read::Blocks { token, from, max_bytes });
     }
 
-    fn request(&self, request: Request) {
-        if let Some(requests) = &self.requests {
-            // the thread ends only after this end is dropped, or by a panic, which its completions' end shows
-            let _ = requests.send(request);
+    /// Read a piece of a snapshot.
+    pub fn read_chunk(&self, token: u64, key: u64) {
+        self.request(Read::Chunk { token, key });
+    }
+
+    fn request(&self, read: Read) {
+        if let Some((_, reads)) = &self.ends {
+            let _ = reads.send(read);
         }
     }
 
@@ -351,7 +417,7 @@ impl Store {
                 match done {
                     Completion::Persisted { token } => self.last_done = token,
                     Completion::Failed => self.last_done = u64::MAX,
-                    Completion::Blocks { .. } => {}
+                    Completion::Blocks { .. } | Completion::Chunk { .. } => {}
                 }
                 Some(done)
             }
@@ -373,57 +439,94 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
+        self.ends = None;
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
+/// How the threads answer the loop.
+#[derive(Clone)]
+struct Answers {
+    outbox: Sender<Completion>,
+    waker: Arc<Waker>,
+}
+
+impl Answers {
+    fn answer(&self, done: Completion) {
+        if self.outbox.send(done).is_ok()
+            && let Err(e) = self.waker.wake()
+        {
+            tracing::error!(error = %e, "the store cannot wake the loop");
+        }
+    }
+}
+
+/// Reads for others beside the thread that writes: nobody's catching up makes a vote wait.
+struct Reader {
+    db: Arc<Database>,
+    path: PathBuf,
+    answers: Answers,
+}
+
+impl Reader {
+    fn run(self, inbox: &Receiver<Read>) {
+        while let Ok(read) = inbox.recv() {
+            let done = match read {
+                Read::Blocks { token, from, max_bytes } => {
+                    let blocks = self.told(read_blocks(&self.db, from, max_bytes), "a block");
+                    Completion::Blocks { token, blocks }
+                }
+                Read::Chunk { token, key } => {
+                    let chunk = self.told(read_chunk(&self.db, key), "a piece of a snapshot");
+                    Completion::Chunk { token, chunk }
+                }
+            };
+            self.answers.answer(done);
+        }
+    }
+
+    fn told<T: Default>(&self, read: Result<T, redb::Error>, what: &str) -> T {
+        read.unwrap_or_else(|e| {
+            tracing::error!(path = %self.path.display(), error = %e, "{what} of the store cannot be read: this node serves none");
+            T::default()
+        })
+    }
+}
+
 struct Worker {
-    db: Database,
+    db: Arc<Database>,
     path: PathBuf,
     /// The number of the last commit.
     commits: u64,
     witness: Witness,
-    outbox: Sender<Completion>,
-    waker: Arc<Waker>,
+    answers: Answers,
     failed: bool,
 }
 
 impl Worker {
-    fn run(mut self, inbox: &Receiver<Request>) {
+    fn run(mut self, inbox: &Receiver<Batch>) {
         while let Ok(first) = inbox.recv() {
-            let mut batches = Vec::new();
-            let mut reads = Vec::new();
-            let mut next = Some(first);
-            while let Some(request) = next {
-                match request {
-                    Request::Persist { token, writes } => batches.push((token, writes)),
-                    Request::Read { token, from, max_bytes } => reads.push((token, from, max_bytes)),
-                }
-                next = if batches.len() < GROUP_BATCHES { inbox.try_recv().ok() } else { None };
-            }
-            if !self.failed
-                && let Some(token) = batches.last().map(|(token, _)| *token)
+            let mut batches = vec![first];
+            while batches.len() < GROUP_BATCHES
+                && let Ok(next) = inbox.try_recv()
             {
-                let done = match self.commit(batches.iter().flat_map(|(_, writes)| writes)) {
-                    Ok(()) => Completion::Persisted { token },
-                    Err(e) => {
-                        tracing::error!(path = %self.path.display(), error = %e, "the store cannot be written: free space or replace the disk, then start this node again");
-                        self.failed = true;
-                        Completion::Failed
-                    }
-                };
-                self.answer(done);
+                batches.push(next);
             }
-            for (token, from, max_bytes) in reads {
-                let blocks = read_blocks(&self.db, from, max_bytes).unwrap_or_else(|e| {
-                    tracing::error!(path = %self.path.display(), error = %e, "a block of the store cannot be read: this node serves none");
-                    Vec::new()
-                });
-                self.answer(Completion::Blocks { token, blocks });
+            let Some(token) = batches.last().map(|batch| batch.token) else { continue };
+            if self.failed {
+                continue;
             }
+            let done = match self.commit(batches.iter().flat_map(|batch| &batch.writes)) {
+                Ok(()) => Completion::Persisted { token },
+                Err(e) => {
+                    tracing::error!(path = %self.path.display(), error = %e, "the store cannot be written: free space or replace the disk, then start this node again");
+                    self.failed = true;
+                    Completion::Failed
+                }
+            };
+            self.answers.answer(done);
         }
     }
 
@@ -432,14 +535,6 @@ impl Worker {
         write(&self.db, commit, writes)?;
         self.commits = commit;
         self.witness.saw(commit).map_err(redb::Error::Io)
-    }
-
-    fn answer(&self, done: Completion) {
-        if self.outbox.send(done).is_ok()
-            && let Err(e) = self.waker.wake()
-        {
-            tracing::error!(error = %e, "the store cannot wake the loop");
-        }
     }
 }
 
@@ -462,7 +557,8 @@ fn write<'a>(db: &Database, commit: u64, writes: impl Iterator<Item = &'a Write>
     let txn = begin(db)?;
     {
         txn.open_table(IDENTITY)?.insert(COMMIT_ROW, commit.to_be_bytes().as_slice())?;
-        let mut tables = [Table::Meta, Table::Record, Table::Block, Table::Command].map(|t| (t, None));
+        let mut tables =
+            [Table::Meta, Table::Record, Table::Block, Table::Command, Table::Snapshot].map(|t| (t, None));
         for write in writes {
             let wanted = match write {
                 Write::Put { table, .. } | Write::DeleteRange { table, .. } => *table,
@@ -508,12 +604,22 @@ fn read_blocks(db: &Database, from: Height, max_bytes: u32) -> Result<Vec<(Heigh
     Ok(blocks)
 }
 
+fn read_chunk(db: &Database, key: u64) -> Result<Bytes, redb::Error> {
+    let read = db.begin_read()?;
+    let rows = read.open_table(SNAPSHOT)?;
+    let Some(value) = rows.get(key)? else { return Ok(Bytes::new()) };
+    let chunk = unwrap_value(Table::Snapshot, key, value.value())
+        .ok_or_else(|| StorageError::Corrupted(format!("piece {key} does not match its checksum")))?;
+    Ok(chunk)
+}
+
 fn definition(table: Table) -> Rows {
     match table {
         Table::Meta => META,
         Table::Record => RECORD,
         Table::Block => BLOCK,
         Table::Command => COMMAND,
+        Table::Snapshot => SNAPSHOT,
     }
 }
 
@@ -523,6 +629,7 @@ fn name(table: Table) -> &'static str {
         Table::Record => "record",
         Table::Block => "block",
         Table::Command => "command",
+        Table::Snapshot => "piece of a snapshot",
     }
 }
 
@@ -532,6 +639,7 @@ fn checksum(table: Table, key: u64, value: &[u8]) -> [u8; 4] {
         Table::Record => 1,
         Table::Block => 2,
         Table::Command => 3,
+        Table::Snapshot => 4,
     };
     let mut crc = crc32fast::Hasher::new();
     crc.update(&[tag]);

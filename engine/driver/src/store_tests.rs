@@ -91,7 +91,7 @@ fn what_was_persisted_is_there_after_reopening_in_order_and_whole() {
     assert_eq!(stored.records, BTreeMap::from([(6, Bytes::from_static(b"six"))]));
     assert_eq!(stored.commands, BTreeMap::from([(1, Bytes::from_static(b"grant"))]));
     let mut blocks = Vec::new();
-    let last = store.blocks(|height, block| {
+    let last = store.blocks(Height(1), |height, block| {
         blocks.push((height, block));
         Ok(())
     });
@@ -227,7 +227,7 @@ fn a_gap_in_the_blocks_is_refused() {
     store.persist(1, vec![put(Table::Block, 1, b"one"), put(Table::Block, 3, b"three")]);
     await_token(&mut poll, &mut store, 1);
     drop(store);
-    let error = bench.reopen().expect("opens").blocks(|_, _| Ok(())).expect_err("a gap");
+    let error = bench.reopen().expect("opens").blocks(Height(1), |_, _| Ok(())).expect_err("a gap");
     assert!(error.to_string().contains("after block 1 comes block 3"), "{error}");
 }
 
@@ -262,7 +262,7 @@ fn a_torn_file_is_refused() {
         drop(file);
         let error = bench.reopen().and_then(|s| {
             s.load()?;
-            s.blocks(|_, _| Ok(())).map(|_| ())
+            s.blocks(Height(1), |_, _| Ok(())).map(|_| ())
         });
         let text = error.expect_err(name).to_string();
         assert!(text.contains("node.redb") && text.contains("damaged"), "{name}: {text}");
@@ -293,7 +293,7 @@ fn await_token_of(poll: &mut Poll, store: &mut Store, token: u64) {
 /// What `bench` holds, if it opens.
 fn promised(bench: &Bench) -> Result<(usize, u64), StoreError> {
     let store = bench.reopen()?;
-    Ok((store.load()?.records.len(), store.blocks(|_, _| Ok(()))?.0))
+    Ok((store.load()?.records.len(), store.blocks(Height(1), |_, _| Ok(()))?.0))
 }
 
 #[test]

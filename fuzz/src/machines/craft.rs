@@ -11,11 +11,12 @@ use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
     packet::{
         Ack, Append, BlockPush, ChainEnd, ChainQuery, Change, ChangeKind, ClaimReason, Consensus,
-        ConsensusError, ForcedSwitch, GroupKey, History, Join, JoinAnswer, JoinVerdict, MasterKeepalive,
-        MasterKeepaliveAnswer, NodeKeepalive, NodeSealedId, Notice, Outcome, Packet, PacketType, Probe,
-        ProbeAnswer, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync, Resync,
-        Role, RosterPush, SignedResult, SignedRow, SignedSwitch, StatusQuery, Submit, Update, Watch,
-        WireRecord,
+        ConsensusError, Fence, FenceAnswer, Fenced, ForcedSwitch, GroupKey, History, Join, JoinAnswer,
+        JoinVerdict, JournalQuery, MasterKeepalive, MasterKeepaliveAnswer, NodeKeepalive, NodeSealedId,
+        Notice, Order, OrderKind, Outcome, Packet, PacketType, Probe, ProbeAnswer, Query, QueryScope,
+        RangeQuery, Register, RegisterVerdict, Registered, RegistrationSync, Resync, Role, RosterPush,
+        SignedOrder, SignedResult, SignedRow, SignedSwitch, SnapshotChunk, SnapshotOffer, SnapshotQuery,
+        StatusQuery, Submit, Update, Watch, WireRecord,
     },
     statement::Row,
 };
@@ -36,6 +37,8 @@ pub(super) struct Known {
     pub(super) log_end: u64,
     pub(super) height: u64,
     generation: u32,
+    /// The number of the last order, more or less.
+    ordered: u64,
 }
 
 impl Known {
@@ -51,6 +54,7 @@ impl Known {
             log_end: 0,
             height: 0,
             generation: 0,
+            ordered: 0,
         }
     }
 
@@ -294,6 +298,22 @@ impl Known {
                 ChainQuery { from: Height(draw.near(1)), max_bytes: draw.u32(), extensions }.into()
             }
             PacketType::ChainEnd => ChainEnd { height, extensions }.into(),
+            PacketType::SnapshotQuery => {
+                let chunk = if draw.bool() { u32::MAX } else { draw.u32() % 3 };
+                SnapshotQuery { height, chunk, extensions }.into()
+            }
+            PacketType::SnapshotOffer => {
+                let (manifest, proof) = (draw.long().to_vec().into(), draw.long().to_vec().into());
+                SnapshotOffer { height, manifest, proof, extensions }.into()
+            }
+            PacketType::SnapshotChunk => {
+                let content = draw.long().to_vec().into();
+                SnapshotChunk { height, chunk: draw.u32() % 3, content, extensions }.into()
+            }
+            PacketType::RangeQuery => {
+                let (from, to) = (Height(draw.near(1)), Height(draw.near(100)));
+                RangeQuery { from, to, max_bytes: draw.u32(), extensions }.into()
+            }
             PacketType::Consensus => {
                 Consensus { cluster, epoch, message: Bytes::copy_from_slice(draw.long()), extensions }.into()
             }
@@ -302,6 +322,35 @@ impl Known {
             }
             PacketType::StatusQuery => StatusQuery { request, extensions }.into(),
             PacketType::Watch => Watch { request, kinds: draw.u32(), extensions }.into(),
+            PacketType::Order => {
+                self.ordered += u64::from(draw.byte() % 3);
+                let order = SignedOrder {
+                    consortium: self.consortium.roster.consortium,
+                    number: draw.near(self.ordered),
+                    kind: draw.pick(OrderKind::ALL),
+                    cluster: if draw.byte() < 200 {
+                        cluster_id(usize::from(draw.byte() % 3))
+                    } else {
+                        cluster
+                    },
+                    node: if draw.bool() { self.node(draw) } else { NodeId(0) },
+                    epoch: if draw.bool() { epoch } else { Epoch(0) },
+                    expires: if draw.byte() < 240 { u64::MAX } else { draw.u64() },
+                    who: "w".to_owned(),
+                    why: "y".to_owned(),
+                    signature: [0; 64],
+                };
+                let key = if draw.byte() < 250 { self.consortium.operator.clone() } else { signing };
+                Order { request, order: order.sign(&key), extensions }.into()
+            }
+            PacketType::JournalQuery => JournalQuery { request, from: draw.near(1), extensions }.into(),
+            PacketType::Fence => {
+                let authority = &self.consortium.keys[&NodeId::AUTHORITY].signing;
+                let row = Row { unfenced: draw.byte() < 230, ..self.decide(cluster, draw) };
+                Fence { row: SignedRow::sign(row, authority), extensions }.into()
+            }
+            PacketType::FenceAnswer => FenceAnswer { cluster, epoch, height, extensions }.into(),
+            PacketType::Fenced => Fenced { request, cluster, epoch, version, height, extensions }.into(),
             // Answers to clients come from machines only.
             _ => return None,
         })

@@ -17,7 +17,7 @@ use core::time::Duration;
 use craft::Known;
 use duohuo_core::{
     Instant,
-    io::{Input, Machine as _, Output, Write},
+    io::{Input, Machine as _, Output, Table, Write},
 };
 use duohuo_tests::{
     consortium::{Consortium, Place, node as node_id},
@@ -62,6 +62,7 @@ struct Bench {
     writing: VecDeque<(u64, Vec<Write>)>,
     /// Blocks asked for: token, first height, bytes.
     reading: VecDeque<(u64, Height, u32)>,
+    reading_chunks: VecDeque<(u64, u64)>,
     cast: Cast,
     known: Known,
     rules: Rules,
@@ -88,6 +89,7 @@ impl Bench {
             disk,
             writing: VecDeque::new(),
             reading: VecDeque::new(),
+            reading_chunks: VecDeque::new(),
             cast: Cast::new(consortium, target),
             known: Known::new(consortium),
             rules: Rules::new(target, consortium),
@@ -165,6 +167,7 @@ impl Bench {
         match output {
             Output::Persist { token, writes } => self.writing.push_back((token, writes)),
             Output::ReadBlocks { token, from, max_bytes } => self.reading.push_back((token, from, max_bytes)),
+            Output::ReadChunk { token, key } => self.reading_chunks.push_back((token, key)),
             Output::Exit => self.over = true,
             _ => {}
         }
@@ -175,7 +178,7 @@ impl Bench {
         let mut last = None;
         for _ in 0..count {
             let Some((token, writes)) = self.writing.pop_front() else { break };
-            host::write(&mut self.disk, writes.clone());
+            host::write(&mut self.disk, &writes);
             self.rules.durable(&writes, &self.disk);
             last = Some(token);
         }
@@ -189,6 +192,10 @@ impl Bench {
             let blocks = host::read_blocks(&self.disk, from, max_bytes);
             self.give(Input::BlocksRead { token, blocks });
         }
+        if let Some((token, key)) = self.reading_chunks.pop_front() {
+            let chunk = self.disk.get(&(Table::Snapshot, key)).cloned().unwrap_or_default();
+            self.give(Input::ChunkRead { token, chunk });
+        }
     }
 
     /// kill -9 and a start from what was durable.
@@ -199,6 +206,7 @@ impl Bench {
         }
         self.writing.clear();
         self.reading.clear();
+        self.reading_chunks.clear();
         self.cast.forget();
         self.rules.restarted();
         self.over = false;

@@ -151,6 +151,7 @@ impl Bench {
             _ if same_cluster && packet_type.travels_in_group() => Way::Group,
             PacketType::Update
             | PacketType::Change
+            | PacketType::Fenced
             | PacketType::MasterKeepalive
             | PacketType::MasterKeepaliveAnswer
             | PacketType::Probe

@@ -201,8 +201,9 @@ impl Acceptor {
             let Write::Put { table: Table::Command, value, .. } = write else { continue };
             let command = Command::decode(value).ok_or(Refusal::Decision)?;
             self.rows.apply(&command).map_err(|_| Refusal::Decision)?;
-            let row = &self.rows.entry(command.cluster()).ok_or(Refusal::Decision)?.row;
-            self.told.insert((row.cluster, row.epoch.0), row.clone());
+            for (_, entry) in self.rows.entries() {
+                self.told.insert((entry.row.cluster, entry.row.epoch.0), entry.row.clone());
+            }
             self.accepted.decisions += 1;
         }
         Ok(())

@@ -6,6 +6,7 @@ use duohuo_tests::faults::Kind;
 use duohuo_tests::plan::Plan;
 use duohuo_tests::sim::{Outcome, minimise, run};
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,9 @@ use std::time::Instant;
 const USAGE: &str = "\
 usage: sim --seed N [--without I,J..] [--quiet]   one run, an event a line, and what it came to
        sim --seeds A..B [--jobs N] [--counters]   the runs of these seeds
-       sim --minutes M | --hours H [--from N]     fresh seeds until the time is over
+       sim --minutes M | --hours H [--from N]     the seeds from N on until the time is over
+       sim --fresh N                              N seeds that nobody chose: the first is drawn from the system
+       sim --kept                                 the seeds of tests/seeds.txt, which once found a bug
        sim --legend                               what the lines and the fault counters mean
 --jobs: runs side by side, default: one per core. --counters: fail if a kind of fault had no effect in all runs.
 --tries: runs spent on making a failing one smaller, default 60.
@@ -25,6 +28,8 @@ struct Options {
     first: u64,
     end: Option<u64>,
     time: Option<Duration>,
+    /// Runs of the seeds that once found a bug.
+    kept: bool,
     jobs: usize,
     one: bool,
     quiet: bool,
@@ -40,6 +45,7 @@ fn options() -> Result<Options, String> {
         first: 0,
         end: None,
         time: None,
+        kept: false,
         jobs,
         one: false,
         quiet: false,
@@ -66,6 +72,13 @@ fn options() -> Result<Options, String> {
                 options.end = Some(number(end.to_owned())?);
                 given = true;
             }
+            "--fresh" => {
+                options.first = fresh();
+                options.end = Some(options.first + number(value()?)?);
+                given = true;
+                println!("fresh seeds: --seeds {}..{}", options.first, options.end.unwrap_or_default());
+            }
+            "--kept" => (options.kept, given) = (true, true),
             "--from" => options.first = number(value()?)?,
             "--minutes" => (options.time, given) = (Some(Duration::from_secs(60 * number(value()?)?)), true),
             "--hours" => (options.time, given) = (Some(Duration::from_secs(3600 * number(value()?)?)), true),
@@ -95,6 +108,23 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
+/// A seed that nobody chose: the standard library's hash keys come from the system's randomness.
+fn fresh() -> u64 {
+    std::collections::hash_map::RandomState::new().hash_one(std::process::id()) >> 16
+}
+
+/// The seeds of tests/seeds.txt: a number, then what it found.
+fn kept() -> Vec<u64> {
+    let lines = include_str!("../../seeds.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
+
+/// Processor time that this process has spent.
+fn processor_time() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(spent).unwrap_or_default()
+}
+
 fn legend() {
     println!(
         "An event line: time from the start, who tells it (#0: the authority, 11: node 1 of cluster 1), the event."
@@ -107,7 +137,7 @@ fn legend() {
         println!("{:>4} {:<18} {}", kind.number(), kind.name(), kind.text());
     }
     println!(
-        "What a failing run says begins with the checker: S1 to S11 (tests/src/checker.rs), P3, P4, R8, or an assertion."
+        "What a failing run says begins with the checker: S1 to S15 (tests/src/checker/mod.rs), P3, P4, L4, L6, R8, or an assertion."
     );
 }
 
@@ -153,7 +183,7 @@ fn report_failure(seed: u64, why: &str, tries: usize) {
             fault.more
         );
     }
-    println!("  luck: {:?}", whole.luck);
+    println!("  luck: {:?}, remembers {}", whole.luck, whole.remembers);
     println!("  layout: {:?}, keepalives each {:?}", whole.layout, whole.settings.keepalive);
 }
 
@@ -169,6 +199,7 @@ struct Sum {
     virtual_time: Duration,
     slowest: Duration,
     felt: BTreeMap<Kind, u64>,
+    most_held: BTreeMap<&'static str, (usize, usize)>,
 }
 
 impl Sum {
@@ -185,10 +216,14 @@ impl Sum {
         for (kind, count) in &outcome.felt {
             *self.felt.entry(*kind).or_default() += count;
         }
+        for (name, (entries, bytes)) in &outcome.most_held {
+            let most = self.most_held.entry(name).or_default();
+            *most = (most.0.max(*entries), most.1.max(*bytes));
+        }
     }
 
-    fn print(&self, spent: Duration, jobs: usize) {
-        let work = spent.as_secs_f64() * f64::from(u32::try_from(jobs).unwrap_or(1));
+    fn print(&self, spent: Duration) {
+        let work = processor_time().as_secs_f64();
         println!(
             "{} runs, {} failed; {} with a switch; {} switches, {} blocks, {} words in rounds above 0; slowest to converge: {:.1} s",
             self.runs,
@@ -200,7 +235,7 @@ impl Sum {
             self.slowest.as_secs_f64()
         );
         println!(
-            "{:.0} s of virtual time in {:.0} s: {:.0} times real time per core, {:.0} node-hours per core-hour",
+            "{:.0} s of virtual time in {:.0} s, {work:.0} s of processor time: {:.0} times real time per core, {:.0} node-hours per core-hour",
             self.virtual_time.as_secs_f64(),
             spent.as_secs_f64(),
             self.virtual_time.as_secs_f64() / work,
@@ -214,6 +249,9 @@ impl Sum {
                 self.felt.get(kind).copied().unwrap_or(0)
             );
         }
+        let held: Vec<String> =
+            self.most_held.iter().map(|(name, most)| format!("{name} {most:?}")).collect();
+        println!("the most that a machine held (entries, bytes): {}", held.join(", "));
     }
 }
 
@@ -228,6 +266,7 @@ fn many(options: &Options) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();
     let next = AtomicU64::new(options.first);
+    let kept = kept();
     let sum = Mutex::new(Sum::default());
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -235,6 +274,12 @@ fn many(options: &Options) -> ExitCode {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = if options.kept {
+                        let Some(seed) = usize::try_from(seed).ok().and_then(|n| kept.get(n)) else { return };
+                        *seed
+                    } else {
+                        seed
+                    };
                     let over = options.time.is_some_and(|time| begun.elapsed() >= time);
                     if over || options.end.is_some_and(|end| seed >= end) {
                         return;
@@ -259,7 +304,7 @@ fn many(options: &Options) -> ExitCode {
         report_failure(*seed, why, options.tries);
     }
     let sum = sum.into_inner().unwrap_or_default();
-    sum.print(spent, options.jobs);
+    sum.print(spent);
     let silent: Vec<&str> = Kind::ALL
         .iter()
         .filter(|kind| sum.felt.get(kind).is_none_or(|n| *n == 0))

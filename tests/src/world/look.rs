@@ -1,17 +1,23 @@
 //! What a scenario may ask of a world.
 
 use super::World;
-use crate::host::Anyone;
+use crate::host::{Anyone, Settings};
 use bytes::Bytes;
 use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::chain::TransactionId;
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Table};
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::Role;
 use std::collections::BTreeMap;
 
 impl World {
+    /// What all machines are told.
+    #[must_use]
+    pub const fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// How often a machine dropped something for this reason in its present life.
     #[must_use]
     pub fn discards(&self, id: NodeId, label: &str) -> u64 {
@@ -39,6 +45,13 @@ impl World {
         host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
     }
 
+    /// The lowest key of a table on a disk.
+    #[must_use]
+    pub fn first_key(&self, id: NodeId, table: Table) -> Option<u64> {
+        let host = self.hosts.get(&id)?;
+        host.disk.range((table, 0)..=(table, u64::MAX)).next().map(|((_, key), _)| *key)
+    }
+
     /// Who acts as master of a cluster, by the last role each live node told.
     #[must_use]
     pub fn master(&self, cluster: ClusterId) -> Option<NodeId> {
@@ -46,17 +59,22 @@ impl World {
         nodes.iter().map(|n| n.id).find(|id| self.is_up(*id) && self.checker.role(*id) == Some(Role::Master))
     }
 
-    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store.
+    /// Every transfer that was answered as committed stands in exactly one block of `id`'s store, if its height is there.
     pub fn audit(&self, id: NodeId) {
         let mut found: BTreeMap<TransactionId, u32> = BTreeMap::new();
+        let mut lowest = Height(u64::MAX);
         for block in self.blocks(id) {
             let block = CommittedBlock::decode(&block).and_then(|committed| Block::decode(&committed.block));
             let block = block.expect("a stored block can be read");
+            lowest = lowest.min(block.height);
             for transfer in &block.transactions {
                 *found.entry(transfer.id).or_default() += 1;
             }
         }
-        for (transaction, height) in &self.book.borrow().committed {
+        let reached = self.last_key(id, Table::Block).unwrap_or(0);
+        for (transaction, height) in
+            self.book.borrow().committed.iter().filter(|(_, h)| **h >= lowest && h.0 <= reached)
+        {
             let times = found.get(transaction).copied().unwrap_or(0);
             assert_eq!(
                 times, 1,

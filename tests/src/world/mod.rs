@@ -2,21 +2,29 @@
 //!
 //! The seed decides every delay and every loss; the same seed gives the same run.
 
+mod acting;
+mod agenda;
+mod health;
 mod look;
 mod network;
+mod step;
+mod trouble;
 
+use self::agenda::{Scheduled, What};
+use self::health::Health;
 use crate::checker::Checker;
 use crate::client::{Book, Client};
 use crate::consortium::{CLIENT, Consortium};
 use crate::faults::Kind;
-use crate::host::{self, Anyone, Clock, Disk, Host, Settings};
+use crate::host::{self, Anyone, Disk, Host, Settings};
+use crate::outside::Acting;
 use bytes::Bytes;
-use core::net::SocketAddr;
 use core::time::Duration;
 use duohuo_core::Instant;
-use duohuo_core::event::Event;
-use duohuo_core::io::{Input, Machine, Output, StreamId, Table};
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_core::io::{Input, StreamId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::order::{OrderKind, SignedOrder};
+use duohuo_wire::packet::OrderOutcome;
 use duohuo_wire::roster::NodeEntry;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -58,65 +66,6 @@ impl Default for Luck {
     }
 }
 
-enum What {
-    Input {
-        to: NodeId,
-        life: u32,
-        input: Input,
-    },
-    DiskDone {
-        host: NodeId,
-        life: u32,
-    },
-    Timer {
-        host: NodeId,
-        life: u32,
-    },
-    /// The machine under all of them is busy: somebody is not given a processor for a while.
-    Busy,
-    /// It is given one again.
-    Resume {
-        host: NodeId,
-        life: u32,
-    },
-    /// A cut has lasted for as long as a stream waits for acknowledgements.
-    CutTimeout {
-        a: NodeId,
-        b: NodeId,
-        since: Instant,
-    },
-    /// A dial arrives.
-    Dial {
-        from: NodeId,
-        life: u32,
-        stream: StreamId,
-        to: SocketAddr,
-    },
-}
-
-struct Scheduled {
-    at: Instant,
-    order: u64,
-    what: What,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
-
 type End = (NodeId, StreamId);
 
 /// The world.
@@ -152,17 +101,35 @@ pub struct World {
     digest: u64,
     /// Watches from outside.
     pub checker: Checker,
+    /// Who acts outside the chain.
+    pub acting: Acting,
+    /// Breaks a rule on purpose: whoever acts counts its lease from when the last answer came.
+    pub lease_from_reception: bool,
     /// Datagrams seen on the wire: receiver, input.
     captured: Vec<(NodeId, Input)>,
     /// What the client was answered.
     pub book: Rc<RefCell<Book>>,
-    /// How busy the machine under all of them is: each millisecond somebody may stand still for up to so long.
+    /// The highest number of an order given so far.
+    ordered: u64,
+    /// How busy the machine under all of them is: ten times in a keepalive somebody may stand still for up to so long.
     busy: Duration,
     /// Breaks a rule on purpose: `Persisted` is said at once, and the write follows so much later.
     pub lying_disks: Option<Duration>,
+    /// Breaks a rule on purpose: of the batches that wait, the newest is written first.
+    pub reordering_disks: bool,
+    /// Breaks a rule on purpose (R6): the authority hears nothing of the masters, as if it did not ask.
+    pub deaf_authority: bool,
+    /// Hosts that speak a later version of the protocol.
+    later: BTreeSet<NodeId>,
+    health: Health,
+    /// Since when each node acts as master.
+    leads_since: BTreeMap<NodeId, Instant>,
     /// Prints events as they happen.
     pub trace: bool,
 }
+
+/// Added to a node's number to name a copy of it.
+const COPY: u32 = 100_000;
 
 /// A stream that gets no acknowledgement for so long ends, as the driver sets it.
 const STREAM_PATIENCE: Duration = Duration::from_secs(2);
@@ -180,7 +147,7 @@ impl World {
         let mut hosts = BTreeMap::new();
         let clusters = consortium.roster.clusters.len();
         let mut host = |id, address| {
-            hosts.insert(id, Host::new(address, settings));
+            hosts.insert(id, Host::new(id, address, settings));
         };
         host(NodeId::AUTHORITY, consortium.roster.authority.address);
         for (_, node) in consortium.roster.all_nodes() {
@@ -209,10 +176,18 @@ impl World {
             felt: BTreeMap::new(),
             digest: 0,
             checker: Checker::new(clusters),
+            acting: Acting::default(),
+            lease_from_reception: false,
             captured: Vec::new(),
             book: Rc::default(),
+            ordered: 0,
             busy: Duration::ZERO,
             lying_disks: None,
+            reordering_disks: false,
+            deaf_authority: false,
+            later: BTreeSet::new(),
+            health: Health::default(),
+            leads_since: BTreeMap::new(),
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
         }
     }
@@ -225,6 +200,7 @@ impl World {
 
     /// Change the luck from here on.
     pub fn set_luck(&mut self, luck: Luck) {
+        self.touch_all();
         self.luck = luck;
     }
 
@@ -240,20 +216,31 @@ impl World {
     pub fn start(&mut self, id: NodeId) {
         let seed = self.draw_key();
         let Some(host) = self.hosts.get(&id) else { return };
-        let machine = host::start_as(id, &self.consortium, &host.disk, seed, &host.told);
-        if id == NodeId::AUTHORITY {
-            self.checker.authority_started(&host.disk);
-        }
+        let machine = host::start_as(host.who, &self.consortium, &host.disk, seed, &host.told);
+        self.checker.started(self.now, id, &host.disk);
         self.put(id, machine);
     }
 
     /// A node is enrolled: it gets a host, and the authority the new roster.
     pub fn enrol(&mut self, cluster: ClusterId, room: u16, priority: u8) -> Option<NodeId> {
         let entry: NodeEntry = self.consortium.enrol(cluster, room, priority)?;
-        self.hosts.insert(entry.id, Host::new(entry.address, self.settings));
+        self.hosts.insert(entry.id, Host::new(entry.id, entry.address, self.settings));
         let roster = Box::new(self.consortium.roster.clone());
         self.give(NodeId::AUTHORITY, Input::Roster(roster));
         Some(entry.id)
+    }
+
+    /// F19: a second live copy of a node, from a copy of its disk, at the same address: what a host that a hypervisor
+    /// cloned is. Datagrams to the address reach both, streams the first; each dials for itself. Its number in this world.
+    pub fn copy(&mut self, id: NodeId) -> Option<NodeId> {
+        let original = self.hosts.get(&id)?;
+        let copy = NodeId(id.0 + COPY);
+        let mut host = Host::new(id, original.address, self.settings);
+        host.disk = original.disk.clone();
+        host.records = original.records;
+        self.hosts.insert(copy, host);
+        self.start(copy);
+        Some(copy)
     }
 
     /// Start a client that submits a transfer every `rate` until `until`.
@@ -264,7 +251,33 @@ impl World {
         self.put(CLIENT, Anyone::Client(Box::new(client)));
     }
 
+    /// An operator's order, handed in by the client: the next number, good for an hour, for any epoch.
+    pub fn order(&mut self, kind: OrderKind, cluster: ClusterId, node: NodeId) -> u64 {
+        self.ordered += 1;
+        let order = SignedOrder {
+            consortium: self.consortium.roster.consortium,
+            number: self.ordered,
+            kind,
+            cluster,
+            node,
+            epoch: Epoch(0),
+            expires: u64::MAX,
+            who: "operator".to_owned(),
+            why: "drill".to_owned(),
+            signature: [0; 64],
+        };
+        self.book.borrow_mut().orders.push_back(order.sign(&self.consortium.operator));
+        self.ordered
+    }
+
+    /// What became of an order, if it was answered.
+    #[must_use]
+    pub fn answered(&self, number: u64) -> Option<OrderOutcome> {
+        self.book.borrow().answered.iter().find(|(n, _)| *n == number).map(|(_, outcome)| *outcome)
+    }
+
     fn put(&mut self, id: NodeId, machine: Anyone) {
+        self.touch(id);
         let Some(host) = self.hosts.get_mut(&id) else {
             return;
         };
@@ -296,135 +309,12 @@ impl World {
         }
         host.writing.clear();
         self.checker.killed(id);
+        self.leads_since.remove(&id);
+        self.touch(id);
         let ends: Vec<End> = self.streams.keys().copied().filter(|(node, _)| *node == id).collect();
         for end in ends {
             self.close(end);
         }
-    }
-
-    /// SIGSTOP: nothing reaches the machine, and it does nothing, until [`World::resume`].
-    pub fn pause(&mut self, id: NodeId) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.paused = host.machine.is_some();
-        }
-    }
-
-    /// SIGCONT: all that was waiting comes at once.
-    pub fn resume(&mut self, id: NodeId) {
-        let Some(host) = self.hosts.get_mut(&id) else { return };
-        if !core::mem::take(&mut host.paused) {
-            return;
-        }
-        let waiting = core::mem::take(&mut host.backlog);
-        for input in waiting {
-            self.schedule_input(id, self.now, input);
-        }
-        self.schedule_input(id, self.now, Input::Tick);
-    }
-
-    /// Kill it when it has said so many things more.
-    pub fn crash_after(&mut self, id: NodeId, outputs: u32) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.crash_after = Some(outputs);
-        }
-    }
-
-    /// All processes share a busy machine from now on: each millisecond one of them, drawn at random, stands still for
-    /// up to `most`. Zero: no more.
-    pub fn set_busy(&mut self, most: Duration) {
-        if self.busy.is_zero() && !most.is_zero() {
-            self.schedule(self.now, What::Busy);
-        }
-        self.busy = most;
-    }
-
-    fn keep_busy(&mut self) {
-        if self.busy.is_zero() {
-            return;
-        }
-        self.feel(Kind::Busy);
-        let pick = usize::try_from(self.rng.next_u64() % self.hosts.len() as u64).unwrap_or(0);
-        let span = self.between((Duration::ZERO, self.busy));
-        let victim = self.hosts.iter().nth(pick).map(|(id, host)| (*id, host.life, host.paused));
-        if let Some((host, life, false)) = victim
-            && host != CLIENT
-        {
-            self.pause(host);
-            self.schedule(self.now + span, What::Resume { host, life });
-        }
-        self.schedule(self.now + Duration::from_millis(1), What::Busy);
-    }
-
-    /// It is not killed after so many things any more.
-    pub fn disarm(&mut self, id: NodeId) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.crash_after = None;
-        }
-    }
-
-    /// Its clock runs faster (or slower) by so many parts per million from now on.
-    pub fn set_clock_rate(&mut self, id: NodeId, ppm: i32) {
-        let now = self.now;
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.clock = Clock::from_now(now, host.clock.local(now), ppm);
-            host.timer = None;
-        }
-        self.schedule_input(id, now, Input::Tick);
-    }
-
-    /// Its wall clock is wrong by so much from its next start on.
-    pub fn set_wall_clock(&mut self, id: NodeId, seconds: i64) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.told.wall_offset = seconds;
-        }
-    }
-
-    /// Its durable writes take so many times as long; at 1 what waits is written at once.
-    pub fn slow_disk(&mut self, id: NodeId, factor: u32) {
-        let now = self.now;
-        let Some(host) = self.hosts.get_mut(&id) else { return };
-        let recovers = host.disk_factor > 1 && factor == 1;
-        host.disk_factor = factor;
-        if recovers {
-            host.disk_free_at = now;
-            let (life, waiting) = (host.life, host.writing.len());
-            for _ in 0..waiting {
-                self.schedule(now, What::DiskDone { host: id, life });
-            }
-        }
-    }
-
-    /// Its disk is full: the next write fails, and none is tried after it.
-    pub fn fill_disk(&mut self, id: NodeId) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.disk_fails = true;
-        }
-    }
-
-    /// Whether its next write fails.
-    #[must_use]
-    pub fn has_full_disk(&self, id: NodeId) -> bool {
-        self.hosts.get(&id).is_some_and(|h| h.disk_fails)
-    }
-
-    /// It has no file descriptors left: no stream can be opened by it or to it.
-    pub fn refuse_streams(&mut self, id: NodeId, refuse: bool) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.refuses_streams = refuse;
-        }
-    }
-
-    /// Make its chain say things that are not so.
-    pub fn lie(&mut self, id: NodeId, on: bool) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.told.lies.set(on);
-        }
-    }
-
-    /// Stop it in good order.
-    pub fn shut_down(&mut self, id: NodeId) {
-        self.give(id, Input::Shutdown);
-        self.kill(id);
     }
 
     /// The digest of everything that happened so far.
@@ -464,223 +354,6 @@ impl World {
         self.agenda.push(Scheduled { at, order: self.order, what });
     }
 
-    /// Let virtual time pass.
-    pub fn run_for(&mut self, span: Duration) {
-        let until = self.now + span;
-        self.run_while(until, |_| true);
-    }
-
-    /// Let time pass until `done` or the span is over; whether it was done.
-    pub fn run_until(&mut self, span: Duration, done: impl Fn(&Self) -> bool) -> bool {
-        let until = self.now + span;
-        self.run_while(until, |world| !done(world));
-        done(self)
-    }
-
-    fn run_while(&mut self, until: Instant, go_on: impl Fn(&Self) -> bool) {
-        while go_on(self) {
-            let Some(next) = self.agenda.peek() else {
-                break;
-            };
-            if next.at > until {
-                break;
-            }
-            let Some(next) = self.agenda.pop() else { break };
-            self.now = self.now.max(next.at);
-            self.happen(next.what);
-            self.checker.check(self.now);
-        }
-        if go_on(self) {
-            self.now = self.now.max(until);
-        }
-    }
-
-    fn happen(&mut self, what: What) {
-        match what {
-            What::Input { to, life, input } => {
-                if self.hosts.get(&to).is_some_and(|h| h.life == life) {
-                    self.give_or_keep(to, input);
-                }
-            }
-            What::Timer { host, life } => {
-                let due = self.hosts.get_mut(&host).is_some_and(|h| {
-                    let due = h.life == life && h.timer.is_some_and(|at| at <= self.now);
-                    if due {
-                        h.timer = None;
-                    }
-                    due
-                });
-                if due {
-                    self.give_or_keep(host, Input::Tick);
-                }
-            }
-            What::DiskDone { host, life } => {
-                let Some(h) = self.hosts.get_mut(&host).filter(|h| h.life == life) else {
-                    return;
-                };
-                let Some((token, writes)) = h.writing.pop_front() else {
-                    return;
-                };
-                self.checker.wrote(host, &writes);
-                host::write(&mut h.disk, writes);
-                self.checker.disk(self.now, host, &h.disk);
-                if self.lying_disks.is_none() {
-                    self.give_or_keep(host, Input::Persisted { token });
-                }
-            }
-            What::Busy => self.keep_busy(),
-            What::Resume { host, life } => {
-                if self.hosts.get(&host).is_some_and(|h| h.life == life) {
-                    self.resume(host);
-                }
-            }
-            What::CutTimeout { a, b, since } => self.cut_timeout(a, b, since),
-            What::Dial { from, life, stream, to } => self.dial(from, life, stream, to),
-        }
-    }
-
-    fn schedule_input(&mut self, to: NodeId, at: Instant, input: Input) {
-        if let Some(life) = self.hosts.get(&to).map(|h| h.life) {
-            self.schedule(at, What::Input { to, life, input });
-        }
-    }
-
-    /// As [`World::give`]; what comes for one that is paused waits, as long as there is room.
-    fn give_or_keep(&mut self, to: NodeId, input: Input) {
-        /// Datagrams that a socket's buffer holds.
-        const SOCKET_BUFFER: usize = 256;
-        let Some(host) = self.hosts.get_mut(&to).filter(|h| h.paused) else {
-            self.give(to, input);
-            return;
-        };
-        let datagram = |input: &Input| matches!(input, Input::Datagram { .. });
-        let full = host.backlog.iter().filter(|i| datagram(i)).count() >= SOCKET_BUFFER;
-        if !(matches!(input, Input::Tick) || datagram(&input) && full) {
-            host.backlog.push(input);
-        }
-    }
-
-    fn give(&mut self, to: NodeId, input: Input) {
-        let Some(host) = self.hosts.get_mut(&to) else {
-            return;
-        };
-        let Some(mut machine) = host.machine.take() else {
-            return;
-        };
-        let life = host.life;
-        let mut outputs_left = host.crash_after;
-        machine.handle(host.clock.local(self.now), input);
-        let mut exit = false;
-        while let Some(output) = machine.poll_output() {
-            if let Some(left) = &mut outputs_left {
-                if *left == 0 {
-                    // Dead before this one; what it said before is said.
-                    exit = true;
-                    self.feel(Kind::CrashAtOutput);
-                    break;
-                }
-                *left -= 1;
-            }
-            exit |= matches!(output, Output::Exit);
-            self.carry_out(to, life, output);
-        }
-        let timeout = machine.poll_timeout();
-        let Some(host) = self.hosts.get_mut(&to) else {
-            return;
-        };
-        host.machine = Some(machine);
-        host.crash_after = outputs_left;
-        if let Some(at) = timeout.map(|at| host.clock.global(at))
-            && host.timer.is_none_or(|set| at < set)
-        {
-            let at = at.max(self.now + Duration::from_nanos(1));
-            host.timer = Some(at);
-            self.schedule(at, What::Timer { host: to, life });
-        }
-        if exit {
-            self.kill(to);
-        }
-    }
-
-    /// Into the digest.
-    fn note(&mut self, from: NodeId, event: &Event) {
-        let fields = event.fields();
-        let parts = [
-            self.now.as_nanos(),
-            u64::from(from.0),
-            u64::from(fields.kind),
-            u64::from(fields.cluster.0),
-            u64::from(fields.node.0),
-            fields.epoch.0,
-            fields.height.0,
-            u64::from(fields.round),
-            u64::from(fields.detail),
-        ];
-        for part in parts {
-            self.digest = (self.digest ^ part).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
-        }
-    }
-
-    fn carry_out(&mut self, from: NodeId, life: u32, output: Output) {
-        match output {
-            Output::Datagram { to, bytes } => self.datagram(from, to, &bytes),
-            Output::Dial { stream, to } => {
-                let at = self.now + self.between(self.luck.delay);
-                self.schedule(at, What::Dial { from, life, stream, to });
-            }
-            Output::StreamBytes { stream, bytes } => {
-                let Some((other, _)) = self.streams.get(&(from, stream)).copied() else { return };
-                if self.cut.contains_key(&(from, other.0)) {
-                    self.held.entry(other).or_default().push(bytes);
-                } else {
-                    self.stream_bytes(other, bytes);
-                }
-            }
-            Output::CloseStream { stream } => self.close((from, stream)),
-            Output::Persist { token, writes } => {
-                let lie = self.lying_disks;
-                let factor = self.hosts.get(&from).map_or(1, |h| h.disk_factor);
-                let span = self.between(self.luck.disk) * factor;
-                if self.hosts.get(&from).is_some_and(|h| h.disk_fails) {
-                    self.schedule_input(from, self.now, Input::PersistFailed);
-                    return;
-                }
-                if lie.is_some() {
-                    self.schedule_input(from, self.now, Input::Persisted { token });
-                }
-                let Some(host) = self.hosts.get_mut(&from) else {
-                    return;
-                };
-                let at = host.disk_free_at.max(self.now) + span + lie.unwrap_or_default();
-                host.disk_free_at = at;
-                host.writing.push_back((token, writes));
-                self.schedule(at, What::DiskDone { host: from, life });
-            }
-            Output::ReadBlocks { token, from: first, max_bytes } => {
-                let Some(host) = self.hosts.get(&from) else {
-                    return;
-                };
-                let blocks = host::read_blocks(&host.disk, first, max_bytes);
-                let at = self.now + self.between(self.luck.disk);
-                self.schedule_input(from, at, Input::BlocksRead { token, blocks });
-            }
-            Output::Event(event) => {
-                if self.trace && !event.is_frequent() {
-                    println!("{} {from} {event:?}", self.now);
-                }
-                self.note(from, &event);
-                if let Event::Released(vote) = &event {
-                    let disks = self.hosts.iter().map(|(id, host)| (*id, &host.disk));
-                    self.checker.released(self.now, from, vote, disks);
-                }
-                self.checker.event(self.now, from, &event);
-            }
-            Output::Exit => {}
-            #[cfg(feature = "key-log")]
-            Output::Key(_) => {}
-        }
-    }
-
     /// Something comes out of the blue.
     pub fn arrive(&mut self, to: NodeId, input: Input) {
         self.schedule_input(to, self.now, input);
@@ -695,29 +368,5 @@ impl World {
     #[must_use]
     pub fn image(&self, id: NodeId) -> Disk {
         self.hosts.get(&id).map(|h| h.disk.clone()).unwrap_or_default()
-    }
-
-    /// Breaks a rule on purpose: a stopped machine gets another disk.
-    pub fn restore(&mut self, id: NodeId, image: Disk) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.disk = image;
-        }
-    }
-
-    /// Breaks a rule on purpose: a stopped machine's disk loses what `lost` says.
-    pub fn lose(&mut self, id: NodeId, lost: impl Fn(Table, u64) -> bool) {
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.disk.retain(|(table, key), _| !lost(*table, *key));
-        }
-    }
-
-    /// The disk of a machine fails at its next write.
-    pub fn fail_disk(&mut self, id: NodeId) {
-        self.give(id, Input::PersistFailed);
-    }
-
-    /// Tell a node to compute wrong results, or to stop it.
-    pub fn wrong_results(&mut self, id: NodeId, on: bool) {
-        self.give(id, Input::WrongResults(on));
     }
 }

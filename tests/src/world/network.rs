@@ -1,6 +1,7 @@
 //! The network of the world: datagrams that get lost, streams that keep their order, and cuts.
 
-use super::{End, Input, STREAM_PATIENCE, What, World};
+use super::agenda::What;
+use super::{End, Input, STREAM_PATIENCE, World};
 use crate::faults::Kind;
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -8,11 +9,16 @@ use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::StreamId;
 use duohuo_wire::ids::NodeId;
+use duohuo_wire::packet::Role;
 use rand_core::Rng as _;
+
+/// Where a packet's header has the version (spec/wire.md, "Header").
+const VERSION_AT: usize = 4;
 
 impl World {
     /// Cut or mend the link between two hosts, both ways. Datagrams are lost; streams wait, and end after a while.
     pub fn set_cut(&mut self, a: NodeId, b: NodeId, cut: bool) {
+        self.touch_link(a, b);
         if cut {
             for pair in [(a, b), (b, a)] {
                 self.cut.insert(pair, self.now);
@@ -36,12 +42,14 @@ impl World {
 
     /// Cut one direction: datagrams of `from` are lost; a stream, which needs acknowledgements, gets nowhere either.
     pub fn cut_one_way(&mut self, from: NodeId, to: NodeId) {
+        self.touch_link(from, to);
         self.cut.insert((from, to), self.now);
         self.schedule(self.now + STREAM_PATIENCE, What::CutTimeout { a: from, b: to, since: self.now });
     }
 
     /// A link gets slower by so much, one way; zero: as it was.
     pub fn set_slow(&mut self, from: NodeId, to: NodeId, extra: Duration) {
+        self.touch_link(from, to);
         if extra.is_zero() {
             self.slow.remove(&(from, to));
         } else {
@@ -51,6 +59,7 @@ impl World {
 
     /// A link keeps datagrams back, one way, and then lets all of them go at once.
     pub fn set_clogged(&mut self, from: NodeId, to: NodeId, clogged: bool) {
+        self.touch_link(from, to);
         if clogged {
             self.clogged.entry((from, to)).or_default();
             return;
@@ -72,6 +81,7 @@ impl World {
 
     /// A link loses datagrams longer than `bytes`, one way; `None`: no more.
     pub fn set_narrow(&mut self, from: NodeId, to: NodeId, bytes: Option<usize>) {
+        self.touch_link(from, to);
         match bytes {
             Some(bytes) => drop(self.narrow.insert((from, to), bytes)),
             None => drop(self.narrow.remove(&(from, to))),
@@ -80,6 +90,7 @@ impl World {
 
     /// All streams between two hosts are reset.
     pub fn reset_streams(&mut self, a: NodeId, b: NodeId) {
+        self.touch_link(a, b);
         let ends: Vec<End> = self
             .streams
             .iter()
@@ -128,8 +139,9 @@ impl World {
 
     /// Bytes on their way to an end, after those before them.
     pub(super) fn stream_bytes(&mut self, to: End, bytes: Bytes) {
-        let Some(((from, _), _)) = self.streams.get(&to) else { return };
-        let delay = self.delay(*from, to.0);
+        let Some(((from, _), _)) = self.streams.get(&to).copied() else { return };
+        let delay = self.delay(from, to.0);
+        let bytes = self.in_its_version(from, to.0, bytes);
         let Some((_, last)) = self.streams.get_mut(&to) else { return };
         let at = (self.now + delay).max(*last + Duration::from_nanos(1));
         *last = at;
@@ -222,6 +234,12 @@ impl World {
             self.feel(Kind::Loss);
             return;
         }
+        if self.deaf_authority
+            && receiver == NodeId::AUTHORITY
+            && self.checker.role(from) == Some(Role::Master)
+        {
+            return;
+        }
         if self.cut.contains_key(&(from, receiver)) {
             self.feel(Kind::Cut);
             return;
@@ -237,6 +255,7 @@ impl World {
             damaged[bit / 8] ^= 1 << (bit % 8);
             bytes = damaged.into();
         }
+        bytes = self.in_its_version(from, receiver, bytes);
         let at = self.now + self.delay(from, receiver);
         let last = self.last_arrival.entry((from, receiver)).or_insert(at);
         if at < *last {
@@ -258,6 +277,17 @@ impl World {
         } else {
             self.schedule_input(receiver, at, input);
         }
+    }
+
+    /// What one of the two says in a later version, the other cannot read.
+    fn in_its_version(&mut self, from: NodeId, to: NodeId, bytes: Bytes) -> Bytes {
+        if self.later.contains(&from) == self.later.contains(&to) || bytes.len() <= VERSION_AT {
+            return bytes;
+        }
+        self.feel(Kind::LaterVersion);
+        let mut bytes = bytes.to_vec();
+        bytes[VERSION_AT] ^= 2;
+        bytes.into()
     }
 
     /// Keep what was on the wire, so that it can come again: from an earlier life of its receiver, too.

@@ -10,6 +10,7 @@ mod joining;
 mod log;
 mod network;
 mod node_sessions;
+mod orders;
 mod reports;
 mod roles;
 mod scene;

@@ -1,6 +1,7 @@
 //! `duohuo-bench`: one command for each measurement, `--json` for a machine. A measurement is compared with a peer in the
 //! same run, since figures of two machines cannot be.
 
+mod chain;
 mod codec;
 mod failover;
 mod statistics;
@@ -21,6 +22,8 @@ enum Measurement {
     Codec(codec::Options),
     /// From a fault of who acts until another one acts, beside a peer; exit status 1 if a target is missed.
     Failover(failover::Options),
+    /// The chain under load as real processes, the core alone, catching up, and the floor below them.
+    Chain(chain::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,5 +36,6 @@ fn main() -> ExitCode {
     match Arguments::parse().measurement {
         Measurement::Codec(options) => codec::run(&options),
         Measurement::Failover(options) => failover::run(&options),
+        Measurement::Chain(options) => chain::run(&options),
     }
 }

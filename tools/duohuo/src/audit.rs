@@ -1,6 +1,7 @@
 //! The audit of the committed blocks: whether all stores hold the same ones, and what became of each transfer.
 
 use duohuo_chain::{Block, CommittedBlock};
+use duohuo_core::store::lowest_block;
 use duohuo_driver::store::{Identity, OpenMode, OpenStore};
 use duohuo_wire::ids::NodeId;
 use std::collections::BTreeMap;
@@ -41,8 +42,10 @@ fn read_store(
 ) -> Result<(), String> {
     let store = OpenStore::open(path, Identity { consortium, node }, OpenMode::Existing)
         .map_err(|e| e.to_string())?;
+    let stored = store.load().map_err(|e| e.to_string())?;
+    let lowest = lowest_block(&stored.meta).map_err(|e| e.to_string())?;
     store
-        .blocks(|height, bytes| {
+        .blocks(lowest, |height, bytes| {
             let committed = CommittedBlock::decode(&bytes).ok_or("not a committed block")?;
             let id = Block::id_of(&committed.block).0;
             match blocks.get(&height.0) {

@@ -6,10 +6,13 @@ mod decode;
 mod demo;
 mod docs;
 mod failure;
+mod history;
 mod keeper;
 mod keygen;
 mod layout_command;
+mod ledger;
 mod look;
+mod orders;
 mod page;
 mod roster_command;
 mod status;
@@ -61,6 +64,13 @@ enum Command {
     Check(look::CheckArgs),
     Config(config_command::ConfigArgs),
     Submit(submit::SubmitArgs),
+    Ledger(ledger::LedgerArgs),
+    History(history::HistoryArgs),
+    Switchover(orders::SwitchoverArgs),
+    Failover(orders::FailoverArgs),
+    Unbar(orders::UnbarArgs),
+    Pause(orders::PauseArgs),
+    Resume(orders::ResumeArgs),
     Keygen(keygen::KeygenArgs),
     Layout(layout_command::LayoutArgs),
     Roster(roster_command::RosterArgs),
@@ -117,6 +127,13 @@ fn main() -> ExitCode {
         Command::Check(args) => look::check(&args),
         Command::Config(args) => config_command::run(&args),
         Command::Submit(args) => submit::run(&args),
+        Command::Ledger(args) => ledger::run(&args),
+        Command::History(args) => history::run(&args),
+        Command::Switchover(args) => orders::switchover(&args),
+        Command::Failover(args) => orders::failover(&args),
+        Command::Unbar(args) => orders::unbar(&args),
+        Command::Pause(args) => orders::pause(&args),
+        Command::Resume(args) => orders::resume(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Layout(args) => layout_command::run(&args),
         Command::Roster(args) => roster_command::run(&args),

@@ -38,6 +38,12 @@ pub mod kind {
     pub const AGED_OUT: u16 = 15;
     /// The teller stopped signing by itself.
     pub const HALTED: u16 = 19;
+    /// An operator's order was carried out.
+    pub const ORDERED: u16 = 30;
+    /// A forced master's fence stands.
+    pub const FENCED: u16 = 31;
+    /// Another cluster promised a forced master to count nothing older.
+    pub const FENCE_PROMISED: u16 = 32;
 }
 
 /// Names of the kinds, as in logs.
@@ -69,7 +75,12 @@ const NAMES: [&str; 22] = [
 /// The name of a kind.
 #[must_use]
 pub fn name(kind: u16) -> &'static str {
-    NAMES.get(usize::from(kind)).copied().unwrap_or("unknown")
+    match kind {
+        kind::ORDERED => "ordered",
+        kind::FENCED => "fenced",
+        kind::FENCE_PROMISED => "fence_promised",
+        kind => NAMES.get(usize::from(kind)).copied().unwrap_or("unknown"),
+    }
 }
 
 /// Most votes kept for comparison; the oldest heights go first.

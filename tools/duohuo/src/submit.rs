@@ -1,14 +1,13 @@
 //! `duohuo submit`: one transfer, until it is answered. Submitting again with the same id is harmless.
 
-use crate::access::{Access, AccessArgs, Server, ask_status};
+use crate::access::{Access, AccessArgs};
 use crate::failure::{EXIT_HELP, FAILED, Failure};
 use clap::Args;
 use duohuo_chain::Transfer;
+use duohuo_client::{ClientFailure, Network};
 use duohuo_core::chain::TransactionId;
 use duohuo_driver::keys;
 use duohuo_wire::ids::Height;
-use duohuo_wire::packet::{Packet, Submit, SubmitAnswer, SubmitVerdict};
-use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -38,11 +37,6 @@ pub(crate) struct SubmitArgs {
     timeout: u64,
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long one node may take to answer before another is asked.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(50);
-
 fn transfer_id(text: &str) -> Result<[u8; 16], String> {
     keys::parse_hex(text).ok_or_else(|| "expected 32 hex digits".into())
 }
@@ -52,92 +46,46 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, Failure> {
     let id = args.id.unwrap_or_else(|| keys::random().first_chunk::<16>().copied().unwrap_or_default());
     println!("transfer {}", keys::hex(&id));
     let until = Instant::now() + Duration::from_secs(args.timeout);
-    let mut servers: VecDeque<Server> = access.nodes().into();
-    let mut transfer = None;
-    let mut last = String::from("no node answered");
-    while Instant::now() < until {
-        let Some(server) = servers.pop_front() else { break };
-        servers.push_back(server);
-        match submit_to(&access, &server, args, id, &mut transfer) {
-            Ok(answer) => match answer.verdict {
-                SubmitVerdict::Committed => {
-                    println!("committed at height {}", answer.height.0);
-                    return Ok(ExitCode::SUCCESS);
-                }
-                SubmitVerdict::Refused => {
-                    println!(
-                        "committed at height {} without effect: account {} does not hold {}",
-                        answer.height.0, args.from, args.amount
-                    );
-                    return Ok(ExitCode::from(FAILED));
-                }
-                SubmitVerdict::Malformed => {
-                    return Err(Failure::failed(
-                        "the node calls the transfer malformed: check --from, --to and --amount",
-                    ));
-                }
-                SubmitVerdict::Expired => {
-                    return Err(Failure::failed(
-                        "the transfer expired before it was committed: submit it under a new id",
-                    ));
-                }
-                SubmitVerdict::TryLater => last = format!("{}: its pool is full", server.address),
-                SubmitVerdict::NotMaster => {
-                    last = format!("{} is not master", server.address);
-                    // go where it points to, next
-                    if let Some(at) = answer.master
-                        && let Some(position) = servers.iter().position(|s| s.address == at)
-                        && let Some(master) = servers.remove(position)
-                    {
-                        servers.push_front(master);
-                    }
-                }
-            },
-            Err(why) => last = why,
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Err(Failure::unreachable(format!(
-        "no answer within {} s (last: {last}); it may still be committed: submit again with --id {} to be sure",
-        args.timeout,
-        keys::hex(&id)
-    )))
-}
-
-fn submit_to(
-    access: &Access,
-    server: &Server,
-    args: &SubmitArgs,
-    id: [u8; 16],
-    transfer: &mut Option<Transfer>,
-) -> Result<SubmitAnswer, String> {
-    let mut client = access.connect(server, CONNECT_TIMEOUT).map_err(|e| e.to_string())?;
-    let transfer = match transfer {
-        Some(transfer) => *transfer,
-        None => {
-            let report = ask_status(&mut client, CONNECT_TIMEOUT).map_err(|e| e.to_string())?;
-            let valid_until = Height(report.height.0.saturating_add(args.valid_for));
-            *transfer.insert(Transfer {
-                id: TransactionId(id),
-                from: args.from,
-                to: args.to,
-                amount: args.amount,
-                valid_until,
-            })
-        }
+    let mut network: Network = Network::new(access.roster, access.credentials);
+    let again = |why: &dyn std::fmt::Display| {
+        Failure::unreachable(format!(
+            "no answer within {} s ({why}); it may still be committed: submit again with --id {} to be sure",
+            args.timeout,
+            keys::hex(&id)
+        ))
     };
-    let mut bytes = Vec::new();
-    transfer.encode(&mut bytes);
-    let packet = Packet::from(Submit { request: 7, transaction: bytes.into(), ..Default::default() });
-    client.send(&packet).map_err(|e| e.to_string())?;
-    let until = Instant::now() + ANSWER_TIMEOUT;
-    while Instant::now() < until {
-        if let Some(Packet::SubmitAnswer(answer)) =
-            client.recv(until.saturating_duration_since(Instant::now())).map_err(|e| e.to_string())?
-            && answer.request == 7
-        {
-            return Ok(answer);
+    let left = || until.saturating_duration_since(Instant::now());
+    // Any account will do: the answer says how high the chain is.
+    let account = bytes::Bytes::copy_from_slice(&args.from.to_be_bytes());
+    let state = network.ask(account, left()).map_err(|why| again(&why))?;
+    let transfer = Transfer {
+        id: TransactionId(id),
+        from: args.from,
+        to: args.to,
+        amount: args.amount,
+        valid_until: Height(state.height.0.saturating_add(args.valid_for)),
+    };
+    match network.commit(transfer, left()) {
+        Ok(receipt) => {
+            let signers = receipt.block.certificate.signatures.len();
+            let place =
+                format!("height {}, place {}, signed by {signers} clusters", receipt.height.0, receipt.index);
+            if receipt.applied {
+                println!("committed at {place}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            println!(
+                "committed at {place}, without effect: account {} does not hold {}",
+                args.from, args.amount
+            );
+            Ok(ExitCode::from(FAILED))
         }
+        Err(ClientFailure::Malformed) => {
+            Err(Failure::failed("the node calls the transfer malformed: check --from, --to and --amount"))
+        }
+        Err(ClientFailure::Expired) => {
+            Err(Failure::failed("the transfer expired before it was committed: submit it under a new id"))
+        }
+        Err(why @ ClientFailure::TimedOut { .. }) => Err(again(&why)),
     }
-    Err(format!("{}: no answer within {} s", server.address, ANSWER_TIMEOUT.as_secs()))
 }

@@ -43,6 +43,10 @@ impl Source<'_> {
         (0..count).map(|_| self.byte()).collect()
     }
 
+    fn text(&mut self) -> String {
+        (0..self.few()).map(|_| char::from(self.byte() & 0x7F)).collect()
+    }
+
     fn list<T: Arbitrary>(&mut self) -> Vec<T> {
         (0..self.few()).map(|_| T::draw(self)).collect()
     }
@@ -136,6 +140,41 @@ impl Arbitrary for SignedSwitch {
             height: source.take(),
             proven: source.take(),
             signature: source.take(),
+        }
+    }
+}
+
+impl Arbitrary for SignedOrder {
+    fn draw(source: &mut Source) -> Self {
+        Self {
+            consortium: source.take(),
+            number: source.take(),
+            kind: source.pick(OrderKind::ALL),
+            cluster: source.take(),
+            node: source.take(),
+            epoch: source.take(),
+            expires: source.take(),
+            who: source.text(),
+            why: source.text(),
+            signature: source.take(),
+        }
+    }
+}
+
+impl Arbitrary for JournalEntry {
+    fn draw(source: &mut Source) -> Self {
+        Self {
+            number: source.take(),
+            at_unix_us: source.take(),
+            kind: source.pick(DecisionKind::ALL),
+            reason: source.pick(DecisionReason::ALL),
+            cluster: source.take(),
+            epoch: source.take(),
+            version: source.take(),
+            old: source.take(),
+            new: source.take(),
+            node: source.take(),
+            order: source.bytes(),
         }
     }
 }
@@ -368,6 +407,31 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
                 .into()
         }
         PacketType::ChainEnd => ChainEnd { height: source.take(), extensions: source.extensions() }.into(),
+        PacketType::SnapshotQuery => {
+            SnapshotQuery { height: source.take(), chunk: source.take(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::SnapshotOffer => SnapshotOffer {
+            height: source.take(),
+            manifest: source.bytes(),
+            proof: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::SnapshotChunk => SnapshotChunk {
+            height: source.take(),
+            chunk: source.take(),
+            content: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::RangeQuery => RangeQuery {
+            from: source.take(),
+            to: source.take(),
+            max_bytes: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
         PacketType::Consensus => Consensus {
             cluster: source.take(),
             epoch: source.take(),
@@ -411,9 +475,81 @@ pub(crate) fn packet(packet_type: PacketType, source: &mut Source) -> Packet {
             extensions: source.extensions(),
         }
         .into(),
+        PacketType::StateQuery => {
+            StateQuery { request: source.take(), question: source.bytes(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::StateAnswer => StateAnswer {
+            request: source.take(),
+            known: source.take(),
+            height: source.take(),
+            answer: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::BlockQuery => {
+            BlockQuery { request: source.take(), height: source.take(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::BlockAnswer => BlockAnswer {
+            request: source.take(),
+            height: source.take(),
+            block: source.bytes(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::Subscribe => Subscribe {
+            request: source.take(),
+            from: source.take(),
+            count: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
         PacketType::Unsupported => Unsupported {
             packet_type: source.take(),
             critical_tlv: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::Order => {
+            Order { request: source.take(), order: source.take(), extensions: source.extensions() }.into()
+        }
+        PacketType::OrderAnswer => OrderAnswer {
+            request: source.take(),
+            outcome: source.pick(OrderOutcome::ALL),
+            number: source.take(),
+            table_version: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::JournalQuery => {
+            JournalQuery { request: source.take(), from: source.take(), extensions: source.extensions() }
+                .into()
+        }
+        PacketType::Journal => Journal {
+            request: source.take(),
+            before: source.take(),
+            entries: source.list(),
+            head: source.take(),
+            head_hash: source.take(),
+            signature: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::Fence => Fence { row: source.take(), extensions: source.extensions() }.into(),
+        PacketType::FenceAnswer => FenceAnswer {
+            cluster: source.take(),
+            epoch: source.take(),
+            height: source.take(),
+            extensions: source.extensions(),
+        }
+        .into(),
+        PacketType::Fenced => Fenced {
+            request: source.take(),
+            cluster: source.take(),
+            epoch: source.take(),
+            version: source.take(),
+            height: source.take(),
             extensions: source.extensions(),
         }
         .into(),

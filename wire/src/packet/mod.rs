@@ -9,6 +9,8 @@ use bytes::BytesMut;
 use crate::{error::DecodeError, header, ids::NodeId, tlv::Extensions};
 
 pub use crate::{
+    journal::{DecisionKind, DecisionReason, JournalEntry},
+    order::{OrderKind, SignedOrder},
     statement::{NodeSealedId, Row, SignedResult, SignedRow, SignedSwitch},
     status::Role,
 };
@@ -20,7 +22,9 @@ pub(crate) mod testing;
 
 mod ack;
 mod append;
+mod block_answer;
 mod block_push;
+mod block_query;
 mod chain_end;
 mod chain_query;
 mod change;
@@ -28,6 +32,9 @@ mod consensus;
 mod consensus_error;
 mod cookie;
 mod event;
+mod fence;
+mod fence_answer;
+mod fenced;
 mod forced_switch;
 mod group_key;
 mod handshake_init;
@@ -35,23 +42,34 @@ mod handshake_response;
 mod history;
 mod join;
 mod join_answer;
+mod journal;
+mod journal_query;
 mod master_keepalive;
 mod master_keepalive_answer;
 mod node_keepalive;
 mod notice;
+mod order;
+mod order_answer;
 mod probe;
 mod probe_answer;
 mod query;
+mod range_query;
 mod record;
 mod register;
 mod registered;
 mod registration_sync;
 mod resync;
 mod roster_push;
+mod snapshot_chunk;
+mod snapshot_offer;
+mod snapshot_query;
+mod state_answer;
+mod state_query;
 mod status_answer;
 mod status_query;
 mod submit;
 mod submit_answer;
+mod subscribe;
 mod table;
 mod travel;
 mod unsupported;
@@ -60,7 +78,9 @@ mod watch;
 
 pub use ack::Ack;
 pub use append::Append;
+pub use block_answer::BlockAnswer;
 pub use block_push::BlockPush;
+pub use block_query::BlockQuery;
 pub use chain_end::ChainEnd;
 pub use chain_query::ChainQuery;
 pub use change::{Change, ChangeKind};
@@ -68,6 +88,9 @@ pub use consensus::Consensus;
 pub use consensus_error::ConsensusError;
 pub use cookie::Cookie;
 pub use event::Event;
+pub use fence::Fence;
+pub use fence_answer::FenceAnswer;
+pub use fenced::Fenced;
 pub use forced_switch::ForcedSwitch;
 pub use group_key::GroupKey;
 pub use handshake_init::HandshakeInit;
@@ -75,23 +98,34 @@ pub use handshake_response::HandshakeResponse;
 pub use history::History;
 pub use join::Join;
 pub use join_answer::{JoinAnswer, JoinVerdict};
+pub use journal::Journal;
+pub use journal_query::JournalQuery;
 pub use master_keepalive::MasterKeepalive;
 pub use master_keepalive_answer::MasterKeepaliveAnswer;
 pub use node_keepalive::{Heard, NodeKeepalive};
 pub use notice::{Notice, Outcome};
+pub use order::Order;
+pub use order_answer::{OrderAnswer, OrderOutcome};
 pub use probe::Probe;
 pub use probe_answer::ProbeAnswer;
 pub use query::{Query, QueryScope};
+pub use range_query::RangeQuery;
 pub use record::WireRecord;
 pub use register::Register;
 pub use registered::{RegisterVerdict, Registered};
 pub use registration_sync::RegistrationSync;
 pub use resync::Resync;
 pub use roster_push::RosterPush;
+pub use snapshot_chunk::SnapshotChunk;
+pub use snapshot_offer::SnapshotOffer;
+pub use snapshot_query::SnapshotQuery;
+pub use state_answer::StateAnswer;
+pub use state_query::StateQuery;
 pub use status_answer::StatusAnswer;
 pub use status_query::StatusQuery;
 pub use submit::Submit;
 pub use submit_answer::{SubmitAnswer, SubmitVerdict};
+pub use subscribe::Subscribe;
 pub use unsupported::Unsupported;
 pub use update::{ClaimReason, Update};
 pub use watch::Watch;
@@ -153,6 +187,14 @@ table::packets! {
     ChainQuery = 0x35,
     /// Ends the answer to a chain query.
     ChainEnd = 0x36,
+    /// Asks for a snapshot, or for a piece of one.
+    SnapshotQuery = 0x3c,
+    /// What a snapshot is made of, and what proves it.
+    SnapshotOffer = 0x3d,
+    /// A piece of a snapshot.
+    SnapshotChunk = 0x3e,
+    /// Asks for committed blocks of some heights.
+    RangeQuery = 0x3f,
     /// A message of the consensus algorithm, between masters.
     Consensus = 0x40,
     /// A client submits a transaction.
@@ -167,8 +209,32 @@ table::packets! {
     Watch = 0x54,
     /// Something happened.
     Event = 0x55,
+    /// A client asks about the state of the application.
+    StateQuery = 0x56,
+    /// What the state of the application is, as one node has it.
+    StateAnswer = 0x57,
+    /// A client asks for a committed block.
+    BlockQuery = 0x58,
+    /// A committed block for a client, with its proof.
+    BlockAnswer = 0x59,
+    /// A client asks for blocks as they are committed.
+    Subscribe = 0x5a,
     /// The answer to an authentic packet of a type or critical extension the receiver does not know.
     Unsupported = 0x5f,
+    /// An operator's signed order, handed in by a client.
+    Order = 0x60,
+    /// What became of an order.
+    OrderAnswer = 0x61,
+    /// Asks for the authority's decisions, a page at a time.
+    JournalQuery = 0x62,
+    /// A page of the authority's decisions, chained by hashes, the head signed.
+    Journal = 0x63,
+    /// A forced master asks another cluster to count nothing of its cluster's older epochs.
+    Fence = 0x64,
+    /// The promise of another cluster, durable on its whole in-sync set.
+    FenceAnswer = 0x65,
+    /// A forced master tells the authority that its fence stands.
+    Fenced = 0x66,
 }
 
 impl Packet {

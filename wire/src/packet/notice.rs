@@ -57,6 +57,10 @@ crate::codec::code_enum! {
         LastMember = 10,
         /// The cluster is not registered.
         Unregistered = 11,
+        /// An operator has paused automatic switches.
+        Paused = 12,
+        /// A forced master's fence does not stand yet.
+        Unfenced = 13,
     }
 }
 

@@ -28,7 +28,8 @@ impl PacketType {
             | Self::MasterKeepalive
             | Self::MasterKeepaliveAnswer
             | Self::Probe
-            | Self::ProbeAnswer => matches!(transport, Transport::Datagram),
+            | Self::ProbeAnswer
+            | Self::Fenced => matches!(transport, Transport::Datagram),
             _ => matches!(transport, Transport::Stream),
         }
     }

@@ -13,7 +13,7 @@
 
 use bytes::Bytes;
 use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing, Transfer};
-use duohuo_core::chain::{Chain, ChainOutput, HaltReason, Record, TransactionId, VoteKind};
+use duohuo_core::chain::{Chain, ChainOutput, HaltReason, Record, Snapshot, TransactionId, VoteKind};
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, RoomId};
 use duohuo_wire::roster::{ClusterEntry, NodeEntry, Party, Roster};
@@ -109,6 +109,7 @@ pub struct Node {
     pub chain: Embedded,
     pub log: Vec<Record>,
     pub blocks: Vec<Bytes>,
+    pub snapshots: BTreeMap<Height, Snapshot>,
     pub is_dead: bool,
     /// It adopted this grant; it takes records of no older epoch.
     pub promised: Epoch,
@@ -158,6 +159,7 @@ pub struct Net {
     submitted: u64,
     pub receipts: Vec<(TransactionId, Height, bool)>,
     pub halts: Vec<(ClusterId, HaltReason)>,
+    pub proofs: BTreeMap<(ClusterId, Height), Bytes>,
     pub accusations: Vec<(ClusterId, Vec<SignedResult>)>,
     pub refused: u64,
     /// Every word that left a master: value and signature.
@@ -184,6 +186,7 @@ impl Net {
             submitted: 0,
             receipts: Vec::new(),
             halts: Vec::new(),
+            proofs: BTreeMap::new(),
             accusations: Vec::new(),
             refused: 0,
             words: BTreeMap::new(),
@@ -198,6 +201,7 @@ impl Net {
                     chain: new_chain(clusters, id, i, timing),
                     log: Vec::new(),
                     blocks: Vec::new(),
+                    snapshots: BTreeMap::new(),
                     is_dead: false,
                     promised: Epoch(1),
                     gate: VecDeque::new(),
@@ -224,7 +228,7 @@ impl Net {
     pub fn start(&mut self) {
         for id in self.ids() {
             let now = self.now;
-            self.call(id, |chain| chain.lead(now, Epoch(1), &[]));
+            self.call(id, |chain| chain.lead(now, Epoch(1), &[], Height(0)));
         }
         for id in self.ids() {
             self.peers_up(id);
@@ -325,7 +329,7 @@ impl Net {
             cluster.standby = Some(third);
         }
         let now = self.now;
-        self.call(id, |chain| chain.lead(now, epoch, &log));
+        self.call(id, |chain| chain.lead(now, epoch, &log, Height(0)));
         self.peers_up(id);
     }
 
@@ -392,6 +396,8 @@ impl Net {
                 self.after(self.latency * 2, Event::Fetch { cluster: id, peer });
             }
             ChainOutput::ConsensusError { evidence } => self.accusations.push((id, evidence)),
+            ChainOutput::Snapshot(snapshot) => drop(node.snapshots.insert(snapshot.height, snapshot)),
+            ChainOutput::SnapshotProven { height, proof } => drop(self.proofs.insert((id, height), proof)),
             ChainOutput::Halt { reason } => self.halts.push((id, reason)),
         }
         let _ = now;
@@ -526,7 +532,10 @@ impl Net {
                             replica.blocks.push(block);
                             replica.log.retain(|r| r.height > height);
                             replica.chain.committed(now, height);
-                            assert_eq!(replica.chain.poll_output(), None, "a follower says nothing");
+                            if let Some(ChainOutput::Snapshot(snapshot)) = replica.chain.poll_output() {
+                                replica.snapshots.insert(snapshot.height, snapshot);
+                            }
+                            assert_eq!(replica.chain.poll_output(), None, "a follower says nothing else");
                         }
                     }
                 }

@@ -8,8 +8,8 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{
-    Change, ChangeKind, MasterKeepalive, MasterKeepaliveAnswer, Outcome, Packet, Probe, ProbeAnswer, Role,
-    Update,
+    Change, ChangeKind, ClaimReason, DecisionReason, MasterKeepalive, MasterKeepaliveAnswer, OrderOutcome,
+    Outcome, Packet, Probe, ProbeAnswer, Role, Update,
 };
 
 /// Probes sent to an incumbent before it counts as silent.
@@ -26,10 +26,36 @@ const HOLD_DOWN_FIRST: Duration = Duration::from_millis(200);
 pub(super) struct Inquiry {
     claimant: NodeId,
     request: u64,
+    reason: ClaimReason,
     alive: Vec<NodeId>,
     at: At,
     nonce: u64,
     probes_sent: u32,
+}
+
+/// Who claims, and why.
+#[derive(Clone, Copy)]
+struct Claim {
+    node: NodeId,
+    request: u64,
+    reason: ClaimReason,
+}
+
+impl Inquiry {
+    const fn claim(&self) -> Claim {
+        Claim { node: self.claimant, request: self.request, reason: self.reason }
+    }
+}
+
+/// A claim's reason, as the journal tells it.
+const fn reason_of(reason: ClaimReason) -> DecisionReason {
+    match reason {
+        ClaimReason::Suspicion => DecisionReason::Suspicion,
+        ClaimReason::StreamClosed => DecisionReason::StreamClosed,
+        ClaimReason::Forced => DecisionReason::Forced,
+        ClaimReason::Vacant => DecisionReason::Vacant,
+        ClaimReason::Restart => DecisionReason::Restart,
+    }
 }
 
 impl Authority {
@@ -55,6 +81,8 @@ impl Authority {
             Some(Outcome::Barred)
         } else if self.is_starting() {
             Some(Outcome::Starting)
+        } else if row.master != node && self.table.is_paused(cluster) {
+            Some(Outcome::Paused)
         } else if self.links.stream_of(Party::Node(row.master)).is_some() && self.is_held_down(cluster) {
             Some(Outcome::HoldDown)
         } else {
@@ -68,7 +96,8 @@ impl Authority {
             || row.barred.contains(&row.master)
             || self.soft.get(&cluster).is_some_and(|s| s.resigned);
         if gone {
-            self.grant(cluster, node, update.request, &update.alive, at);
+            let claim = Claim { node, request: update.request, reason: update.reason };
+            self.grant(cluster, claim, &update.alive, at);
             return Ok(());
         }
         self.inquire(cluster, node, update, at);
@@ -83,6 +112,7 @@ impl Authority {
             // One at a time. The same claimant again (a repetition) only renews what it hears.
             if inquiry.claimant == claimant {
                 inquiry.request = update.request;
+                inquiry.reason = update.reason;
                 inquiry.alive = update.alive;
             }
             return;
@@ -91,6 +121,7 @@ impl Authority {
         soft.inquiry = Some(Inquiry {
             claimant,
             request: update.request,
+            reason: update.reason,
             alive: update.alive,
             at,
             nonce,
@@ -131,7 +162,7 @@ impl Authority {
             return;
         }
         if let Some(i) = soft.inquiry.take() {
-            self.grant(cluster, i.claimant, i.request, &i.alive, i.at);
+            self.grant(cluster, i.claim(), &i.alive, i.at);
         }
     }
 
@@ -139,6 +170,9 @@ impl Authority {
     pub(super) fn on_probe_answer(&mut self, node: NodeId, answer: &ProbeAnswer) -> Result<(), Discard> {
         let (cluster, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
         let cluster = cluster.id;
+        if self.is_answer_to_force(cluster, node, answer.nonce) {
+            return Ok(());
+        }
         let row = &self.table.entry(cluster).ok_or(Discard::Unexpected)?.row;
         let (epoch, master) = (row.epoch, row.master);
         let soft = self.soft.get_mut(&cluster).ok_or(Discard::Unexpected)?;
@@ -153,7 +187,7 @@ impl Authority {
         // Promised the epoch but not acting in it: a restart ended the role (R3). Not yet promised: on its way.
         let gave_up = answer.role != Role::Master && answer.epoch >= epoch;
         if gave_up {
-            self.grant(cluster, i.claimant, i.request, &i.alive, i.at);
+            self.grant(cluster, i.claim(), &i.alive, i.at);
             return Ok(());
         }
         let outcome = Outcome::IncumbentHeard;
@@ -173,7 +207,14 @@ impl Authority {
     }
 
     /// R4: epoch + 1 to a member, with those members that it hears.
-    fn grant(&mut self, cluster: ClusterId, node: NodeId, request: u64, alive: &[NodeId], at: At) {
+    fn grant(&mut self, cluster: ClusterId, claim: Claim, alive: &[NodeId], at: At) {
+        let Claim { node, request, reason } = claim;
+        // Who is being switched by order has gone: the order says who is next.
+        if self.finish_switch(cluster) {
+            let outcome = Outcome::Stale;
+            self.when_durable(Effect::Answer { to: node, request, outcome, cluster, stream: false });
+            return;
+        }
         let Some(entry) = self.table.entry(cluster) else {
             return;
         };
@@ -192,12 +233,18 @@ impl Authority {
             Effect::Event(Event::Granted { cluster, epoch, node }),
             Effect::Notify(cluster),
         ];
-        if self.decide(&command, effects).is_err() {
+        if self.decide(&command, reason_of(reason), effects).is_err() {
             // Raced with another decision: the row tells.
             let outcome = Outcome::Stale;
             self.when_durable(Effect::Answer { to: node, request, outcome, cluster, stream: false });
             return;
         }
+        self.has_granted(cluster);
+    }
+
+    /// The master's entry begins anew; what was under way about the one before is void.
+    pub(super) fn has_granted(&mut self, cluster: ClusterId) {
+        self.give_up_order(cluster, OrderOutcome::Stale);
         let soft = self.soft.entry(cluster).or_default();
         soft.inquiry = None;
         soft.resigned = false;
@@ -244,6 +291,7 @@ impl Authority {
             ChangeKind::Resign => {
                 if row_at.epoch == at.epoch {
                     self.soft.entry(cluster).or_default().resigned = true;
+                    self.finish_switch(cluster);
                 }
                 self.when_durable(answer(Outcome::Done));
                 return Ok(());
@@ -267,14 +315,16 @@ impl Authority {
             Effect::Event(Event::InSyncChanged { cluster, epoch, node: change.node, members }),
             Effect::Notify(cluster),
         ];
-        if let Err(conflict) = self.decide(&command, effects) {
+        if let Err(conflict) = self.decide(&command, DecisionReason::None, effects) {
             let outcome = match conflict {
                 Conflict::Barred => Outcome::Barred,
                 Conflict::NotInSync => Outcome::NotInSync,
                 Conflict::LastMember | Conflict::IsMaster => Outcome::LastMember,
                 Conflict::Unregistered => Outcome::Unregistered,
                 Conflict::AlreadyInSync => Outcome::Done,
-                Conflict::Stale | Conflict::BadSet | Conflict::AlreadyRegistered => Outcome::Stale,
+                Conflict::Unfenced => Outcome::Unfenced,
+                // The rest is said of other commands.
+                _ => Outcome::Stale,
             };
             self.when_durable(answer(outcome));
         }
@@ -304,6 +354,7 @@ impl Authority {
                 soft.lateness.observe((self.now - before).saturating_sub(interval));
             }
             soft.heard_at = Some(self.now);
+            soft.height = keepalive.height;
             soft.present = true;
             let age = self.age();
             self.deadlines.set(Deadline::Age(cluster), self.now + age);

@@ -5,6 +5,8 @@
 //! [`crate::config::Timers::startup_interval`] before it grants anything.
 
 mod claims;
+mod journal;
+mod orders;
 mod reports;
 mod requests;
 pub mod table;
@@ -13,20 +15,26 @@ use crate::config::AuthorityConfig;
 use crate::deadlines::Deadlines;
 use crate::discard::{Discard, Discards};
 use crate::event::Event;
+use crate::held::Held;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
 use crate::lateness::Lateness;
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::StartError;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::watch::Watchers;
 use bytes::{Bytes, BytesMut};
 use claims::Inquiry;
-use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
-use duohuo_wire::packet::{History, Notice, Outcome, Packet, Role, RosterPush, StatusAnswer};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::packet::{
+    DecisionReason, History, Journal as JournalPage, Notice, OrderOutcome, Outcome, Packet, Role, RosterPush,
+    StatusAnswer,
+};
 use duohuo_wire::statement::{Row, SignedRow, SignedSwitch};
 use duohuo_wire::status::{NeighbourStatus, StatusReport};
+use journal::Journal;
+use orders::Pending;
 use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet};
 use table::{Command, Conflict, Table};
@@ -38,6 +46,7 @@ pub struct Authority {
     links: Links,
     out: Outbox,
     table: Table,
+    journal: Journal,
     /// What waits for the batch of that token.
     deferred: BTreeMap<u64, Vec<Deferred>>,
     persisted: u64,
@@ -45,6 +54,8 @@ pub struct Authority {
     soft: BTreeMap<ClusterId, Soft>,
     deadlines: Deadlines<Deadline>,
     reports: Reports,
+    /// Clusters whose master erred as its predecessor did, and under which epoch: not switched any more.
+    alarmed: BTreeMap<ClusterId, Epoch>,
     watchers: Watchers,
     discards: Discards,
     started_at: Option<Instant>,
@@ -69,6 +80,10 @@ struct Soft {
     inquiry: Option<Inquiry>,
     /// When masters were switched, newest last: for damping.
     switched_at: Vec<Instant>,
+    /// An order that waits for an answer.
+    pending: Option<Pending>,
+    /// What the master said last that its chain has committed.
+    height: Height,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -77,6 +92,8 @@ enum Deadline {
     Age(ClusterId),
     /// The next probe of an incumbent, or the verdict.
     Inquiry(ClusterId),
+    /// An order is carried out without the word that it waits for.
+    Order(ClusterId),
 }
 
 /// What is to be said when a batch is durable, with the row as it was decided: a later decision that is not durable
@@ -100,6 +117,10 @@ enum Effect {
     History { to: NodeId, cluster: ClusterId, nodes: Vec<NodeId> },
     /// The forced switch (AUTH-6).
     Switch(Box<SignedSwitch>),
+    /// What became of an order.
+    OrderAnswer { stream: StreamId, request: u64, outcome: OrderOutcome, number: u64, entry: u64 },
+    /// A page of the journal.
+    Journal { stream: StreamId, page: Box<JournalPage> },
     /// Tell the operator.
     Event(Event),
 }
@@ -109,7 +130,12 @@ impl Effect {
     const fn cluster(&self) -> Option<ClusterId> {
         match self {
             Self::Answer { cluster, .. } | Self::Notify(cluster) => Some(*cluster),
-            Self::Registered { .. } | Self::History { .. } | Self::Switch(_) | Self::Event(_) => None,
+            Self::Registered { .. }
+            | Self::History { .. }
+            | Self::Switch(_)
+            | Self::OrderAnswer { .. }
+            | Self::Journal { .. }
+            | Self::Event(_) => None,
         }
     }
 }
@@ -121,13 +147,18 @@ impl Authority {
     /// The log is damaged, or the keys are not those of the roster.
     pub fn new(config: AuthorityConfig, stored: Stored) -> Result<Self, StartError> {
         let mut table = Table::default();
+        let mut journal = Journal::default();
         for (position, (sequence, bytes)) in stored.commands.iter().enumerate() {
             let in_order = u64::try_from(position).is_ok_and(|p| p + 1 == *sequence);
             let command =
                 Command::decode(bytes).filter(|_| in_order).ok_or(StartError::Damaged("command"))?;
+            let (at_unix_us, reason, _) =
+                journal::undated(bytes.clone()).ok_or(StartError::Damaged("command"))?;
+            let old = master_of(&table, &command);
             table
                 .apply(&command)
                 .map_err(|_| StartError::Damaged("command that does not follow the one before"))?;
+            journal.note(&command, old, &table, at_unix_us, reason);
         }
         let party = &config.roster.authority;
         let keys_fit = party.session_key == duohuo_wire::handshake::public_key(&config.session_secret)
@@ -154,11 +185,13 @@ impl Authority {
             links,
             out: Outbox::default(),
             table,
+            journal,
             deferred: BTreeMap::new(),
             persisted: 0,
             soft,
             deadlines: Deadlines::default(),
             reports: Reports::default(),
+            alarmed: BTreeMap::new(),
             watchers: Watchers::default(),
             discards: Discards::default(),
             started_at: None,
@@ -171,6 +204,20 @@ impl Authority {
     #[must_use]
     pub const fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// What it holds in memory.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        let switches = self.soft.values().map(|soft| soft.switched_at.len()).sum();
+        let mut held = vec![
+            Held::entries("waits for the disk", self.deferred.values().map(Vec::len).sum()),
+            Held::entries("watchers", self.watchers.count()),
+            Held::entries("switches", switches),
+            Held::entries("reports", self.reports.count_held()),
+        ];
+        held.extend(self.links.held());
+        held
     }
 
     /// The counters of what was dropped.
@@ -200,10 +247,19 @@ impl Authority {
     }
 
     /// Make a decision durable; `effects` are said when it is.
-    fn decide(&mut self, command: &Command, effects: Vec<Effect>) -> Result<(), Conflict> {
+    fn decide(
+        &mut self,
+        command: &Command,
+        reason: DecisionReason,
+        effects: Vec<Effect>,
+    ) -> Result<(), Conflict> {
+        let old = master_of(&self.table, command);
         self.table.apply(command)?;
-        let put =
-            Write::Put { table: StoreTable::Command, key: self.table.version(), value: command.encode() };
+        let unix = self.config.unix_at_zero + Duration::from_nanos(self.now.as_nanos());
+        let at_unix_us = u64::try_from(unix.as_micros()).unwrap_or(u64::MAX);
+        self.journal.note(command, old, &self.table, at_unix_us, reason);
+        let value = journal::dated(command, at_unix_us, reason);
+        let put = Write::Put { table: StoreTable::Command, key: self.table.version(), value };
         let token = self.out.persist(vec![put]);
         let deferred: Vec<Deferred> = effects.into_iter().map(|effect| self.as_decided(effect)).collect();
         self.deferred.entry(token).or_default().extend(deferred);
@@ -249,6 +305,12 @@ impl Authority {
                 self.links.send_stream(Party::Node(to), &Packet::from(history), &mut self.out);
             }
             Effect::Switch(order) => self.send_switch(&order),
+            Effect::OrderAnswer { stream, request, outcome, number, entry } => {
+                self.send_order_answer(stream, request, outcome, number, entry);
+            }
+            Effect::Journal { stream, page } => {
+                self.links.send_on(stream, &Packet::from(*page), &mut self.out);
+            }
             Effect::Event(event) => self.event(event),
         }
     }
@@ -271,7 +333,7 @@ impl Authority {
     }
 
     fn event(&mut self, event: Event) {
-        let unix = self.config.unix_at_zero + core::time::Duration::from_nanos(self.now.as_nanos());
+        let unix = self.config.unix_at_zero + Duration::from_nanos(self.now.as_nanos());
         self.watchers.tell(&event, unix, ClusterId(0), &mut self.links, &mut self.out);
     }
 
@@ -318,6 +380,11 @@ impl Authority {
             }
             Packet::Watch(watch) => {
                 self.watchers.add(stream, watch.kinds);
+                Ok(())
+            }
+            Packet::Order(order) => self.on_order(stream, order),
+            Packet::JournalQuery(query) => {
+                self.on_journal_query(stream, &query);
                 Ok(())
             }
             _ => Err(Discard::Forbidden),
@@ -396,7 +463,12 @@ impl Authority {
             }
             Input::Roster(roster) => self.on_roster(*roster),
             Input::Shutdown => self.out.push(Output::Exit),
-            Input::BlocksRead { .. } | Input::WrongResults(_) => return Err(Discard::Unexpected),
+            Input::BlocksRead { .. }
+            | Input::ChunkRead { .. }
+            | Input::WrongResults(_)
+            | Input::Outside(_) => {
+                return Err(Discard::Unexpected);
+            }
         }
         Ok(())
     }
@@ -410,9 +482,15 @@ impl Authority {
             match deadline {
                 Deadline::Age(cluster) => self.aged_out(cluster),
                 Deadline::Inquiry(cluster) => self.continue_inquiry(cluster),
+                Deadline::Order(cluster) => self.order_is_due(cluster),
             }
         }
     }
+}
+
+/// Who is master where a command is about to be applied.
+fn master_of(table: &Table, command: &Command) -> NodeId {
+    table.entry(command.cluster()).map_or(NodeId(0), |entry| entry.row.master)
 }
 
 impl Machine for Authority {

@@ -74,6 +74,11 @@ pub(super) struct Reports {
 }
 
 impl Reports {
+    /// How many are kept.
+    pub(super) fn count_held(&self) -> usize {
+        self.spent.len() + self.counted.values().map(BTreeMap::len).sum::<usize>()
+    }
+
     /// Whether the reporter may still report in this window.
     pub(super) fn within_budget(&mut self, now: Instant, reporter: ClusterId) -> bool {
         let (since, spent) = self.spent.entry(reporter).or_insert((now, 0));

@@ -10,8 +10,8 @@ use crate::time::Duration;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{
-    ConsensusError, ForcedSwitch, Join, JoinAnswer, JoinVerdict, NodeSealedId, Outcome, Packet, ProbeAnswer,
-    Query, QueryScope, Register, RegisterVerdict, Registered, Role, RosterPush,
+    ConsensusError, DecisionReason, ForcedSwitch, Join, JoinAnswer, JoinVerdict, NodeSealedId, Outcome,
+    Packet, ProbeAnswer, Query, QueryScope, Register, RegisterVerdict, Registered, Role, RosterPush,
 };
 use duohuo_wire::sealed_id::{self, SealedClaims};
 use duohuo_wire::statement::SignedSwitch;
@@ -28,6 +28,7 @@ impl Authority {
             Packet::Change(change) => self.on_change(node, &change),
             Packet::MasterKeepalive(keepalive) => self.on_master_keepalive(node, &keepalive),
             Packet::ProbeAnswer(answer) => self.on_probe_answer(node, &answer),
+            Packet::Fenced(fenced) => self.on_fenced(node, &fenced),
             Packet::Query(query) => self.on_query(node, &query, false),
             Packet::Probe(probe) => {
                 let answer = ProbeAnswer {
@@ -88,7 +89,7 @@ impl Authority {
             Effect::Event(Event::Granted { cluster, epoch: Epoch(1), node }),
             Effect::Notify(cluster),
         ];
-        match self.decide(&Command::Register { cluster, node }, effects) {
+        match self.decide(&Command::Register { cluster, node }, DecisionReason::None, effects) {
             Ok(()) => {
                 let soft = self.soft.entry(cluster).or_default();
                 soft.present = true;
@@ -197,8 +198,18 @@ impl Authority {
             return;
         };
         let (old_master, epoch, at) = (entry.row.master, entry.row.epoch, At::of(&entry.row));
-        // The successor made the same mistake: the fault is in all of them, and switching on would only go round.
+        // The successor made the same mistake: the fault is in all of them, and switching on would only go round. What
+        // follows from a wrong state is wrong too, at every height: nothing more is done about this master.
+        if self.alarmed.get(&cluster) == Some(&epoch) {
+            return;
+        }
+        // Nor does anybody switch while an operator has paused it.
+        if self.table.is_paused(cluster) {
+            self.event(Event::Alarm { cluster, height });
+            return;
+        }
         if entry.last_bar == Some((height, hash)) {
+            self.alarmed.insert(cluster, epoch);
             self.event(Event::Alarm { cluster, height });
             return;
         }
@@ -208,7 +219,7 @@ impl Authority {
             Effect::Switch(Box::new(order)),
             Effect::Notify(cluster),
         ];
-        match self.decide(&Command::Bar { cluster, at, height, hash }, effects) {
+        match self.decide(&Command::Bar { cluster, at, height, hash }, DecisionReason::None, effects) {
             Ok(()) | Err(Conflict::Barred) => {}
             Err(_) => self.event(Event::Alarm { cluster, height }),
         }
@@ -227,7 +238,7 @@ impl Authority {
         }
     }
 
-    fn unix_seconds(&self) -> u64 {
+    pub(super) fn unix_seconds(&self) -> u64 {
         (self.config.unix_at_zero + Duration::from_nanos(self.now.as_nanos())).as_secs()
     }
 

@@ -4,10 +4,15 @@
 //! in the same order give the same table on any machine, so that the log can be replicated without a change here.
 //! Keepalives, ageing and suspicion are soft and live elsewhere.
 
+use super::journal::undated;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
+use duohuo_wire::order::{OrderKind, SignedOrder};
 use duohuo_wire::statement::Row;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The cluster of an order that is about all of them.
+pub const EVERYWHERE: ClusterId = ClusterId(0);
 
 /// One decision, made durable before anybody hears of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,6 +64,29 @@ pub enum Command {
         /// The wrong result.
         hash: [u8; 32],
     },
+    /// What an operator ordered, with what the authority decided when it was carried out. Pause and resume are about
+    /// no row: they are compared with nothing but the order's number.
+    Order {
+        /// As it was signed.
+        order: Box<SignedOrder>,
+        /// The row decided upon.
+        at: At,
+        /// The node it is about; the new master of a switch, also where the order left it open.
+        node: NodeId,
+        /// A switch: the new in-sync set, as in a grant.
+        in_sync: Vec<NodeId>,
+        /// A force: the height that the chain has committed, as far as the authority knows.
+        height: Height,
+    },
+    /// A forced master's fence stands (rule 17).
+    Fenced {
+        /// Which.
+        cluster: ClusterId,
+        /// The row decided upon.
+        at: At,
+        /// It signs nothing at this height or below.
+        height: Height,
+    },
 }
 
 /// What a command is compared with before it is applied (design R1): epoch *and* version.
@@ -99,6 +127,16 @@ pub enum Conflict {
     LastMember,
     /// A node is in the set already.
     AlreadyInSync,
+    /// The order's number was used already, or a higher one.
+    Replayed,
+    /// It is so already.
+    Unchanged,
+    /// The node is not barred.
+    NotBarred,
+    /// A forced master's fence does not stand yet.
+    Unfenced,
+    /// As many clusters are cold as the chain can bear.
+    TooManyForced,
 }
 
 /// One cluster.
@@ -110,6 +148,8 @@ pub struct Entry {
     pub masters: Vec<NodeId>,
     /// Height and hash of the last result somebody was barred for.
     pub last_bar: Option<(Height, [u8; 32])>,
+    /// The height up to which the last forced master signs nothing.
+    pub closed: Option<Height>,
 }
 
 /// The table.
@@ -117,6 +157,10 @@ pub struct Entry {
 pub struct Table {
     clusters: BTreeMap<ClusterId, Entry>,
     version: u64,
+    /// The highest number of an order that was applied.
+    orders: u64,
+    /// Where no master is switched but by order; cluster 0: everywhere.
+    paused: BTreeSet<ClusterId>,
 }
 
 impl Table {
@@ -135,6 +179,30 @@ impl Table {
     /// All clusters.
     pub fn entries(&self) -> impl Iterator<Item = (&ClusterId, &Entry)> {
         self.clusters.iter()
+    }
+
+    /// The highest number of an order that was applied.
+    #[must_use]
+    pub const fn orders(&self) -> u64 {
+        self.orders
+    }
+
+    /// Whether an operator paused automatic switches there.
+    #[must_use]
+    pub fn is_paused(&self, cluster: ClusterId) -> bool {
+        self.paused.contains(&cluster) || self.paused.contains(&EVERYWHERE)
+    }
+
+    /// Clusters that the chain can do without: f of n.
+    #[must_use]
+    pub fn bearable(&self) -> usize {
+        self.clusters.len().saturating_sub(1) / 3
+    }
+
+    /// Clusters besides `cluster` whose forced master may sign nothing yet, the chain being at `height`.
+    fn cold(&self, cluster: ClusterId, height: Height) -> usize {
+        let is_cold = |e: &Entry| e.row.unfenced || e.closed.is_some_and(|closed| closed > height);
+        self.clusters.iter().filter(|(id, entry)| **id != cluster && is_cold(entry)).count()
     }
 
     /// Who was master of a cluster in an epoch.
@@ -160,22 +228,12 @@ impl Table {
                     return Err(Conflict::AlreadyRegistered);
                 }
             }
-            Command::Grant { cluster, at, node, in_sync } => {
-                let row = row(cluster, at)?;
-                if row.barred.contains(node) {
-                    return Err(Conflict::Barred);
-                }
-                if !row.in_sync.contains(node) {
-                    return Err(Conflict::NotInSync);
-                }
-                let within = in_sync.iter().all(|n| row.in_sync.contains(n) && !row.barred.contains(n));
-                let ascending = in_sync.is_sorted_by(|a, b| a < b);
-                if !within || !ascending || !in_sync.contains(node) {
-                    return Err(Conflict::BadSet);
-                }
-            }
+            Command::Grant { cluster, at, node, in_sync } => check_grant(row(cluster, at)?, *node, in_sync)?,
             Command::Add { cluster, at, node } => {
                 let row = row(cluster, at)?;
+                if row.unfenced {
+                    return Err(Conflict::Unfenced);
+                }
                 if row.barred.contains(node) || row.barred.contains(&row.master) {
                     return Err(Conflict::Barred);
                 }
@@ -204,6 +262,54 @@ impl Table {
                     return Err(Conflict::LastMember);
                 }
             }
+            Command::Order { order, at, node, in_sync, height } => {
+                if order.number <= self.orders {
+                    return Err(Conflict::Replayed);
+                }
+                let cluster = &order.cluster;
+                match order.kind {
+                    OrderKind::Pause | OrderKind::Resume => {
+                        if *cluster != EVERYWHERE && !self.clusters.contains_key(cluster) {
+                            return Err(Conflict::Unregistered);
+                        }
+                        if self.paused.contains(cluster) == (order.kind == OrderKind::Pause) {
+                            return Err(Conflict::Unchanged);
+                        }
+                    }
+                    OrderKind::Unbar => {
+                        if !row(cluster, at)?.barred.contains(node) {
+                            return Err(Conflict::NotBarred);
+                        }
+                    }
+                    OrderKind::Switch => {
+                        let row = row(cluster, at)?;
+                        if row.unfenced {
+                            return Err(Conflict::Unfenced);
+                        }
+                        if row.master == *node {
+                            return Err(Conflict::IsMaster);
+                        }
+                        check_grant(row, *node, in_sync)?;
+                    }
+                    OrderKind::Force => {
+                        let row = row(cluster, at)?;
+                        if row.barred.contains(node) {
+                            return Err(Conflict::Barred);
+                        }
+                        if row.in_sync.contains(node) {
+                            return Err(Conflict::AlreadyInSync);
+                        }
+                        if self.cold(*cluster, *height) >= self.bearable() {
+                            return Err(Conflict::TooManyForced);
+                        }
+                    }
+                }
+            }
+            Command::Fenced { cluster, at, .. } => {
+                if !row(cluster, at)?.unfenced {
+                    return Err(Conflict::Unchanged);
+                }
+            }
         }
         Ok(())
     }
@@ -227,8 +333,16 @@ impl Table {
                 unfenced: false,
                 table_version: version,
             };
-            self.clusters.insert(*cluster, Entry { row, masters: vec![*node], last_bar: None });
+            let entry = Entry { row, masters: vec![*node], last_bar: None, closed: None };
+            self.clusters.insert(*cluster, entry);
             return Ok(());
+        }
+        if let Command::Order { order, .. } = command {
+            self.orders = order.number;
+            if matches!(order.kind, OrderKind::Pause | OrderKind::Resume) {
+                self.pause(order, version);
+                return Ok(());
+            }
         }
         let Some(entry) = self.clusters.get_mut(&command.cluster()) else {
             return Err(Conflict::Unregistered);
@@ -258,7 +372,34 @@ impl Table {
                 insert_ascending(&mut row.barred, master);
                 entry.last_bar = Some((*height, *hash));
             }
+            Command::Order { order, node, in_sync, .. } => match order.kind {
+                OrderKind::Pause | OrderKind::Resume => {}
+                OrderKind::Unbar => {
+                    row.version.0 += 1;
+                    row.barred.retain(|n| n != node);
+                }
+                OrderKind::Switch | OrderKind::Force => {
+                    row.epoch = row.epoch.next();
+                    row.version = Version(0);
+                    row.master = *node;
+                    // Nobody of the set of a force survived, or it would not be given: the node is alone, and owes
+                    // the fence until it says that it stands (rule 7).
+                    let forced = order.kind == OrderKind::Force;
+                    row.in_sync = if forced { vec![*node] } else { in_sync.clone() };
+                    row.unfenced |= forced;
+                    entry.masters.push(*node);
+                }
+            },
+            Command::Fenced { height, .. } => {
+                row.version.0 += 1;
+                row.unfenced = false;
+                entry.closed = Some(*height);
+            }
         }
+        assert!(
+            !entry.row.unfenced || entry.row.in_sync == [entry.row.master],
+            "an unfenced master is alone"
+        );
         assert!(entry.row.in_sync.contains(&entry.row.master), "the master is a member of its own set");
         assert!(
             u64::try_from(entry.masters.len()) == Ok(entry.row.epoch.0),
@@ -266,6 +407,37 @@ impl Table {
         );
         Ok(())
     }
+
+    /// The rows it is about move on, so that no claim under way is granted after all.
+    fn pause(&mut self, order: &SignedOrder, version: u64) {
+        if order.kind == OrderKind::Pause {
+            self.paused.insert(order.cluster);
+        } else {
+            self.paused.remove(&order.cluster);
+        }
+        for (cluster, entry) in &mut self.clusters {
+            if order.cluster == EVERYWHERE || order.cluster == *cluster {
+                entry.row.version.0 += 1;
+                entry.row.table_version = version;
+            }
+        }
+    }
+}
+
+/// R4, rule 3: who is granted, and with whom.
+fn check_grant(row: &Row, node: NodeId, in_sync: &[NodeId]) -> Result<(), Conflict> {
+    if row.barred.contains(&node) {
+        return Err(Conflict::Barred);
+    }
+    if !row.in_sync.contains(&node) {
+        return Err(Conflict::NotInSync);
+    }
+    let within = in_sync.iter().all(|n| row.in_sync.contains(n) && !row.barred.contains(n));
+    let ascending = in_sync.is_sorted_by(|a, b| a < b);
+    if !within || !ascending || !in_sync.contains(&node) {
+        return Err(Conflict::BadSet);
+    }
+    Ok(())
 }
 
 fn insert_ascending(set: &mut Vec<NodeId>, node: NodeId) {
@@ -277,13 +449,15 @@ fn insert_ascending(set: &mut Vec<NodeId>, node: NodeId) {
 impl Command {
     /// The cluster it is about.
     #[must_use]
-    pub const fn cluster(&self) -> ClusterId {
+    pub fn cluster(&self) -> ClusterId {
         match self {
             Self::Register { cluster, .. }
             | Self::Grant { cluster, .. }
             | Self::Add { cluster, .. }
             | Self::Remove { cluster, .. }
-            | Self::Bar { cluster, .. } => *cluster,
+            | Self::Bar { cluster, .. }
+            | Self::Fenced { cluster, .. } => *cluster,
+            Self::Order { order, .. } => order.cluster,
         }
     }
 
@@ -324,6 +498,20 @@ impl Command {
                 out.put_u64(height.0);
                 out.put_slice(hash);
             }
+            Self::Order { order, at, node, in_sync, height } => {
+                head(&mut out, 6, order.cluster, Some(at));
+                out.put_u32(node.0);
+                out.put_u64(height.0);
+                out.put_u16(u16::try_from(in_sync.len()).unwrap_or(u16::MAX));
+                for member in in_sync {
+                    out.put_u32(member.0);
+                }
+                order.encode(&mut out);
+            }
+            Self::Fenced { cluster, at, height } => {
+                head(&mut out, 7, *cluster, Some(at));
+                out.put_u64(height.0);
+            }
         }
         out.freeze()
     }
@@ -331,7 +519,7 @@ impl Command {
     /// Read a command of the log. `None`: the log is damaged.
     #[must_use]
     pub fn decode(bytes: &Bytes) -> Option<Self> {
-        let mut b = bytes.clone();
+        let (_, _, mut b) = undated(bytes.clone())?;
         let tag = b.try_get_u8().ok()?;
         let cluster = ClusterId(b.try_get_u32().ok()?);
         let mut at = || -> Option<At> {
@@ -357,6 +545,21 @@ impl Command {
                 b.try_copy_to_slice(&mut hash).ok()?;
                 Self::Bar { cluster, at, height, hash }
             }
+            6 => {
+                let at = at()?;
+                let node = NodeId(b.try_get_u32().ok()?);
+                let height = Height(b.try_get_u64().ok()?);
+                let mut in_sync = Vec::new();
+                for _ in 0..b.try_get_u16().ok()? {
+                    in_sync.push(NodeId(b.try_get_u32().ok()?));
+                }
+                let order = SignedOrder::decode(&b.split_off(0)).ok().filter(|o| o.cluster == cluster)?;
+                Self::Order { order: Box::new(order), at, node, in_sync, height }
+            }
+            7 => {
+                let at = at()?;
+                Self::Fenced { cluster, at, height: Height(b.try_get_u64().ok()?) }
+            }
             _ => return None,
         };
         (!b.has_remaining()).then_some(command)
@@ -364,134 +567,5 @@ impl Command {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    const C: ClusterId = ClusterId(1);
-    const fn at(epoch: u64, version: u64) -> At {
-        At { epoch: Epoch(epoch), version: Version(version) }
-    }
-    fn ids(ids: &[u32]) -> Vec<NodeId> {
-        ids.iter().map(|id| NodeId(*id)).collect()
-    }
-    fn add(at: At, node: u32) -> Command {
-        Command::Add { cluster: C, at, node: NodeId(node) }
-    }
-    fn grant(at: At, node: u32, set: &[u32]) -> Command {
-        Command::Grant { cluster: C, at, node: NodeId(node), in_sync: ids(set) }
-    }
-    fn bar(at: At) -> Command {
-        Command::Bar { cluster: C, at, height: Height(9), hash: [7; 32] }
-    }
-
-    /// A table with nodes 1, 2, 3 in sync, 1 master of epoch 1, version 2.
-    fn table() -> Table {
-        let mut t = Table::default();
-        t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
-        t.apply(&add(at(1, 0), 2)).unwrap();
-        t.apply(&add(at(1, 1), 3)).unwrap();
-        t
-    }
-
-    #[test]
-    fn a_registered_cluster_is_in_epoch_one_with_its_master_alone_in_sync() {
-        let mut t = Table::default();
-        t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
-        let row = &t.entry(C).unwrap().row;
-        assert_eq!((row.epoch, row.version, row.master), (Epoch(1), Version(0), NodeId(1)));
-        assert_eq!(row.in_sync, ids(&[1]));
-    }
-
-    #[test]
-    fn a_cluster_registers_once() {
-        assert_eq!(
-            table().apply(&Command::Register { cluster: C, node: NodeId(2) }),
-            Err(Conflict::AlreadyRegistered)
-        );
-    }
-
-    #[test]
-    fn a_grant_raises_the_epoch_and_starts_the_version_anew() {
-        let mut t = table();
-        t.apply(&grant(at(1, 2), 2, &[2, 3])).unwrap();
-        let row = &t.entry(C).unwrap().row;
-        assert_eq!((row.epoch, row.version, row.master), (Epoch(2), Version(0), NodeId(2)));
-        assert_eq!(t.master_of(C, Epoch(1)), Some(NodeId(1)));
-        assert_eq!(t.master_of(C, Epoch(2)), Some(NodeId(2)));
-        assert_eq!(t.master_of(C, Epoch(3)), None);
-    }
-
-    #[test]
-    fn both_epoch_and_version_must_equal_the_rows() {
-        let mut t = table();
-        for stale in [at(1, 1), at(1, 3), at(0, 2), at(2, 2)] {
-            assert_eq!(t.apply(&grant(stale, 2, &[2])), Err(Conflict::Stale));
-        }
-        assert_eq!(t, table());
-    }
-
-    #[test]
-    fn only_a_member_of_the_set_is_granted() {
-        assert_eq!(table().apply(&grant(at(1, 2), 4, &[2])), Err(Conflict::NotInSync));
-    }
-
-    #[test]
-    fn the_new_set_lies_within_the_old_one_and_holds_the_new_master() {
-        assert_eq!(table().apply(&grant(at(1, 2), 2, &[2, 4])), Err(Conflict::BadSet));
-        assert_eq!(table().apply(&grant(at(1, 2), 2, &[3])), Err(Conflict::BadSet));
-        assert_eq!(table().apply(&grant(at(1, 2), 2, &[3, 2])), Err(Conflict::BadSet));
-    }
-
-    #[test]
-    fn the_master_is_never_removed_from_its_set() {
-        let remove = Command::Remove { cluster: C, at: at(1, 2), node: NodeId(1) };
-        assert_eq!(table().apply(&remove), Err(Conflict::IsMaster));
-    }
-
-    #[test]
-    fn a_barred_master_is_not_granted_again_and_changes_no_set() {
-        let mut t = table();
-        t.apply(&bar(at(1, 2))).unwrap();
-        assert_eq!(t.entry(C).unwrap().row.barred, ids(&[1]));
-        assert_eq!(t.apply(&grant(at(1, 3), 1, &[1])), Err(Conflict::Barred));
-        assert_eq!(t.apply(&add(at(1, 3), 4)), Err(Conflict::Barred));
-        assert_eq!(
-            t.apply(&Command::Remove { cluster: C, at: at(1, 3), node: NodeId(2) }),
-            Err(Conflict::Barred)
-        );
-        assert_eq!(t.apply(&grant(at(1, 3), 2, &[1, 2])), Err(Conflict::BadSet));
-        t.apply(&grant(at(1, 3), 2, &[2, 3])).unwrap();
-        assert_eq!(t.apply(&add(at(2, 0), 1)), Err(Conflict::Barred));
-    }
-
-    #[test]
-    fn the_last_electable_member_is_not_barred() {
-        let mut t = Table::default();
-        t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
-        assert_eq!(t.apply(&bar(at(1, 0))), Err(Conflict::LastMember));
-    }
-
-    #[test]
-    fn every_command_survives_the_log() {
-        let all = [
-            Command::Register { cluster: C, node: NodeId(1) },
-            grant(at(1, 2), 2, &[2, 3]),
-            add(at(1, 0), 2),
-            Command::Remove { cluster: C, at: at(1, 2), node: NodeId(3) },
-            bar(at(1, 2)),
-        ];
-        for command in all {
-            assert_eq!(Command::decode(&command.encode()), Some(command));
-        }
-    }
-
-    #[test]
-    fn a_damaged_command_is_refused() {
-        let whole = bar(at(1, 2)).encode();
-        for cut in 0..whole.len() {
-            assert_eq!(Command::decode(&whole.slice(..cut)), None);
-        }
-        assert_eq!(Command::decode(&Bytes::from_static(&[9, 0, 0, 0, 1])), None);
-    }
-}
+#[path = "table_tests.rs"]
+mod tests;

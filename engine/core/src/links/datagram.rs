@@ -2,6 +2,7 @@
 
 use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn, party_of_key};
 use crate::discard::Discard;
+use crate::held::Held;
 use crate::io::Output;
 use crate::outbox::Outbox;
 use crate::random::Random;
@@ -376,6 +377,11 @@ impl DatagramSessions {
         }
         self.sessions.retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
         self.current.retain(|_, id| self.sessions.contains_key(id));
+    }
+
+    pub(super) fn held(&self) -> Held {
+        let entries = self.sessions.len() + self.attempts.len() + self.last_timestamps.len();
+        Held::entries("datagram sessions", entries)
     }
 
     /// Parties whose session we opened and that is old enough to be replaced.

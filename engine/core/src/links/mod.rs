@@ -7,6 +7,7 @@ mod datagram;
 mod stream;
 
 use crate::discard::Discard;
+use crate::held::Held;
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
@@ -244,6 +245,11 @@ impl Links {
     /// All parties with an established stream.
     pub(crate) fn parties_with_stream(&self) -> Vec<Party> {
         self.streams.parties()
+    }
+
+    /// What it keeps of others.
+    pub(crate) fn held(&self) -> [Held; 2] {
+        [self.datagrams.held(), self.streams.held()]
     }
 
     /// Retries and deadlines. Streams that were too slow are closed and named.

@@ -2,6 +2,7 @@
 
 use super::{Identity, PROOF, Party, Peer, Turn, party_of_key};
 use crate::discard::Discard;
+use crate::held::Held;
 use crate::io::{Output, StreamId};
 use crate::outbox::Outbox;
 use crate::time::{Duration, Instant};
@@ -262,6 +263,11 @@ impl Streams {
             }
         }
         due
+    }
+
+    pub(super) fn held(&self) -> Held {
+        let bytes = self.streams.values().map(|stream| stream.reader.buffered()).sum();
+        Held { name: "streams", entries: self.streams.len(), bytes }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -11,7 +11,7 @@ use crate::links::{Party, turn};
 use crate::store::META_REGISTERING;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
-use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::packet::{
     ClaimReason, ForcedSwitch, History, Join, JoinAnswer, JoinVerdict, MasterKeepaliveAnswer, NodeSealedId,
     Notice, Outcome, Packet, Query, QueryScope, Register, RegisterVerdict, Registered, RegistrationSync,
@@ -71,7 +71,7 @@ impl Node {
         let row = self.own_row();
         let in_sync = |node: NodeId| row.is_none_or(|r| r.in_sync.contains(&node));
         let barred = |node: NodeId| row.is_some_and(|r| r.barred.contains(&node));
-        let own_priority = self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority);
+        let own_priority = self.own_priority(self.config.roster.node(self.me).map_or(0, |(_, n)| n.priority));
         let me = Candidate {
             node: self.me,
             priority: own_priority,
@@ -99,6 +99,7 @@ impl Node {
         match &self.duty {
             Duty::Lead(master) => master.epoch() == row.epoch,
             Duty::Adopt(epoch) => *epoch == row.epoch,
+            Duty::Fence(fencing) => fencing.epoch() == row.epoch,
             Duty::Follow | Duty::Halted => false,
         }
     }
@@ -291,6 +292,11 @@ impl Node {
         self.send_to_authority(&Packet::from(join), true);
     }
 
+    /// Somebody else is to lead: no claim of ours before it had its time.
+    pub(super) fn wait_for_successor(&mut self) {
+        self.claims.not_before = Some(self.now + self.config.timers.sync_interval);
+    }
+
     /// A stream to the master closed: the reason of the claim that follows.
     pub(super) fn note_reason(&mut self, reason: ClaimReason) {
         self.claims.reason = Some(reason);
@@ -342,7 +348,7 @@ impl Node {
     }
 
     fn authority_key(&self) -> Option<VerifyingKey> {
-        VerifyingKey::from_bytes(&self.config.roster.authority.signing_key).ok()
+        self.signers.authority()
     }
 
     fn on_join_answer(&mut self, answer: JoinAnswer) {
@@ -507,6 +513,7 @@ impl Node {
         }
         let barred = row.barred.contains(&self.me);
         let lost = row.in_sync.contains(&self.me)
+            && !row.unfenced // who is forced never had it
             && self.log.promised() == Epoch(0)
             && self.registering != Registering::Marked;
         if lost && !matches!(self.duty, Duty::Halted) {
@@ -530,6 +537,7 @@ impl Node {
         } else if matches!(self.duty, Duty::Lead(_)) {
             self.step_down();
         }
+        self.fence_learns(&row);
         let ours =
             row.master == self.me && row.epoch > self.log.promised() && !barred && self.has_histories();
         if ours && !matches!(self.duty, Duty::Halted) {
@@ -598,6 +606,10 @@ impl Node {
         }
         if self.own_row().is_some_and(|r| r.epoch > order.epoch) {
             return Err(Discard::OldEpoch);
+        }
+        if order.height == Height(0) {
+            // Planned: whoever it names finishes what it is at, and resigns.
+            return self.begin_to_hand_over(order.epoch, order.old_master);
         }
         let already = self.own_row().is_some_and(|r| r.barred.contains(&order.old_master));
         if !already {

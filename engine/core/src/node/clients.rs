@@ -1,4 +1,5 @@
-//! What clients may ask: to commit a transaction, to see the status, to watch.
+//! What clients may ask: to commit a transaction, to see the state, a block, the status or who is master, to be told of
+//! blocks and of events.
 
 use super::{Duty, Node};
 use crate::chain::{SubmitError, TransactionId};
@@ -6,13 +7,27 @@ use crate::discard::Discard;
 use crate::io::StreamId;
 use crate::links::Party;
 use crate::time::Duration;
+use bytes::Bytes;
 use core::net::SocketAddr;
-use duohuo_wire::ids::{Epoch, Height, NodeId, Version};
-use duohuo_wire::packet::{Packet, StatusAnswer, Submit, SubmitAnswer, SubmitVerdict};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
+use duohuo_wire::packet::{
+    Notice, Packet, Query, QueryScope, StateAnswer, StatusAnswer, Submit, SubmitAnswer, SubmitVerdict,
+    Subscribe,
+};
 use duohuo_wire::status::{NeighbourStatus, StatusReport};
 
 /// Clients that may wait for one transaction: more are told to try later.
 const WAITERS_PER_TRANSACTION: usize = 8;
+
+/// Blocks that a client wants as they are committed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscription {
+    request: u64,
+    next: Height,
+    /// How many more it takes before it asks again.
+    left: u32,
+    is_reading: bool,
+}
 
 impl Node {
     pub(super) fn on_client(&mut self, stream: StreamId, packet: Packet) -> Result<(), Discard> {
@@ -27,11 +42,112 @@ impl Node {
                 self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
             }
+            Packet::StateQuery(query) => {
+                let answer = self.chain.query(&query.question);
+                let answer = StateAnswer {
+                    request: query.request,
+                    known: answer.is_some(),
+                    height: self.chain.status().height,
+                    answer: answer.unwrap_or_default(),
+                    ..Default::default()
+                };
+                self.links.send_on(stream, &Packet::from(answer), &mut self.out);
+                Ok(())
+            }
+            Packet::BlockQuery(query) => {
+                self.serve_block(stream, query.request, query.height);
+                Ok(())
+            }
+            Packet::Subscribe(subscribe) => {
+                let Subscribe { request, from, count, .. } = subscribe;
+                let next = from.max(Height(1));
+                let subscription = Subscription { request, next, left: count, is_reading: false };
+                self.subscriptions.insert(stream, subscription);
+                self.run_subscriptions();
+                Ok(())
+            }
+            Packet::Query(query) => {
+                self.answer_query(stream, &query);
+                Ok(())
+            }
             Packet::Watch(watch) => {
                 self.watchers.add(stream, watch.kinds);
                 Ok(())
             }
             _ => Err(Discard::Forbidden),
+        }
+    }
+
+    /// Who is master, as the authority signed it: any node may tell.
+    fn answer_query(&mut self, stream: StreamId, query: &Query) {
+        let rows = self.rows.values().filter(|signed| {
+            let row = &signed.row;
+            match query.scope {
+                QueryScope::Changed => row.table_version > query.since,
+                QueryScope::Cluster | QueryScope::History => {
+                    query.cluster == ClusterId(0) || query.cluster == row.cluster
+                }
+            }
+        });
+        let mut notices: Vec<Packet> = rows
+            .map(|signed| Notice { request: query.request, ..super::claims::notice(signed.clone()) }.into())
+            .collect();
+        if query.scope == QueryScope::History {
+            // The newest rows come last: who reads them knows that all of the history is there.
+            notices = self.lineage.packets().into_iter().chain(notices).collect();
+        }
+        for packet in notices {
+            self.links.send_on(stream, &packet, &mut self.out);
+        }
+    }
+
+    /// Asks the store for what subscribers lack.
+    pub(super) fn run_subscriptions(&mut self) {
+        let height = self.height;
+        let due: Vec<(StreamId, Height)> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, s)| !s.is_reading && s.left > 0 && s.next <= height)
+            .map(|(stream, s)| (*stream, s.next))
+            .collect();
+        for (stream, next) in due {
+            if let Some(subscription) = self.subscriptions.get_mut(&stream) {
+                subscription.is_reading = true;
+            }
+            // No room: the next block tries again.
+            if !self.serve_next(stream, next)
+                && let Some(subscription) = self.subscriptions.get_mut(&stream)
+            {
+                subscription.is_reading = false;
+            }
+        }
+    }
+
+    /// The store gave blocks for a subscriber.
+    pub(super) fn feed_subscriber(&mut self, stream: StreamId, from: Height, blocks: Vec<(Height, Bytes)>) {
+        let lowest = self.snapshots.lowest();
+        let Some(subscription) = self.subscriptions.get_mut(&stream).filter(|s| s.next == from) else {
+            return; // it asked anew meanwhile
+        };
+        subscription.is_reading = false;
+        let request = subscription.request;
+        let is_empty = blocks.is_empty();
+        let mut sent = Vec::new();
+        for (height, block) in blocks.into_iter().take(subscription.left as usize) {
+            subscription.left -= 1;
+            subscription.next = height.next();
+            sent.push((height, block));
+        }
+        if is_empty && from < lowest {
+            // Pruned: it is told so, and hears no more.
+            self.subscriptions.remove(&stream);
+            sent.push((from, Bytes::new()));
+        }
+        for (height, block) in sent {
+            self.send_block(stream, request, height, block);
+        }
+        if !is_empty {
+            self.run_subscriptions();
         }
     }
 
@@ -91,6 +207,7 @@ impl Node {
     }
 
     pub(super) fn forget_client(&mut self, stream: StreamId) {
+        self.subscriptions.remove(&stream);
         self.waiting.retain(|_, waiting| {
             waiting.retain(|(s, _)| *s != stream);
             !waiting.is_empty()

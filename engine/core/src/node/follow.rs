@@ -1,23 +1,17 @@
 //! Following a master: its log (R3; rules 8 to 12) and its blocks (IN-5), pushed and pulled.
 
 use super::log::Log;
+use super::serving::CATCH_UP_BYTES;
 use super::{After, Duty, Node};
 use crate::chain::{BlockError, HaltReason, Record};
 use crate::discard::Discard;
-use crate::io::Output;
 use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, LogIndex, NodeId};
-use duohuo_wire::packet::{
-    Ack, Append, BlockPush, ChainEnd, ChainQuery, Packet, QueryScope, Resync, WireRecord,
-};
-use std::collections::BTreeMap;
+use duohuo_wire::lease::LeaseRequest;
+use duohuo_wire::packet::{Ack, Append, BlockPush, ChainQuery, Packet, QueryScope, Resync, WireRecord};
 
-/// Blocks of one answer to a query.
-const CATCH_UP_BYTES: u32 = 256 * 1024;
-/// Reads under way for others: more are dropped, the asker asks again.
-const READS_AT_ONCE: usize = 64;
 /// A query for blocks that brought nothing for so long is sent again.
 const CATCH_UP_PATIENCE: Duration = Duration::from_millis(250);
 
@@ -40,9 +34,6 @@ pub(super) struct FollowerState {
     awaited: Option<Height>,
     /// Blocks asked for: of whom, and when.
     catching_up: Option<(Party, Instant)>,
-    /// Reads of our store for others.
-    reads: BTreeMap<u64, Party>,
-    last_read: u64,
 }
 
 impl FollowerState {
@@ -81,13 +72,19 @@ impl Node {
         if master == self.me || state.promised > row.epoch {
             return;
         }
+        let epoch = row.epoch;
+        let follows = self.follower.in_step && state.promised == epoch && state.synced == epoch;
+        let extensions = follows
+            .then(|| self.lease_to_give())
+            .flatten()
+            .map_or_else(Default::default, duohuo_wire::lease::LeaseGiven::extensions);
         let ack = Ack {
-            epoch: row.epoch,
+            epoch,
             end: LogIndex(state.end),
             height: state.height,
             // Not in step: it asks for a resync.
             synced: if self.follower.in_step { state.synced } else { Epoch(0) },
-            ..Default::default()
+            extensions,
         };
         self.links.send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
     }
@@ -104,7 +101,7 @@ impl Node {
         if row.master != node || row.master == self.me {
             return Err(Discard::Forbidden);
         }
-        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Halted) {
+        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_) | Duty::Halted) {
             return Err(Discard::Forbidden);
         }
         Ok(())
@@ -118,10 +115,13 @@ impl Node {
         if self.height < resync.height {
             // Its log stands on blocks that we lack: fetch them, then ask for the log again.
             self.follower.awaited = Some(resync.height);
-            self.catch_up(Party::Node(node));
+            if !self.consider_catch_up(Party::Node(node), resync.height) {
+                self.catch_up(Party::Node(node));
+            }
             return Ok(());
         }
         let records = into_records(resync.records);
+        self.learn_promises(&records);
         match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
             Ok(writes) => {
                 self.follower.in_step = true;
@@ -144,40 +144,35 @@ impl Node {
             return Err(Discard::Unexpected); // on its way: a resync that waits for blocks
         }
         let records = into_records(append.records);
+        self.learn_promises(&records);
         let Some(writes) = self.log.extend(append.start.0, records) else {
             return Err(Discard::Unexpected);
         };
         self.log.note_released(append.released.0);
+        if let Some(request) = LeaseRequest::of(&append.extensions) {
+            self.on_lease_request(request);
+        }
         let state = self.acknowledgement();
         self.persist(writes, After::Acknowledge(state));
         Ok(())
     }
 
     /// A block, pushed or pulled: verify, execute, keep.
-    pub(super) fn on_block(&mut self, from: Party, block: &Bytes) -> Result<(), Discard> {
-        match self.chain.apply(self.now, block) {
+    pub(super) fn on_block(&mut self, from: Party, push: &BlockPush) -> Result<(), Discard> {
+        if self.keep_early(from, push) {
+            self.run_far_catch_up();
+            return Ok(());
+        }
+        match self.chain.apply(self.now, &push.block) {
             Ok(height) => {
-                let writes = self.keep_block(height, block.clone());
-                let state_hash = self.chain.status().state_hash;
-                self.persist(writes, After::Committed(height, Some(state_hash)));
-                if matches!(self.duty, Duty::Lead(_)) {
-                    let push = Packet::from(BlockPush { height, block: block.clone(), ..Default::default() });
-                    self.tell_members(&push);
-                } else {
-                    let state = self.acknowledgement();
-                    self.persist(Vec::new(), After::Acknowledge(state));
-                }
-                self.renew_catch_up();
-                if self.follower.awaited.is_some_and(|awaited| height >= awaited) {
-                    self.follower.awaited = None;
-                    self.send_ack(); // not in step: it asks for the log
-                }
-                self.run_chain();
+                self.applied(height, push.block.clone());
                 Ok(())
             }
             Err(BlockError::Old) => Ok(()),
             Err(BlockError::Gap) => {
-                self.catch_up(from);
+                if !self.consider_catch_up(from, push.height) {
+                    self.catch_up(from);
+                }
                 Ok(())
             }
             Err(BlockError::UnknownGrant(..)) => {
@@ -190,11 +185,38 @@ impl Node {
         }
     }
 
+    /// The chain executed a block that was decided elsewhere.
+    pub(super) fn applied(&mut self, height: Height, block: Bytes) {
+        let writes = self.keep_block(height, block.clone());
+        let state_hash = self.chain.status().state_hash;
+        self.persist(writes, After::Committed(height, Some(state_hash)));
+        if matches!(self.duty, Duty::Lead(_)) {
+            let push = Packet::from(BlockPush { height, block, ..Default::default() });
+            self.tell_members(&push);
+        }
+        self.after_applying(height);
+    }
+
+    /// The chain stands at `height`, and what it stands on is on its way to the disk.
+    pub(super) fn after_applying(&mut self, height: Height) {
+        if !matches!(self.duty, Duty::Lead(_)) {
+            let state = self.acknowledgement();
+            self.persist(Vec::new(), After::Acknowledge(state));
+        }
+        self.renew_catch_up();
+        if self.follower.awaited.is_some_and(|awaited| height >= awaited) {
+            self.follower.awaited = None;
+            self.send_ack(); // not in step: it asks for the log
+        }
+        self.run_chain();
+    }
+
     /// A stream ended: what was asked for by it will not be answered.
     pub(super) fn stop_catch_up(&mut self, party: Party) {
         if self.follower.catching_up.is_some_and(|(asked, _)| asked == party) {
             self.follower.catching_up = None;
         }
+        self.lose_source(party);
     }
 
     /// The stream to a member ended: if it was the master's, its log must be given to us anew.
@@ -206,6 +228,9 @@ impl Node {
 
     /// Pull blocks from a party, one query at a time.
     pub(super) fn catch_up(&mut self, from: Party) {
+        if self.far.is_some() {
+            return self.run_far_catch_up();
+        }
         if self.follower.catching_up.is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE) {
             return;
         }
@@ -221,6 +246,17 @@ impl Node {
     /// Whoever was asked for blocks is waited for no longer; the next push or resync starts another query.
     pub(super) fn give_up_catching_up(&mut self) {
         self.follower.catching_up = None;
+        self.give_up_far_catch_up();
+    }
+
+    /// Several are asked from now on.
+    pub(super) fn follower_asks_nobody(&mut self) {
+        self.follower.catching_up = None;
+    }
+
+    /// Whether this very party was asked for blocks.
+    pub(super) fn follower_asks(&self, party: Party) -> bool {
+        self.follower.catching_up.is_some_and(|(asked, _)| asked == party)
     }
 
     fn renew_catch_up(&mut self) {
@@ -237,10 +273,16 @@ impl Node {
 
     /// The end of an answer: ask for more, or go on with the log.
     pub(super) fn on_chain_end(&mut self, from: Party, height: Height) {
+        if self.range_ended(from, height) {
+            return;
+        }
         if self.follower.catching_up.is_none_or(|(party, _)| party != from) {
             return;
         }
         self.follower.catching_up = None;
+        if self.consider_catch_up(from, height) {
+            return;
+        }
         if height > self.height {
             self.ask_blocks(from);
         } else if !self.follower.in_step {
@@ -250,6 +292,7 @@ impl Node {
 
     /// A query that brought nothing is given up; the next push or resync starts another.
     pub(super) fn run_catch_up(&mut self) {
+        self.run_far_catch_up();
         let Some((party, at)) = self.follower.catching_up else {
             return;
         };
@@ -259,30 +302,6 @@ impl Node {
                 self.ask_blocks(party);
             }
         }
-    }
-
-    /// Somebody asks for blocks.
-    pub(super) fn serve_blocks(&mut self, asker: Party, query: &ChainQuery) {
-        if self.follower.reads.len() >= READS_AT_ONCE {
-            return;
-        }
-        self.follower.last_read += 1;
-        let token = self.follower.last_read;
-        self.follower.reads.insert(token, asker);
-        let max_bytes = query.max_bytes.min(CATCH_UP_BYTES);
-        self.out.push(Output::ReadBlocks { token, from: query.from, max_bytes });
-    }
-
-    pub(super) fn send_blocks(&mut self, token: u64, blocks: Vec<(Height, Bytes)>) {
-        let Some(asker) = self.follower.reads.remove(&token) else {
-            return;
-        };
-        for (height, block) in blocks {
-            let push = Packet::from(BlockPush { height, block, ..Default::default() });
-            self.links.send_stream(asker, &push, &mut self.out);
-        }
-        let end = Packet::from(ChainEnd { height: self.height, ..Default::default() });
-        self.links.send_stream(asker, &end, &mut self.out);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Node;
 use crate::discard::Discard;
+use crate::held::Held;
 use crate::io::Output;
 use crate::outbox::Outbox;
 use crate::random::Random;
@@ -167,6 +168,14 @@ impl Group {
         out.push(Output::Datagram { to: to.unwrap_or(self.address), bytes });
     }
 
+    /// What it keeps of others, and of what was sent lately.
+    pub(super) fn held(&self) -> [Held; 2] {
+        [
+            Held::entries("group senders", self.incoming.len()),
+            Held::entries("keepalives sent", self.sent.len()),
+        ]
+    }
+
     /// Whether a heard list's echo names a sequence that we sent to the group within `within`.
     pub(super) fn sent_lately(&self, now: Instant, sequence: u32, within: Duration) -> bool {
         self.sent.iter().rev().take_while(|(_, at)| now - *at <= within).any(|(s, _)| *s == sequence)
@@ -234,8 +243,8 @@ impl Node {
         if key.cluster != self.cluster {
             return Err(Discard::Forbidden);
         }
-        let signer = self.verifying_key(key.master).ok_or(Discard::UnknownKey)?;
-        if !key.verify(&signer) {
+        let signer = self.signers.member(key.master).ok_or(Discard::UnknownKey)?;
+        if !key.verify(signer) {
             return Err(Discard::BadStatement);
         }
         match self.lineage.master(self.cluster, Epoch(key.generation.into())) {

@@ -11,11 +11,21 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::lease::LeaseGiven;
 use duohuo_wire::packet::{
     Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync,
     SubmitVerdict, WireRecord,
 };
-use duohuo_wire::statement::SignedResult;
+use duohuo_wire::statement::{Row, SignedResult};
+
+/// Records of the log that are neither on our disk nor with the members yet.
+#[derive(Default)]
+pub(super) struct Unwritten {
+    records: Vec<WireRecord>,
+    writes: Vec<Write>,
+    /// Something waits at the gate for them.
+    is_needed: bool,
+}
 
 impl Node {
     /// The promise is durable: the role begins, if the row still says so.
@@ -30,15 +40,25 @@ impl Node {
             self.consider();
             return;
         };
-        self.duty = Duty::Lead(Box::new(Master::new(self.now, self.me, &row, self.log.end())));
+        if row.unfenced {
+            self.begin_fence(&row);
+        } else {
+            self.begin_to_act(&row);
+        }
+    }
+
+    /// The role itself, once nothing stands against it.
+    pub(super) fn begin_to_act(&mut self, row: &Row) {
+        let epoch = row.epoch;
+        self.duty = Duty::Lead(Box::new(Master::new(self.now, self.me, row, self.log.end())));
         let grace = self.group_grace();
         let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
         let key = self.group.make(self.now, generation, grace, &mut self.random);
         self.tell_members(&Packet::from(key));
         self.push_registration();
         self.greet_members();
-        let records: Vec<Record> = self.log.records_from(0).cloned().collect();
-        self.chain.lead(self.now, epoch, &records);
+        let (closed, records) = self.chain_log();
+        self.chain.lead(self.now, epoch, &records, closed);
         // OUT-4: who are the others now?
         self.query(QueryScope::Changed);
         self.consider();
@@ -46,9 +66,72 @@ impl Node {
         self.run_chain();
     }
 
+    /// What the chain goes on from: its own records, and the height up to which it must sign nothing.
+    fn chain_log(&self) -> (Height, Vec<Record>) {
+        let (own, chains): (Vec<Record>, Vec<Record>) =
+            self.log.records_from(0).cloned().partition(Record::is_own);
+        let closed = own.iter().filter(|r| r.is_closed()).map(|r| r.height).max();
+        (closed.unwrap_or_default(), chains)
+    }
+
+    /// The authority wants another master by an operator's order: this one finishes its height and resigns.
+    pub(super) fn begin_to_hand_over(&mut self, epoch: Epoch, from: NodeId) -> Result<(), Discard> {
+        let patience = self.config.timers.dead_interval * 2;
+        let me = self.me;
+        let Duty::Lead(master) = &mut self.duty else {
+            return Err(Discard::Unexpected);
+        };
+        if master.epoch() != epoch || from != me {
+            return Err(Discard::Unexpected);
+        }
+        if master.hand_over_at.is_none() {
+            master.hand_over_at = Some(self.now + patience);
+        }
+        self.hand_over();
+        Ok(())
+    }
+
+    /// Resign if there is nothing to finish, or it takes too long.
+    pub(super) fn hand_over(&mut self) {
+        let Duty::Lead(master) = &self.duty else { return };
+        let Some(at) = master.hand_over_at else { return };
+        let idle = master.holds_nothing() && !self.chain.is_working();
+        if idle || self.now >= at {
+            self.hand_over_now();
+        }
+    }
+
+    /// A block is kept and the next height has said nothing: the best moment.
+    pub(super) fn hand_over_between_heights(&mut self) {
+        if matches!(&self.duty, Duty::Lead(master) if master.hand_over_at.is_some()) {
+            self.hand_over_now();
+        }
+    }
+
+    fn hand_over_now(&mut self) {
+        self.resign();
+        self.wait_for_successor();
+        self.consider();
+    }
+
+    /// When the duty itself wants to be looked at.
+    pub(super) fn duty_timeout(&self) -> Option<Instant> {
+        match &self.duty {
+            Duty::Lead(master) => master.hand_over_at,
+            Duty::Fence(fencing) => Some(fencing.poll_timeout()),
+            _ => None,
+        }
+    }
+
     /// The role ends for good (rules 16 and 23); only a new grant brings it back.
     pub(super) fn step_down(&mut self) {
         self.duty = Duty::Follow;
+        // What was logged and not written down: the disk has what this node believes it has, before the next master's log
+        // is compared with it. Nobody is told: nothing rested on it.
+        let writes = core::mem::take(&mut self.unwritten).writes;
+        if !writes.is_empty() {
+            self.out.persist(writes);
+        }
         if self.chain.status().height < self.height {
             // A block that passed the gate is on its way to our disk: it is executed before the core is dropped.
             self.chain.committed(self.now, self.height);
@@ -90,25 +173,31 @@ impl Node {
 
     /// Carry out what the chain wants, until it wants nothing more.
     pub(super) fn run_chain(&mut self) {
-        let mut records = Vec::new();
-        let mut writes = Vec::new();
-        let start = self.log.end();
         while let Some(output) = self.chain.poll_output() {
-            self.chain_output(output, &mut records, &mut writes);
+            self.chain_output(output);
         }
-        if !records.is_empty()
-            && let Duty::Lead(master) = &self.duty
-        {
-            let epoch = master.epoch();
-            // To our disk and to the members at once; the gate waits for both.
-            self.replicate(start, &records);
-            let end = self.log.end();
-            self.persist(writes, After::Own { epoch, end });
+        // A record on which nothing rests that waits at the gate waits too, for the first that does: votes come one by
+        // one, and most of them are written down with the word that follows from them.
+        if self.unwritten.is_needed {
+            self.write_down();
         }
         self.release();
     }
 
-    fn chain_output(&mut self, output: ChainOutput, records: &mut Vec<WireRecord>, writes: &mut Vec<Write>) {
+    /// What was logged goes to our disk and to the members at once; the gate waits for both.
+    pub(super) fn write_down(&mut self) {
+        let Unwritten { records, writes, .. } = core::mem::take(&mut self.unwritten);
+        if records.is_empty() {
+            return;
+        }
+        let Duty::Lead(master) = &self.duty else { return };
+        let epoch = master.epoch();
+        let end = self.log.end();
+        self.replicate(end - records.len() as u64, &records);
+        self.persist(writes, After::Own { epoch, end });
+    }
+
+    fn chain_output(&mut self, output: ChainOutput) {
         match output {
             ChainOutput::Behind { peer } => self.fetch_from_cluster(peer),
             ChainOutput::Receipt { transaction, height, applied } => {
@@ -117,13 +206,15 @@ impl Node {
             }
             ChainOutput::ConsensusError { evidence } => self.hold(Gated::Report { evidence }),
             ChainOutput::Halt { reason } => self.halt(reason),
+            ChainOutput::Snapshot(snapshot) => self.keep_snapshot(snapshot),
+            ChainOutput::SnapshotProven { height, proof } => self.hold(Gated::Proof { height, proof }),
             ChainOutput::Log { height, bytes } => {
                 let Duty::Lead(master) = &self.duty else {
                     return;
                 };
                 let epoch = master.epoch();
-                records.push(WireRecord { height, epoch, bytes: bytes.clone() });
-                writes.extend(self.log.append(Record { height, epoch, bytes }));
+                self.unwritten.records.push(WireRecord { height, epoch, bytes: bytes.clone() });
+                self.unwritten.writes.extend(self.log.append(Record { height, epoch, bytes }));
             }
             ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
             ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
@@ -134,6 +225,7 @@ impl Node {
         let after = self.log.end();
         if let Duty::Lead(master) = &mut self.duty {
             master.hold(after, item);
+            self.unwritten.is_needed = !self.unwritten.records.is_empty();
         }
     }
 
@@ -153,6 +245,10 @@ impl Node {
                     Gated::Send { to, bytes } => self.send_consensus(epoch, to, bytes),
                     Gated::Commit { height, block } => self.commit(height, block),
                     Gated::Report { evidence } => self.report(evidence),
+                    Gated::Proof { height, proof } => self.snapshot_proven(height, &proof),
+                    Gated::Promise { node, cluster, epoch, height } => {
+                        self.has_promised(node, cluster, epoch, height);
+                    }
                 }
             }
         }
@@ -195,9 +291,12 @@ impl Node {
 
     /// The block, and the records that it makes history.
     pub(super) fn keep_block(&mut self, height: Height, block: Bytes) -> Vec<Write> {
+        // The members count the records of this height too.
+        self.write_down();
         self.height = height;
         let mut writes = vec![Write::Put { table: Table::Block, key: height.0, value: block }];
         writes.extend(self.log.commit(height));
+        writes.extend(self.snapshots.prune(self.config.keep_blocks));
         writes
     }
 
@@ -264,7 +363,7 @@ impl Node {
     }
 
     /// New records to all members that have our log up to `start`.
-    fn replicate(&mut self, start: u64, records: &[WireRecord]) {
+    pub(super) fn replicate(&mut self, start: u64, records: &[WireRecord]) {
         let Duty::Lead(master) = &mut self.duty else {
             return;
         };
@@ -303,6 +402,9 @@ impl Node {
                 return Err(Discard::Unexpected);
             }
             master.acknowledged(self.now, node, ack.end.0, ack.height);
+            if let Some(given) = LeaseGiven::of(&ack.extensions) {
+                self.on_lease_given(node, given);
+            }
             self.release();
             self.change_in_sync();
         } else {
@@ -316,17 +418,24 @@ impl Node {
         let patience: Vec<(NodeId, Duration)> =
             self.members().into_iter().map(|node| (node, self.patience(node))).collect();
         let patience = |node| patience.iter().find(|(n, _)| *n == node).map_or(Duration::ZERO, |(_, p)| *p);
+        let outside = self.outside.as_ref();
+        let is_ready = |node| outside.is_none_or(|o| o.is_ready_for(node));
         let Duty::Lead(master) = &mut self.duty else { return };
         let (random, retry_interval) = (&mut self.random, self.config.timers.retry_interval);
-        let change = master.next_change(self.now, patience, retry_interval, || random.u64());
+        let change = master.next_change(self.now, patience, is_ready, retry_interval, || random.u64());
         if let Some(change) = change {
             self.send_to_authority(&Packet::from(change), false);
         }
     }
 
     /// How long a member may owe an acknowledgement: no time if it answers no probe and has no stream; the dead
-    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet.
+    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet. A copy outside
+    /// the chain has the same time to come in step.
     fn patience(&self, node: NodeId) -> Duration {
+        let sync_interval = self.config.timers.sync_interval;
+        if self.outside.as_ref().is_some_and(|o| o.is_out_of_step(self.now, node, sync_interval)) {
+            return Duration::ZERO;
+        }
         let not_dead = self.neighbours.of(node).is_some_and(Neighbour::is_not_dead);
         match (not_dead, self.links.stream_of(Party::Node(node)).is_some()) {
             (true, _) => self.config.timers.sync_interval,
@@ -366,6 +475,11 @@ impl Node {
             self.run_mesh();
             return Ok(());
         }
+        match packet {
+            Packet::Fence(fence) => return self.on_fence(cluster, node, fence.row),
+            Packet::FenceAnswer(answer) => return self.on_fence_answer(cluster, node, &answer),
+            _ => {}
+        }
         if !matches!(self.duty, Duty::Lead(_)) {
             return Err(Discard::Forbidden);
         }
@@ -380,7 +494,7 @@ impl Node {
                     return Err(Discard::Forbidden);
                 }
                 // P2: peers count nothing of an older epoch, and nothing of one whose grant they do not know.
-                if consensus.epoch < epoch {
+                if consensus.epoch < epoch || self.lineage.has_newer(cluster, consensus.epoch) {
                     return Err(Discard::OldEpoch);
                 }
                 if consensus.epoch > epoch {
@@ -395,11 +509,21 @@ impl Node {
                 self.run_chain();
                 if good { Ok(()) } else { Err(Discard::BadConsensus) }
             }
-            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
+            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push),
             Packet::ChainQuery(query) => {
                 self.serve_blocks(Party::Node(node), &query);
                 Ok(())
             }
+            Packet::RangeQuery(query) => {
+                self.serve_range(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotQuery(query) => {
+                self.serve_snapshot(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotOffer(offer) => self.on_snapshot_offer(Party::Node(node), offer),
+            Packet::SnapshotChunk(chunk) => self.on_snapshot_chunk(Party::Node(node), chunk),
             Packet::ChainEnd(end) => {
                 self.on_chain_end(Party::Node(node), end.height);
                 Ok(())

@@ -38,6 +38,11 @@ impl Lineage {
         self.master(cluster, epoch).is_some()
     }
 
+    /// Whether a master of a later epoch is known: rows may come in any order, a history is whole (rule 17).
+    pub(super) fn has_newer(&self, cluster: ClusterId, epoch: Epoch) -> bool {
+        self.histories.get(&cluster).is_some_and(|history| end(history) > epoch.next())
+    }
+
     /// A verified history: the longer one stays.
     pub(super) fn learn(&mut self, history: &History) {
         let known = self.histories.get(&history.cluster).map(end);
@@ -114,6 +119,15 @@ mod tests {
         assert_eq!((lineage.master(C, Epoch(0)), lineage.master(C, Epoch(6))), (None, None));
         lineage.learn(&history(&[1]));
         assert_eq!(known(&lineage), [1, 2, 3, 4, 5], "a shorter one changes nothing");
+    }
+
+    #[test]
+    fn a_later_epoch_of_a_history_is_known_before_its_row() {
+        let mut lineage = Lineage::default();
+        lineage.learn(&history(&[1, 2, 1]));
+        assert!(lineage.has_newer(C, Epoch(1)) && lineage.has_newer(C, Epoch(2)));
+        assert!(!lineage.has_newer(C, Epoch(3)) && !lineage.has_newer(C, Epoch(9)));
+        assert!(!lineage.has_newer(ClusterId(2), Epoch(1)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! out as [`Write`]s of one batch, so that a crash leaves the state before or after, never between (rules 9 and 10).
 
 use crate::chain::Record;
+use crate::held::Held;
 use crate::io::{Stored, Table, Write};
 use crate::store::{
     META_LOG_END, META_PROMISE, StartError, decode_promise, decode_record, decode_u64, encode_promise,
@@ -31,6 +32,12 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// What it keeps.
+    pub(super) fn held(&self) -> Held {
+        let bytes = self.records.values().map(|record| record.bytes.len()).sum();
+        Held { name: "log", entries: self.records.len(), bytes }
+    }
+
     /// Read from the store, for a chain of committed height `height`.
     pub(super) fn load(stored: &Stored, height: Height) -> Result<Self, StartError> {
         let meta = |key| stored.meta.get(&key).cloned();
@@ -102,6 +109,26 @@ impl Log {
         writes
     }
 
+    /// The highest height of a record.
+    pub(super) fn last_height(&self) -> Option<Height> {
+        self.records.values().map(|r| r.height).max()
+    }
+
+    /// A forced master's log begins anew (rule 17): what stands in it was said, if at all, below the fence, and the one
+    /// record that says so takes its place.
+    pub(super) fn close(&mut self, closed: Record) -> Vec<Write> {
+        assert!(closed.height > self.height, "a fence stands above what is committed");
+        assert!(self.last_height().is_none_or(|last| last <= closed.height), "it closes all that is there");
+        self.released = 0;
+        let mut writes = Vec::new();
+        if !self.records.is_empty() {
+            writes.push(Write::DeleteRange { table: Table::Record, from: self.start(), to: self.end });
+            self.records.clear();
+        }
+        writes.extend(self.append(closed));
+        writes
+    }
+
     /// Append one record as master.
     pub(super) fn append(&mut self, record: Record) -> Vec<Write> {
         assert!(record.height > self.height, "a committed height is history");
@@ -158,11 +185,14 @@ impl Log {
         let end = start + records.len() as u64;
         let theirs =
             |index: u64| index.checked_sub(start).and_then(|i| records.get(usize::try_from(i).ok()?));
-        // Rule I3: what was released and is not history must stand in the new master's log, byte for byte.
+        // Rule I3: what was released and is not history must stand in the new master's log, byte for byte. What an
+        // operator's force closed is given up by intent.
+        let closed = records.iter().filter(|r| r.is_closed()).map(|r| r.height).max().unwrap_or_default();
+        let history = master_height.max(closed);
         let lost = self
             .records
             .range(..self.released)
-            .any(|(index, mine)| mine.height > master_height && theirs(*index) != Some(mine));
+            .any(|(index, mine)| mine.height > history && theirs(*index) != Some(mine));
         if lost {
             return Err(Divergence);
         }
@@ -170,6 +200,9 @@ impl Log {
         let differing =
             self.records.iter().find(|(index, mine)| theirs(**index) != Some(mine)).map(|(i, _)| *i);
         if let Some(from) = differing {
+            if self.records.range(from..).all(|(_, mine)| mine.height <= closed) {
+                self.released = self.released.min(from);
+            }
             writes.extend(self.cut(from));
         }
         for (index, record) in (start..).zip(records) {
@@ -397,6 +430,50 @@ mod tests {
         assert_eq!(reload(&writes, 5), log);
         writes.extend(log.append(record(6, Epoch(3), "own")));
         assert_eq!(reload(&writes, 5), log);
+    }
+
+    fn closed(height: u64, epoch: Epoch) -> Record {
+        Record { height: Height(height), epoch, bytes: Bytes::from_static(&[0xFF]) }
+    }
+
+    #[test]
+    fn a_closed_log_holds_nothing_but_that_it_is_closed() {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        let mut writes = log.resync(E1, Height(4), 10, vec![record(5, E1, "a"), record(5, E1, "b")]).unwrap();
+        log.note_released(12);
+        writes.extend(log.adopt(E2));
+        writes.extend(log.close(closed(7, E2)));
+        assert_eq!(words(&log), [(12, &b"\xFF"[..])]);
+        assert_eq!(Log { released: 0, ..log.clone() }, log);
+        assert_eq!(reload(&writes, 4), log);
+        writes.extend(log.commit(Height(6)));
+        assert_eq!(log.end() - log.start(), 1, "it stays until its height is committed");
+        writes.extend(log.commit(Height(7)));
+        assert_eq!(reload(&writes, 7), log);
+    }
+
+    #[test]
+    #[should_panic(expected = "it closes all that is there")]
+    fn a_fence_below_a_record_is_none() {
+        let mut log = follower();
+        log.extend(13, vec![record(6, E1, "high")]).unwrap();
+        let _ = log.close(closed(5, E2));
+    }
+
+    /// A member of the lost set returns: what it released is given up up to the fence, and not above.
+    #[test]
+    fn what_a_fence_closed_is_history() {
+        let mut log = follower();
+        log.note_released(13);
+        assert_eq!(log.clone().resync(E2, Height(4), 8, vec![record(5, E2, "x")]), Err(Divergence));
+        let mut returned = log.clone();
+        returned.resync(E2, Height(4), 8, vec![closed(6, E2)]).unwrap();
+        assert_eq!(words(&returned), [(8, &b"\xFF"[..])]);
+        assert_eq!(returned.end(), 9);
+        returned.extend(9, vec![record(7, E2, "n")]).unwrap();
+        log.extend(13, vec![record(9, E1, "high")]).unwrap();
+        log.note_released(14);
+        assert_eq!(log.resync(E2, Height(4), 8, vec![closed(6, E2)]), Err(Divergence), "above the fence");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! was appended before it is durable here and acknowledged, under this epoch, by every member of the in-sync set and
 //! by everyone being added to it. Nothing here sends; the node does, with what this answers.
 
+use super::fence::Promise;
+use crate::held::Held;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
@@ -14,9 +16,28 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Something the chain said, held until the log behind it is safe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Gated {
-    Send { to: Option<ClusterId>, bytes: Bytes },
-    Commit { height: Height, block: Bytes },
-    Report { evidence: Vec<SignedResult> },
+    Send {
+        to: Option<ClusterId>,
+        bytes: Bytes,
+    },
+    Commit {
+        height: Height,
+        block: Bytes,
+    },
+    Report {
+        evidence: Vec<SignedResult>,
+    },
+    Proof {
+        height: Height,
+        proof: Bytes,
+    },
+    /// The answer to a forced master of another cluster.
+    Promise {
+        node: NodeId,
+        cluster: ClusterId,
+        epoch: Epoch,
+        height: Height,
+    },
 }
 
 /// How far one member follows.
@@ -59,6 +80,10 @@ pub(super) struct Master {
     /// Log length released under this epoch: every member of the set holds it. What was only inherited may still be
     /// cut by a later master that lacks it.
     released: u64,
+    /// An operator wants another master: at the latest then this one resigns.
+    pub(super) hand_over_at: Option<Instant>,
+    /// What was promised to forced masters of other clusters.
+    pub(super) promises: BTreeMap<ClusterId, Promise>,
     gate: VecDeque<(u64, Gated)>,
     asked: Option<Asked>,
 }
@@ -80,6 +105,8 @@ impl Master {
             durable: end,
             exposed: end,
             released: 0,
+            hand_over_at: None,
+            promises: BTreeMap::new(),
             gate: VecDeque::new(),
             asked: None,
         };
@@ -89,6 +116,21 @@ impl Master {
 
     pub(super) const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whether its acknowledgement is waited for before anything is said.
+    pub(super) fn waits_for(&self, node: NodeId) -> bool {
+        self.waiting_for.contains(&node) || self.adding == Some(node)
+    }
+
+    /// What waits at the gate.
+    pub(super) fn held(&self) -> Held {
+        let bytes = |(_, item): &(u64, Gated)| match item {
+            Gated::Send { bytes, .. } | Gated::Commit { block: bytes, .. } => bytes.len(),
+            Gated::Proof { proof, .. } => proof.len(),
+            Gated::Report { .. } | Gated::Promise { .. } => 0,
+        };
+        Held { name: "gate", entries: self.gate.len(), bytes: self.gate.iter().map(bytes).sum() }
     }
 
     /// Rule 22: a newer row of this epoch.
@@ -108,9 +150,28 @@ impl Master {
         self.gate.push_back((after, item));
     }
 
+    /// Nothing waits to be let go.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.gate.is_empty()
+    }
+
     /// Our own disk holds the log up to `end`.
     pub(super) fn persisted(&mut self, end: u64) {
         self.durable = self.durable.max(end);
+    }
+
+    /// Who must acknowledge besides this node: the set, and who is being added to it.
+    pub(super) fn holders(&self) -> impl Iterator<Item = NodeId> {
+        self.waiting_for.iter().chain(self.adding.iter()).copied()
+    }
+
+    /// Who is outside the set and holds all that was exposed.
+    pub(super) fn caught_up(&self) -> impl Iterator<Item = NodeId> {
+        self.followers
+            .iter()
+            .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
+            .filter(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
+            .map(|(node, _)| *node)
     }
 
     /// Log length that is safe: durable here and acknowledged by all who must (rule 19).
@@ -205,11 +266,12 @@ impl Master {
     ///
     /// A member is proposed for removal when it owes an acknowledgement for longer than `patience` with it; zero: it
     /// is dead (R5). A node is proposed for addition when it acknowledged all that was exposed (rule 21), and is waited for from
-    /// this very moment.
+    /// this very moment. `is_ready`: what acts outside is, too.
     pub(super) fn next_change(
         &mut self,
         now: Instant,
         patience: impl Fn(NodeId) -> Duration,
+        is_ready: impl Fn(NodeId) -> bool,
         retry_interval: Duration,
         mut request: impl FnMut() -> u64,
     ) -> Option<Change> {
@@ -230,14 +292,7 @@ impl Master {
                     .is_some_and(|since| now - since >= patience(*node))
         };
         let lost = self.waiting_for.iter().copied().find(silent);
-        let caught_up = || {
-            self.followers
-                .iter()
-                .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
-                .filter(|(node, _)| patience(**node) > Duration::ZERO)
-                .find(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
-                .map(|(node, _)| *node)
-        };
+        let caught_up = || self.caught_up().find(|node| patience(*node) > Duration::ZERO && is_ready(*node));
         let (kind, node) = match lost {
             Some(node) => (ChangeKind::Remove, node),
             None => (ChangeKind::Add, caught_up()?),
@@ -355,7 +410,7 @@ mod tests {
         let mut m = with_members(&[A]);
         m.hold(1, vote(1));
         m.persisted(1);
-        let change = m.next_change(ms(0), dead_a, RETRY, || 7).expect("a removal");
+        let change = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
         assert_eq!(m.release(E), []);
         m.learn(&row(1, &[ME]));
@@ -368,7 +423,7 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 0);
         m.acknowledged(ms(0), A, 0, Height(0));
-        let change = m.next_change(ms(0), |_| DEAD, RETRY, || 7).expect("an addition");
+        let change = m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).expect("an addition");
         assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
         m.hold(1, vote(1));
         m.persisted(1);
@@ -388,9 +443,9 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 2);
         m.acknowledged(ms(0), A, 1, Height(0));
-        assert_eq!(m.next_change(ms(0), |_| DEAD, RETRY, || 7), None);
+        assert_eq!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7), None);
         m.acknowledged(ms(0), A, 2, Height(0));
-        assert!(m.next_change(ms(0), |_| DEAD, RETRY, || 7).is_some());
+        assert!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).is_some());
     }
 
     #[test]
@@ -399,7 +454,7 @@ mod tests {
         m.stream_up(A);
         m.sent(ms(0), A, 5);
         m.acknowledged(ms(0), A, 4, Height(0));
-        assert_eq!(m.next_change(ms(0), |_| DEAD, RETRY, || 7), None);
+        assert_eq!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7), None);
     }
 
     #[test]
@@ -409,23 +464,26 @@ mod tests {
         m.acknowledged(ms(0), A, 0, Height(0));
         m.sent(ms(100), A, 1);
         assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(150)));
-        assert_eq!(m.next_change(ms(149), |_| DEAD, RETRY, || 7), None);
-        let change = m.next_change(ms(150), |_| DEAD, RETRY, || 7).expect("a removal");
+        assert_eq!(m.next_change(ms(149), |_| DEAD, |_| true, RETRY, || 7), None);
+        let change = m.next_change(ms(150), |_| DEAD, |_| true, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
     }
 
     #[test]
     fn a_member_without_a_stream_owes_from_the_start_of_the_role() {
         let mut m = with_members(&[A]);
-        assert_eq!(m.next_change(ms(49), |_| DEAD, RETRY, || 7), None);
-        assert!(m.next_change(ms(50), |_| DEAD, RETRY, || 7).is_some_and(|c| c.kind == ChangeKind::Remove));
+        assert_eq!(m.next_change(ms(49), |_| DEAD, |_| true, RETRY, || 7), None);
+        assert!(
+            m.next_change(ms(50), |_| DEAD, |_| true, RETRY, || 7)
+                .is_some_and(|c| c.kind == ChangeKind::Remove)
+        );
     }
 
     #[test]
     fn our_own_lateness_is_nobodys_debt() {
         let mut m = with_members(&[A]);
         m.forgive(ms(500));
-        assert_eq!(m.next_change(ms(549), |_| DEAD, RETRY, || 7), None);
+        assert_eq!(m.next_change(ms(549), |_| DEAD, |_| true, RETRY, || 7), None);
     }
 
     #[test]
@@ -440,9 +498,9 @@ mod tests {
     #[test]
     fn a_change_is_repeated_unchanged_until_it_is_answered() {
         let mut m = with_members(&[A]);
-        let first = m.next_change(ms(0), dead_a, RETRY, || 7);
-        assert_eq!(m.next_change(ms(19), dead_a, RETRY, || 8), None);
-        assert_eq!(m.next_change(ms(20), dead_a, RETRY, || 8), first);
+        let first = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7);
+        assert_eq!(m.next_change(ms(19), dead_a, |_| true, RETRY, || 8), None);
+        assert_eq!(m.next_change(ms(20), dead_a, |_| true, RETRY, || 8), first);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Node {
     fn to_dial(&self) -> Vec<Party> {
         let mut parties = vec![Party::Authority];
         parties.extend(self.members().into_iter().filter(|n| self.me < *n).map(Party::Node));
-        if matches!(self.duty, Duty::Lead(_)) {
+        if matches!(self.duty, Duty::Lead(_) | Duty::Fence(_)) {
             let masters = self.other_masters().into_iter().map(|(_, node)| node);
             parties.extend(masters.filter(|n| self.me < *n).map(Party::Node));
         }
@@ -64,7 +64,7 @@ impl Node {
 
     /// A stream to another cluster's node that is no master (any more), or that we have no business with.
     fn leave_former_peers(&mut self) {
-        let leads = matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_));
+        let leads = matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_));
         let masters = self.other_masters();
         for party in self.links.parties_with_stream() {
             let Party::Node(node) = party else { continue };

@@ -6,13 +6,20 @@
 //! | `neighbours.rs`, `group.rs` | the neighbour table and the multicast group |
 //! | `claims.rs` | election, registration, claims, rows |
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
+//! | `fence.rs` | a forced master's fence, from both sides |
 //! | `lineage.rs` | who was master when, to be handed on |
 //! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
+//! | `outside.rs` | the lease, and what acts outside the chain |
+//! | `catch_up.rs`, `snapshots.rs`, `serving.rs` | far behind: snapshots and blocks from several nodes; what is kept; what is served |
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
 //! | `clients.rs` | what clients may ask |
+//! | `watched.rs` | what the outside may ask of the machine |
+//! | `signers.rs` | the keys that others' statements are verified with |
 
+mod catch_up;
 mod claims;
 mod clients;
+mod fence;
 mod follow;
 mod group;
 mod lead;
@@ -21,6 +28,11 @@ mod log;
 mod master;
 mod mesh;
 mod neighbours;
+mod outside;
+mod serving;
+mod signers;
+mod snapshots;
+mod watched;
 
 use crate::chain::{Chain, TransactionId};
 use crate::config::NodeConfig;
@@ -34,15 +46,16 @@ use crate::store::{META_REGISTERING, StartError};
 use crate::time::{Duration, Instant};
 use crate::watch::Watchers;
 use bytes::Bytes;
+use catch_up::CatchUp;
 use claims::Claims;
 use core::net::SocketAddr;
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::packet::{MasterKeepalive, NodeSealedId, Packet, ProbeAnswer, Role};
 use duohuo_wire::roster::Roster;
-use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::statement::SignedRow;
 use duohuo_wire::status::StatusReport;
+use fence::Fencing;
 use follow::FollowerState;
 use group::Group;
 use lineage::Lineage;
@@ -50,6 +63,10 @@ use log::Log;
 use master::Master;
 use mesh::Mesh;
 use neighbours::{Neighbours, Verdict};
+use outside::Outside;
+use serving::Serving;
+use signers::Signers;
+use snapshots::Snapshots;
 use std::collections::BTreeMap;
 
 /// A node's machine; driven as [`crate::io`] says.
@@ -65,6 +82,7 @@ pub struct Node {
     discards: Discards,
     watchers: Watchers,
 
+    signers: Signers,
     neighbours: Neighbours,
     group: Group,
     keepalive_at: Instant,
@@ -85,12 +103,22 @@ pub struct Node {
     /// Height of the last block committed here and told to the cluster.
     height: Height,
     duty: Duty,
+    unwritten: lead::Unwritten,
     follower: FollowerState,
+    /// What acts outside the chain: from the first input on, if there is any.
+    outside: Option<Outside>,
+    /// `Some` while this node is far behind.
+    far: Option<Box<CatchUp>>,
+    serving: Serving,
+    snapshots: Snapshots,
+    /// The newest snapshot that was told of.
+    snapshots_told: Height,
     /// What follows when the batch of that token is durable.
     after: BTreeMap<u64, Vec<After>>,
     persisted: u64,
     /// Clients that wait for their transaction.
     waiting: BTreeMap<TransactionId, Vec<(StreamId, u64)>>,
+    subscriptions: BTreeMap<StreamId, clients::Subscription>,
     told_role: Role,
     registering: Registering,
     stopped: bool,
@@ -110,6 +138,8 @@ enum Duty {
     Follow,
     /// The grant is being made durable.
     Adopt(Epoch),
+    /// Forced: it puts up its fence, and says nothing before.
+    Fence(Box<Fencing>),
     /// Master.
     Lead(Box<Master>),
     /// Design R8: it stopped signing, for good in this run.
@@ -123,12 +153,18 @@ enum After {
     Adopted(Epoch),
     /// Our own log as master, up to this length.
     Own { epoch: Epoch, end: u64 },
+    /// A forced master's closed record.
+    Closed(Epoch),
     /// A follower's state: acknowledge it.
     Acknowledge(follow::Acknowledgement),
     /// The mark that this node may ask for the cluster's first registration.
     Registering,
     /// A block, and the state after it if it is executed already.
     Committed(Height, Option<[u8; 32]>),
+    /// A piece of a snapshot.
+    SnapshotStep,
+    /// The proof of one.
+    SnapshotProven,
 }
 
 /// The keepalive to the authority (OUT-3).
@@ -153,6 +189,7 @@ impl Node {
         let (cluster_id, group_address) = (cluster.id, cluster.group);
         let height = chain.status().height;
         let log = Log::load(&stored, height)?;
+        let snapshots = Snapshots::load(&stored)?;
         let marked = stored.meta.contains_key(&META_REGISTERING);
         let registering = if marked { Registering::Marked } else { Registering::No };
         let mut random = Random::new(config.seed);
@@ -182,6 +219,7 @@ impl Node {
             out: Outbox::default(),
             discards: Discards::default(),
             watchers: Watchers::default(),
+            signers: Signers::of(&config.roster, cluster_id),
             neighbours: Neighbours::new(config.timers),
             group,
             keepalive_at: Instant::ZERO,
@@ -195,12 +233,19 @@ impl Node {
             mesh: Mesh::default(),
             chain,
             follower: FollowerState::default(),
+            outside: None,
+            far: None,
+            serving: Serving::default(),
+            snapshots_told: snapshots.proven().map_or(Height(0), |s| s.height),
+            snapshots,
             log,
             height,
             duty: Duty::Follow,
+            unwritten: lead::Unwritten::default(),
             after: BTreeMap::new(),
             persisted: 0,
             waiting: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             told_role: Role::Ordinary,
             registering,
             stopped: false,
@@ -209,22 +254,6 @@ impl Node {
         node.follower.told = node.acknowledgement();
         node.enrol_neighbours();
         Ok(node)
-    }
-
-    /// The role it plays.
-    #[must_use]
-    pub fn role(&self) -> Role {
-        match self.duty {
-            Duty::Lead(_) => Role::Master,
-            _ if self.claims.standby == Some(self.me) => Role::Standby,
-            _ => Role::Ordinary,
-        }
-    }
-
-    /// The counters of what was dropped.
-    #[must_use]
-    pub const fn discards(&self) -> &Discards {
-        &self.discards
     }
 
     fn enrol_neighbours(&mut self) {
@@ -267,6 +296,7 @@ impl Node {
     fn follow_up(&mut self, after: After) {
         match after {
             After::Adopted(epoch) => self.begin_to_lead(epoch),
+            After::Closed(epoch) => self.has_closed(epoch),
             After::Own { epoch, end } => {
                 if let Duty::Lead(master) = &mut self.duty
                     && master.epoch() == epoch
@@ -279,6 +309,8 @@ impl Node {
                 self.registering = Registering::Marked;
                 self.consider();
             }
+            After::SnapshotStep => self.snapshot_step(),
+            After::SnapshotProven => self.snapshot_is_proven(),
             After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
             After::Committed(height, executed) => {
                 if matches!(self.duty, Duty::Lead(_)) {
@@ -290,7 +322,9 @@ impl Node {
                 if let Some(state_hash) = executed.or(now) {
                     self.event(Event::Committed { height, state_hash });
                 }
+                self.run_subscriptions();
                 self.run_chain();
+                self.hand_over_between_heights();
             }
         }
     }
@@ -300,6 +334,7 @@ impl Node {
             return;
         }
         self.started_at = Some(self.now);
+        self.outside = self.config.outside.map(|config| Outside::new(self.now, config));
         self.keepalive_at = self.now;
     }
 
@@ -331,8 +366,8 @@ impl Node {
             return Err(Discard::Forbidden);
         }
         let address = entry.address;
-        let key = VerifyingKey::from_bytes(&entry.signing_key).map_err(|_| Discard::UnknownKey)?;
-        let packet = self.group.open(header, bytes, &key)?;
+        let key = self.signers.member(header.sender).ok_or(Discard::UnknownKey)?;
+        let packet = self.group.open(header, bytes, key)?;
         #[cfg(feature = "key-log")]
         self.group.learnt.drain(..).for_each(|key| self.out.push(crate::io::Output::Key(key)));
         if address != from {
@@ -432,11 +467,21 @@ impl Node {
             Packet::Resync(resync) => self.on_resync(node, resync),
             Packet::Append(append) => self.on_append(node, append),
             Packet::Ack(ack) => self.on_ack(node, &ack),
-            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push.block),
+            Packet::BlockPush(push) => self.on_block(Party::Node(node), &push),
             Packet::ChainQuery(query) => {
                 self.serve_blocks(Party::Node(node), &query);
                 Ok(())
             }
+            Packet::RangeQuery(query) => {
+                self.serve_range(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotQuery(query) => {
+                self.serve_snapshot(Party::Node(node), &query);
+                Ok(())
+            }
+            Packet::SnapshotOffer(offer) => self.on_snapshot_offer(Party::Node(node), offer),
+            Packet::SnapshotChunk(chunk) => self.on_snapshot_chunk(Party::Node(node), chunk),
             Packet::ChainEnd(end) => {
                 self.on_chain_end(Party::Node(node), end.height);
                 Ok(())
@@ -445,20 +490,13 @@ impl Node {
         }
     }
 
-    fn verifying_key(&self, node: NodeId) -> Option<VerifyingKey> {
-        let (cluster, entry) = self.config.roster.node(node)?;
-        if cluster.id != self.cluster {
-            return None;
-        }
-        VerifyingKey::from_bytes(&entry.signing_key).ok()
-    }
-
     fn on_roster(&mut self, roster: Roster) {
         let ours = roster.node(self.me).is_some_and(|(cluster, _)| cluster.id == self.cluster);
         if roster.version <= self.config.roster.version || !ours {
             return;
         }
         self.config.roster = roster;
+        self.signers = Signers::of(&self.config.roster, self.cluster);
         self.enrol_neighbours();
         self.chain.learn_roster(&self.config.roster);
         self.run_chain();
@@ -475,7 +513,7 @@ impl Node {
         let Some((_, entry)) = self.config.roster.node(self.me) else {
             return;
         };
-        let (priority, address) = (entry.priority, entry.address);
+        let (priority, address) = (self.own_priority(entry.priority), entry.address);
         let heard = self
             .neighbours
             .iter()
@@ -498,10 +536,15 @@ impl Node {
             extensions: Default::default(),
         };
         self.group.send(self.now, None, &Packet::from(keepalive), &mut self.out);
-        if let Duty::Lead(master) = &self.duty {
+        let acting = match &self.duty {
+            Duty::Lead(master) => Some(master.epoch()),
+            Duty::Fence(fencing) => Some(fencing.epoch()),
+            _ => None,
+        };
+        if let Some(epoch) = acting {
             let packet = Packet::from(MasterKeepalive {
                 cluster: self.cluster,
-                epoch: master.epoch(),
+                epoch,
                 height: self.height,
                 challenge: self.authority_keepalive.challenge,
                 table_version: self.table_version,
@@ -575,9 +618,11 @@ impl Node {
                 self.stop();
             }
             Input::BlocksRead { token, blocks } => self.send_blocks(token, blocks),
+            Input::ChunkRead { token, chunk } => self.chunk_read(token, chunk),
             Input::Roster(roster) => self.on_roster(*roster),
             Input::WrongResults(on) => self.chain.inject_wrong_results(on),
-            Input::Shutdown => self.stop(),
+            Input::Outside(report) => self.on_report(report),
+            Input::Shutdown => self.leave(true),
         }
         Ok(())
     }
@@ -601,7 +646,10 @@ impl Node {
         self.run_mesh();
         self.run_claims();
         self.change_in_sync();
+        self.run_fence();
+        self.hand_over();
         self.run_catch_up();
+        self.run_serving();
         if self.chain.poll_timeout().is_some_and(|at| self.now >= at) {
             self.chain.tick(self.now);
             self.run_chain();
@@ -633,19 +681,21 @@ impl Machine for Node {
             return;
         }
         self.start();
-        let late = due.is_some_and(|at| self.now - at > self.config.timers.dead_interval / 2);
-        if late {
+        let lateness = due.map_or(Duration::ZERO, |at| self.now - at);
+        if lateness > self.config.timers.dead_interval / 2 {
             self.neighbours.forgive(self.now);
             if let Duty::Lead(master) = &mut self.duty {
                 master.forgive(self.now);
             }
         }
+        self.lease_came_late(lateness);
         if let Err(why) = self.take(input) {
             self.discards.count(why);
         }
         if !self.stopped {
             self.run_deadlines();
         }
+        self.run_outside();
         self.assert_invariants();
     }
 
@@ -662,7 +712,11 @@ impl Machine for Node {
             self.mesh.poll_timeout(),
             self.claims.poll_timeout(),
             self.change_timeout(),
+            self.duty_timeout(),
             self.follower.poll_timeout(),
+            self.outside.as_ref().and_then(Outside::poll_timeout),
+            self.far.as_ref().and_then(|c| c.poll_timeout()),
+            self.serving.poll_timeout(),
             self.chain.poll_timeout(),
         ]
         .into_iter()

@@ -31,6 +31,9 @@ pub(super) enum Liveness {
 
 #[derive(Clone, Debug)]
 pub(super) struct Neighbour {
+    /// Of the roster.
+    enrolled: u8,
+    /// What it announces, but never above the roster's: what acts outside may be unwell there.
     pub(super) priority: u8,
     pub(super) liveness: Liveness,
     pub(super) heard_at: Option<Instant>,
@@ -79,6 +82,7 @@ impl Neighbours {
             self.table
                 .entry(*node)
                 .or_insert(Neighbour {
+                    enrolled: *priority,
                     priority: *priority,
                     liveness: Liveness::Dead,
                     heard_at: None,
@@ -88,7 +92,10 @@ impl Neighbours {
                     sequence: 0,
                     lateness: Lateness::default(),
                 })
-                .priority = *priority;
+                .enrolled = *priority;
+            if let Some(neighbour) = self.table.get_mut(node) {
+                neighbour.priority = neighbour.priority.min(*priority);
+            }
         }
     }
 
@@ -118,6 +125,7 @@ impl Neighbours {
         let margin = neighbour.lateness.margin(self.timers.dead_interval);
         neighbour.heard_at = Some(now);
         neighbour.liveness = Liveness::Alive { suspect_at: now + interval * 3 / 2 + margin };
+        neighbour.priority = keepalive.priority.min(neighbour.enrolled);
         neighbour.role = keepalive.role;
         neighbour.promised = keepalive.promised;
         neighbour.height = keepalive.height;

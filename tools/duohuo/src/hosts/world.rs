@@ -265,6 +265,24 @@ impl World {
         wires::heal(&self.rooms)
     }
 
+    /// A command of the operator's, with its means; what it says if it is carried out.
+    ///
+    /// # Errors
+    /// What it says if not.
+    pub fn order(&self, arguments: &[&str]) -> Outcome<String> {
+        let file = |name: &str| self.network.directory.join(name);
+        let output = std::process::Command::new(program()?)
+            .args(arguments)
+            .arg("--config")
+            .arg(file("client.toml"))
+            .arg("--operator-key")
+            .arg(file("operator.key"))
+            .output()
+            .map_err(|e| e.to_string())?;
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    }
+
     /// A file system was mounted over a directory of the network.
     pub fn mounted(&mut self, at: PathBuf) {
         self.mounts.push(at);

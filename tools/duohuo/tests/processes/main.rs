@@ -12,6 +12,7 @@ mod keys;
 mod layout;
 mod looking;
 mod network;
+mod orders;
 mod refusals;
 mod roster;
 mod usage;

@@ -9,7 +9,11 @@ use duohuo_wire::{
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use super::{Pairs, Suite, cases::signed_row, json::J};
+use super::{
+    Pairs, Suite,
+    cases::{signed_order, signed_row},
+    json::J,
+};
 
 fn key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
@@ -79,6 +83,9 @@ fn examples() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>, J)> {
         assert!(order.verify(&key().verifying_key()));
         list.push(("switch", "duohuo switch 1", comment, encoded(|out| order.encode(out)), order.show()));
     }
+    let order = signed_order();
+    assert!(order.verify(&key().verifying_key()));
+    list.push(("order", "duohuo order 1", "an order", encoded(|out| order.encode(out)), order.show()));
     for (comment, nodes) in [("a history", vec![9, 7, 9]), ("a history of nobody", vec![])] {
         let nodes = nodes.into_iter().map(NodeId).collect();
         let history: Packet = History::sign(ClusterId(3), Epoch(1), nodes, &key()).into();
@@ -116,7 +123,8 @@ pub(crate) fn suite() -> Suite {
         suite.valid(comment, more);
     }
     for (what, label, _, bytes, _) in examples().into_iter().filter(|example| {
-        ["a row", "a result", "a switch that is proven", "a history", "a group key"].contains(&example.2)
+        ["a row", "a result", "a switch that is proven", "an order", "a history", "a group key"]
+            .contains(&example.2)
     }) {
         forged(&mut suite, what, label, &bytes);
         if what != "history" && what != "group_key" {

@@ -11,6 +11,7 @@ mod fig_15;
 mod fig_17;
 mod fig_19;
 mod full_disk;
+mod lost_set;
 mod old_disk;
 mod paused_master;
 mod room_link;
@@ -46,6 +47,11 @@ pub(crate) const SCENARIOS: &[(&str, &str, fn() -> Outcome)] = &[
     ("link-triangle", "two rooms are cut from each other, the authority sees both", room_link::triangle),
     ("paused-master", "SIGSTOP a master through a failover, then SIGCONT", paused_master::play),
     ("old-disk", "an old copy of a store does not vote from the past", old_disk::play),
+    (
+        "lost-set",
+        "the whole in-sync set of a cluster is lost, and an operator forces the node left",
+        lost_set::play,
+    ),
     ("full-disk", "the master's disk is full: it resigns", full_disk::play),
     ("bad-cables", "loss, narrow cables, and a master dies meanwhile", bad_cables::play),
     ("clocks", "no two machines agree how late it is", clocks::play),

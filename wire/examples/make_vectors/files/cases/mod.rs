@@ -1,7 +1,7 @@
 //! The bodies of each type of packet: three or more that are right, and where its fields can go wrong. A room for each
 //! family of packets.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
     packet::*,
@@ -12,11 +12,15 @@ use ed25519_dalek::SigningKey;
 mod clients;
 mod handshakes;
 mod joining;
+mod ledger;
 mod liveness;
 mod log;
+mod orders;
+mod snapshots;
 mod switching;
 mod table;
 
+pub(crate) use orders::signed_order;
 pub(crate) use table::signed_row;
 
 /// What is said of one type beside what holds for all.
@@ -70,6 +74,10 @@ pub(super) fn case(kind: PacketType) -> Case {
         PacketType::BlockPush => log::block_push(),
         PacketType::ChainQuery => log::chain_query(),
         PacketType::ChainEnd => log::chain_end(),
+        PacketType::SnapshotQuery => snapshots::snapshot_query(),
+        PacketType::SnapshotOffer => snapshots::snapshot_offer(),
+        PacketType::SnapshotChunk => snapshots::snapshot_chunk(),
+        PacketType::RangeQuery => snapshots::range_query(),
         PacketType::Consensus => log::consensus(),
         PacketType::Submit => clients::submit(),
         PacketType::SubmitAnswer => clients::submit_answer(),
@@ -77,7 +85,19 @@ pub(super) fn case(kind: PacketType) -> Case {
         PacketType::StatusAnswer => clients::status_answer(),
         PacketType::Watch => clients::watch(),
         PacketType::Event => clients::event(),
+        PacketType::StateQuery => ledger::state_query(),
+        PacketType::StateAnswer => ledger::state_answer(),
+        PacketType::BlockQuery => ledger::block_query(),
+        PacketType::BlockAnswer => ledger::block_answer(),
+        PacketType::Subscribe => ledger::subscribe(),
         PacketType::Unsupported => clients::unsupported(),
+        PacketType::Order => orders::order(),
+        PacketType::OrderAnswer => orders::order_answer(),
+        PacketType::JournalQuery => orders::journal_query(),
+        PacketType::Journal => orders::journal(),
+        PacketType::Fence => orders::fence(),
+        PacketType::FenceAnswer => orders::fence_answer(),
+        PacketType::Fenced => orders::fenced(),
     }
 }
 

@@ -92,7 +92,7 @@ pub(super) fn change() -> Case {
 
 pub(super) fn notice() -> Case {
     let mut patches = Vec::new();
-    patches.extend(enum_patches("outcome 12", "outcome 255", 8, 12));
+    patches.extend(enum_patches("outcome 14", "outcome 255", 8, 14));
     patches.extend(node_list_patches(41, 43));
     patches.push((
         "the barred list is longer than what is left",

@@ -1,0 +1,262 @@
+//! The table's rules, each obeyed and broken.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const C: ClusterId = ClusterId(1);
+const fn at(epoch: u64, version: u64) -> At {
+    At { epoch: Epoch(epoch), version: Version(version) }
+}
+fn ids(ids: &[u32]) -> Vec<NodeId> {
+    ids.iter().map(|id| NodeId(*id)).collect()
+}
+fn add(at: At, node: u32) -> Command {
+    Command::Add { cluster: C, at, node: NodeId(node) }
+}
+fn grant(at: At, node: u32, set: &[u32]) -> Command {
+    Command::Grant { cluster: C, at, node: NodeId(node), in_sync: ids(set) }
+}
+fn bar(at: At) -> Command {
+    Command::Bar { cluster: C, at, height: Height(9), hash: [7; 32] }
+}
+
+fn command(order: SignedOrder, at: At, node: u32, set: &[u32], height: u64) -> Command {
+    Command::Order {
+        order: Box::new(order),
+        at,
+        node: NodeId(node),
+        in_sync: ids(set),
+        height: Height(height),
+    }
+}
+fn order(number: u64, kind: OrderKind, cluster: ClusterId, at: At, node: u32) -> Command {
+    let node_id = NodeId(node);
+    command(SignedOrder { number, kind, cluster, node: node_id, ..Default::default() }, at, node, &[], 0)
+}
+fn switch(number: u64, at: At, node: u32, set: &[u32]) -> Command {
+    let order = SignedOrder { number, kind: OrderKind::Switch, cluster: C, ..Default::default() };
+    command(order, at, node, set, 0)
+}
+fn force(number: u64, cluster: ClusterId, at: At, node: u32, height: u64) -> Command {
+    let order =
+        SignedOrder { number, kind: OrderKind::Force, cluster, node: NodeId(node), ..Default::default() };
+    command(order, at, node, &[], height)
+}
+fn fenced(at: At, height: u64) -> Command {
+    Command::Fenced { cluster: C, at, height: Height(height) }
+}
+
+/// A table with nodes 1, 2, 3 in sync, 1 master of epoch 1, version 2.
+fn table() -> Table {
+    let mut t = Table::default();
+    t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
+    t.apply(&add(at(1, 0), 2)).unwrap();
+    t.apply(&add(at(1, 1), 3)).unwrap();
+    t
+}
+
+#[test]
+fn a_registered_cluster_is_in_epoch_one_with_its_master_alone_in_sync() {
+    let mut t = Table::default();
+    t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
+    let row = &t.entry(C).unwrap().row;
+    assert_eq!((row.epoch, row.version, row.master), (Epoch(1), Version(0), NodeId(1)));
+    assert_eq!(row.in_sync, ids(&[1]));
+}
+
+#[test]
+fn a_cluster_registers_once() {
+    assert_eq!(
+        table().apply(&Command::Register { cluster: C, node: NodeId(2) }),
+        Err(Conflict::AlreadyRegistered)
+    );
+}
+
+#[test]
+fn a_grant_raises_the_epoch_and_starts_the_version_anew() {
+    let mut t = table();
+    t.apply(&grant(at(1, 2), 2, &[2, 3])).unwrap();
+    let row = &t.entry(C).unwrap().row;
+    assert_eq!((row.epoch, row.version, row.master), (Epoch(2), Version(0), NodeId(2)));
+    assert_eq!(t.master_of(C, Epoch(1)), Some(NodeId(1)));
+    assert_eq!(t.master_of(C, Epoch(2)), Some(NodeId(2)));
+    assert_eq!(t.master_of(C, Epoch(3)), None);
+}
+
+#[test]
+fn both_epoch_and_version_must_equal_the_rows() {
+    let mut t = table();
+    for stale in [at(1, 1), at(1, 3), at(0, 2), at(2, 2)] {
+        assert_eq!(t.apply(&grant(stale, 2, &[2])), Err(Conflict::Stale));
+    }
+    assert_eq!(t, table());
+}
+
+#[test]
+fn only_a_member_of_the_set_is_granted() {
+    assert_eq!(table().apply(&grant(at(1, 2), 4, &[2])), Err(Conflict::NotInSync));
+}
+
+#[test]
+fn the_new_set_lies_within_the_old_one_and_holds_the_new_master() {
+    assert_eq!(table().apply(&grant(at(1, 2), 2, &[2, 4])), Err(Conflict::BadSet));
+    assert_eq!(table().apply(&grant(at(1, 2), 2, &[3])), Err(Conflict::BadSet));
+    assert_eq!(table().apply(&grant(at(1, 2), 2, &[3, 2])), Err(Conflict::BadSet));
+}
+
+#[test]
+fn the_master_is_never_removed_from_its_set() {
+    let remove = Command::Remove { cluster: C, at: at(1, 2), node: NodeId(1) };
+    assert_eq!(table().apply(&remove), Err(Conflict::IsMaster));
+}
+
+#[test]
+fn a_barred_master_is_not_granted_again_and_changes_no_set() {
+    let mut t = table();
+    t.apply(&bar(at(1, 2))).unwrap();
+    assert_eq!(t.entry(C).unwrap().row.barred, ids(&[1]));
+    assert_eq!(t.apply(&grant(at(1, 3), 1, &[1])), Err(Conflict::Barred));
+    assert_eq!(t.apply(&add(at(1, 3), 4)), Err(Conflict::Barred));
+    assert_eq!(
+        t.apply(&Command::Remove { cluster: C, at: at(1, 3), node: NodeId(2) }),
+        Err(Conflict::Barred)
+    );
+    assert_eq!(t.apply(&grant(at(1, 3), 2, &[1, 2])), Err(Conflict::BadSet));
+    t.apply(&grant(at(1, 3), 2, &[2, 3])).unwrap();
+    assert_eq!(t.apply(&add(at(2, 0), 1)), Err(Conflict::Barred));
+}
+
+#[test]
+fn the_last_electable_member_is_not_barred() {
+    let mut t = Table::default();
+    t.apply(&Command::Register { cluster: C, node: NodeId(1) }).unwrap();
+    assert_eq!(t.apply(&bar(at(1, 0))), Err(Conflict::LastMember));
+}
+
+#[test]
+fn every_command_survives_the_log() {
+    let all = [
+        Command::Register { cluster: C, node: NodeId(1) },
+        grant(at(1, 2), 2, &[2, 3]),
+        add(at(1, 0), 2),
+        Command::Remove { cluster: C, at: at(1, 2), node: NodeId(3) },
+        bar(at(1, 2)),
+        switch(1, at(1, 2), 2, &[1, 2]),
+        order(2, OrderKind::Pause, C, at(0, 0), 0),
+        fenced(at(2, 0), 9),
+    ];
+    for command in all {
+        assert_eq!(Command::decode(&command.encode()), Some(command));
+    }
+}
+
+#[test]
+fn a_damaged_command_is_refused() {
+    let whole = bar(at(1, 2)).encode();
+    for cut in 0..whole.len() {
+        assert_eq!(Command::decode(&whole.slice(..cut)), None);
+    }
+    assert_eq!(Command::decode(&Bytes::from_static(&[9, 0, 0, 0, 1])), None);
+}
+
+/// The table of [`table`] and three clusters more, each with one node: n = 4, f = 1.
+fn four() -> Table {
+    let mut t = table();
+    for c in 2..=4 {
+        t.apply(&Command::Register { cluster: ClusterId(c), node: NodeId(c * 10) }).unwrap();
+    }
+    t
+}
+
+#[test]
+fn an_orders_number_only_grows() {
+    let mut t = table();
+    t.apply(&order(5, OrderKind::Pause, C, at(0, 0), 0)).unwrap();
+    let before = t.clone();
+    for number in [5, 4, 0] {
+        assert_eq!(t.apply(&order(number, OrderKind::Resume, C, at(0, 0), 0)), Err(Conflict::Replayed));
+    }
+    assert_eq!(t, before);
+    t.apply(&order(6, OrderKind::Resume, C, at(0, 0), 0)).unwrap();
+    assert_eq!(t.orders(), 6);
+}
+
+#[test]
+fn a_pause_holds_where_it_was_ordered_until_it_is_resumed_there() {
+    let mut t = four();
+    t.apply(&order(1, OrderKind::Pause, EVERYWHERE, at(0, 0), 0)).unwrap();
+    assert!(t.is_paused(C) && t.is_paused(ClusterId(2)));
+    assert_eq!(t.apply(&order(2, OrderKind::Pause, EVERYWHERE, at(0, 0), 0)), Err(Conflict::Unchanged));
+    assert_eq!(t.apply(&order(2, OrderKind::Resume, C, at(0, 0), 0)), Err(Conflict::Unchanged));
+    t.apply(&order(2, OrderKind::Pause, C, at(0, 0), 0)).unwrap();
+    t.apply(&order(3, OrderKind::Resume, EVERYWHERE, at(0, 0), 0)).unwrap();
+    assert!(t.is_paused(C) && !t.is_paused(ClusterId(2)));
+    let row = &t.entry(C).unwrap().row;
+    assert_eq!((row.epoch, row.version, row.table_version), (Epoch(1), Version(5), t.version()));
+    assert_eq!(t.apply(&order(4, OrderKind::Pause, ClusterId(9), at(0, 0), 0)), Err(Conflict::Unregistered));
+}
+
+#[test]
+fn an_unbarred_node_may_be_granted_again() {
+    let mut t = table();
+    t.apply(&bar(at(1, 2))).unwrap();
+    assert_eq!(t.apply(&order(1, OrderKind::Unbar, C, at(1, 3), 2)), Err(Conflict::NotBarred));
+    assert_eq!(t.apply(&order(1, OrderKind::Unbar, C, at(1, 2), 1)), Err(Conflict::Stale));
+    t.apply(&order(1, OrderKind::Unbar, C, at(1, 3), 1)).unwrap();
+    assert_eq!(t.entry(C).unwrap().row.barred, ids(&[]));
+    t.apply(&grant(at(1, 4), 1, &[1, 2, 3])).unwrap();
+}
+
+#[test]
+fn a_switch_by_order_is_a_grant_and_keeps_its_rules() {
+    let mut t = table();
+    assert_eq!(t.apply(&switch(1, at(1, 1), 2, &[1, 2, 3])), Err(Conflict::Stale));
+    assert_eq!(t.apply(&switch(1, at(1, 2), 1, &[1, 2, 3])), Err(Conflict::IsMaster));
+    assert_eq!(t.apply(&switch(1, at(1, 2), 4, &[1, 2, 3])), Err(Conflict::NotInSync));
+    assert_eq!(t.apply(&switch(1, at(1, 2), 2, &[1, 2, 4])), Err(Conflict::BadSet));
+    assert_eq!(t.apply(&switch(1, at(1, 2), 2, &[1, 3])), Err(Conflict::BadSet));
+    t.apply(&switch(1, at(1, 2), 2, &[1, 2, 3])).unwrap();
+    let row = &t.entry(C).unwrap().row;
+    assert_eq!((row.epoch, row.version, row.master), (Epoch(2), Version(0), NodeId(2)));
+    assert_eq!(t.master_of(C, Epoch(2)), Some(NodeId(2)));
+}
+
+#[test]
+fn a_forced_master_is_alone_and_owes_the_fence_from_grant_to_grant() {
+    let mut t = four();
+    assert_eq!(t.apply(&force(1, C, at(1, 2), 3, 0)), Err(Conflict::AlreadyInSync));
+    assert_eq!(t.apply(&force(1, C, at(1, 1), 4, 0)), Err(Conflict::Stale));
+    t.apply(&force(1, C, at(1, 2), 4, 0)).unwrap();
+    assert_eq!(t.entry(C).unwrap().row.in_sync, ids(&[4]));
+    assert_eq!(t.apply(&add(at(2, 0), 1)), Err(Conflict::Unfenced));
+    assert_eq!(t.apply(&switch(2, at(2, 0), 1, &[1])), Err(Conflict::Unfenced));
+    t.apply(&grant(at(2, 0), 4, &[4])).unwrap();
+    assert!(t.entry(C).unwrap().row.unfenced, "F3: the duty is inherited");
+    assert_eq!(t.apply(&fenced(at(2, 0), 9)), Err(Conflict::Stale));
+    t.apply(&fenced(at(3, 0), 9)).unwrap();
+    let entry = t.entry(C).unwrap();
+    assert_eq!((entry.row.version, entry.row.unfenced, entry.closed), (Version(1), false, Some(Height(9))));
+    assert_eq!(t.apply(&fenced(at(3, 1), 9)), Err(Conflict::Unchanged));
+    t.apply(&add(at(3, 1), 1)).unwrap();
+}
+
+#[test]
+fn a_barred_node_is_not_forced() {
+    let mut t = four();
+    t.apply(&bar(at(1, 2))).unwrap();
+    t.apply(&grant(at(1, 3), 2, &[2, 3])).unwrap();
+    assert_eq!(t.apply(&force(1, C, at(2, 0), 1, 0)), Err(Conflict::Barred));
+}
+
+#[test]
+fn no_more_clusters_are_cold_than_the_chain_can_do_without() {
+    let mut t = four();
+    let other = |number, height| force(number, ClusterId(2), at(1, 0), 21, height);
+    t.apply(&force(1, C, at(1, 2), 4, 0)).unwrap();
+    assert_eq!(t.apply(&other(2, 100)), Err(Conflict::TooManyForced));
+    t.apply(&fenced(at(2, 0), 9)).unwrap();
+    assert_eq!(t.apply(&other(2, 8)), Err(Conflict::TooManyForced));
+    t.apply(&other(2, 9)).unwrap();
+    let mut small = table();
+    assert_eq!(small.apply(&force(1, C, at(1, 2), 4, 0)), Err(Conflict::TooManyForced), "f = 0");
+}

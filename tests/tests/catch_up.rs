@@ -1,0 +1,120 @@
+//! A node that was away for long: from a snapshot and the blocks above it, asked of several.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use core::time::Duration;
+use duohuo_chain::Timing;
+use duohuo_core::Instant;
+use duohuo_core::event::Event;
+use duohuo_core::io::Table;
+use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
+use duohuo_tests::host::Settings;
+use duohuo_tests::scenario::ms;
+use duohuo_tests::world::{Luck, World};
+use duohuo_wire::ids::NodeId;
+
+/// A network that takes a snapshot every so many heights and keeps so many blocks below it.
+fn network(seed: u64, snapshot_interval: u64, keep_blocks: u64) -> World {
+    let timing = Timing { snapshot_interval, block_interval: ms(2), ..Timing::default() };
+    let settings = Settings { timing, keep_blocks, ..Settings::default() };
+    let mut world = World::with_settings(seed, Consortium::new(seed, &FIG_18), Luck::default(), settings);
+    world.start_all();
+    world.start_client(ms(3), Instant::from_nanos(u64::MAX / 2));
+    let in_sync = |e: &Event| matches!(e, Event::InSyncChanged { members: 3, .. });
+    let settled = world.run_until(ms(3000), |w| {
+        (0..4).all(|c| w.master(cluster_id(c)).is_some())
+            && w.checker.log.iter().filter(|(_, _, e)| in_sync(e)).count() >= 4
+    });
+    assert!(settled);
+    world
+}
+
+/// Away until the chain is `blocks` further; then it is in sync again within a second.
+fn goes_away_and_comes_back(world: &mut World, who: NodeId, blocks: u64) {
+    world.kill(who);
+    let height = world.checker.height().0;
+    assert!(world.run_until(Duration::from_secs(120), |w| w.checker.height().0 > height + blocks));
+    let told = world.checker.log.len();
+    world.start(who);
+    let back = world.run_until(ms(1000), |w| {
+        w.checker.log[told..]
+            .iter()
+            .any(|(_, _, e)| matches!(e, Event::InSyncChanged { node, members: 3, .. } if *node == who))
+    });
+    assert!(back, "it catches up and is in sync: {:?}", &world.checker.log[told..]);
+}
+
+fn said(world: &World, who: NodeId, wanted: impl Fn(&Event) -> bool) -> bool {
+    world.checker.log.iter().any(|(_, from, e)| *from == who && wanted(e))
+}
+
+#[test]
+fn who_was_away_longer_than_blocks_are_kept_starts_from_a_snapshot() {
+    let mut world = network(1, 25, 10);
+    let away = node(0, 2);
+    goes_away_and_comes_back(&mut world, away, 150);
+    assert!(said(&world, away, |e| matches!(e, Event::CatchingUp { missing, .. } if *missing > 100)));
+    assert!(said(&world, away, |e| matches!(e, Event::CaughtUp { .. })));
+    let (first, last) =
+        (world.first_key(away, Table::Block).unwrap(), world.last_key(away, Table::Block).unwrap());
+    assert!(first > 100, "it has no block of before: {first}");
+    world.run_for(ms(1000));
+    assert!(world.last_key(away, Table::Block).unwrap() > last);
+    // And starts again from what it keeps.
+    world.kill(away);
+    world.start(away);
+    world.run_for(ms(1000));
+    assert!(world.last_key(away, Table::Block).unwrap() > last + 20);
+}
+
+#[test]
+fn who_was_away_for_more_than_a_thousand_blocks_asks_for_a_snapshot_although_all_blocks_are_kept() {
+    let mut world = network(2, 100, u64::MAX);
+    let away = node(1, 1);
+    goes_away_and_comes_back(&mut world, away, 1_010);
+    assert!(world.first_key(away, Table::Block).unwrap() > 900, "it fetched the tail only");
+    assert_eq!(world.first_key(node(1, 0), Table::Block), Some(1), "the others pruned nothing");
+}
+
+#[test]
+fn without_snapshots_the_blocks_are_fetched_from_several() {
+    let mut world = network(3, 0, 0);
+    let away = node(0, 2);
+    goes_away_and_comes_back(&mut world, away, 150);
+    assert_eq!(world.first_key(away, Table::Block), Some(1));
+    assert!(said(&world, away, |e| matches!(e, Event::CatchingUp { .. })));
+    world.audit(away);
+}
+
+#[test]
+fn blocks_below_a_proven_snapshot_are_pruned_and_no_others() {
+    let mut world = network(4, 25, 10);
+    let height = world.checker.height().0;
+    assert!(world.run_until(ms(5000), |w| w.checker.height().0 > height + 100));
+    world.run_for(ms(100));
+    for c in 0..4 {
+        for n in 0..3 {
+            let first = world.first_key(node(c, n), Table::Block).unwrap();
+            let last = world.last_key(node(c, n), Table::Block).unwrap();
+            assert!(first > 1, "{} pruned nothing", node(c, n));
+            assert!((10..=10 + 2 * 25 + 25).contains(&(last - first)), "{first}..={last}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_cluster_that_was_away_starts_from_another_clusters_snapshot() {
+    let mut world = network(5, 25, 10);
+    for n in 0..3 {
+        world.kill(node(3, n));
+    }
+    let height = world.checker.height().0;
+    assert!(world.run_until(Duration::from_secs(60), |w| w.checker.height().0 > height + 150));
+    for n in 0..3 {
+        world.start(node(3, n));
+    }
+    let reached = world.checker.height().0;
+    let all = world.run_until(ms(5000), |w| {
+        (0..3).all(|n| w.last_key(node(3, n), Table::Block).is_some_and(|height| height > reached))
+    });
+    assert!(all, "every node of it goes on");
+}

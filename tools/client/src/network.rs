@@ -1,0 +1,683 @@
+//! The conversation with a network.
+
+use crate::trust::Trust;
+use bytes::Bytes;
+use duohuo_chain::{BlockOf, CommittedBlock, Transaction, Transfer};
+use duohuo_core::chain::BlockError;
+use duohuo_driver::client::{Client, ClientError, Credentials};
+use duohuo_wire::ids::{Height, NodeId};
+use duohuo_wire::packet::{
+    BlockAnswer, BlockQuery, Packet, Query, QueryScope, StateAnswer, StateQuery, Submit, SubmitAnswer,
+    SubmitVerdict, Subscribe,
+};
+use duohuo_wire::roster::Roster;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How long a connection may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A transaction that got no answer for so long is submitted to another master.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The first wait after "try later" or a failure; doubled up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_millis(20);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// A node that could not be reached is left alone for so long.
+const REDIAL: Duration = Duration::from_millis(200);
+/// How long one look at one connection takes.
+const LOOK: Duration = Duration::from_millis(1);
+/// Blocks that may come before a subscription is renewed.
+const WINDOW: u32 = 256;
+
+/// Names a transaction that was given to [`Network::submit`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// A transaction stands in a committed block: the block's certificate was verified, and it holds these very bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Where.
+    pub height: Height,
+    /// Whether the application carried it out, as the node says that answered; the proof does not cover it.
+    pub applied: bool,
+    /// Its place in the block.
+    pub index: usize,
+    /// The block and its certificate, to be kept as evidence.
+    pub block: CommittedBlock,
+}
+
+/// An answer about the state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    /// After this height.
+    pub height: Height,
+    /// As the application writes it; `None`: it did not understand the question.
+    pub answer: Option<Bytes>,
+}
+
+/// What became of something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Committed, and proven.
+    Committed(Ticket, Receipt),
+    /// It is no transaction of this chain.
+    Malformed(Ticket),
+    /// It was not committed before its last valid height, and never will be.
+    Expired(Ticket),
+    /// The next block of the subscription.
+    Block(Height, CommittedBlock),
+    /// The node that was asked has pruned this height: subscribe from a later one.
+    Pruned(Height),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientFailure {
+    /// Nobody answered in time. A transaction may still be committed: submit it again.
+    #[error("no answer in time; the last failure was: {}", last.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string))]
+    TimedOut {
+        /// What went wrong last, if anything did.
+        last: Option<ClientError>,
+    },
+    /// The transaction is none.
+    #[error("the network calls the transaction malformed")]
+    Malformed,
+    /// Its last valid height passed.
+    #[error("the transaction was not committed before its last valid height")]
+    Expired,
+}
+
+enum Stage {
+    /// To be submitted, not before then.
+    Due(Instant),
+    /// Submitted there, at that time, under this request number.
+    Sent { to: NodeId, at: Instant, request: u64 },
+    /// Committed, as this node says; its block was asked for.
+    Proving { from: NodeId, at: Instant, request: u64, height: Height, applied: bool, block: Option<Bytes> },
+}
+
+struct Submission<T> {
+    transaction: T,
+    bytes: Bytes,
+    stage: Stage,
+    pause: Duration,
+}
+
+struct Subscription {
+    next: Height,
+    /// How many more may come.
+    left: u32,
+    /// Who sends them, and under which request number.
+    from: Option<(NodeId, u64)>,
+}
+
+/// A network of masters and nodes, as a client uses it.
+pub struct Network<T = Transfer> {
+    roster: Roster,
+    credentials: Credentials,
+    trust: Trust,
+    links: BTreeMap<NodeId, Client>,
+    redial_at: BTreeMap<NodeId, Instant>,
+    last_failure: Option<ClientError>,
+    /// Grows with every failure: the next in line is asked.
+    turn: usize,
+    next_request: u64,
+    submissions: BTreeMap<Ticket, Submission<T>>,
+    subscription: Option<Subscription>,
+    states: BTreeMap<u64, Option<StateAnswer>>,
+    blocks: BTreeMap<u64, Option<BlockAnswer>>,
+    answers: VecDeque<Answer>,
+    told_later: u64,
+}
+
+impl<T: Transaction> Network<T> {
+    /// Nobody is connected yet.
+    #[must_use]
+    pub fn new(roster: Roster, credentials: Credentials) -> Self {
+        Self {
+            trust: Trust::new(&roster),
+            roster,
+            credentials,
+            links: BTreeMap::new(),
+            redial_at: BTreeMap::new(),
+            last_failure: None,
+            turn: 0,
+            next_request: 1,
+            submissions: BTreeMap::new(),
+            subscription: None,
+            states: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            answers: VecDeque::new(),
+            told_later: 0,
+        }
+    }
+
+    /// The masters, as the newest rows say that were heard.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// How often a master said "try later": its pool was full.
+    #[must_use]
+    pub fn told_later(&self) -> u64 {
+        self.told_later
+    }
+
+    /// Transactions without an answer yet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.submissions.len()
+    }
+
+    /// Takes a transaction; [`Network::poll`] submits it, as often as needed, and answers it. Its ID makes that
+    /// harmless.
+    pub fn submit(&mut self, transaction: T) -> Ticket {
+        let ticket = Ticket(self.request());
+        let mut bytes = Vec::with_capacity(transaction.length());
+        transaction.put(&mut bytes);
+        let stage = Stage::Due(Instant::now());
+        self.submissions.insert(ticket, Submission { transaction, bytes: bytes.into(), stage, pause: PAUSE });
+        ticket
+    }
+
+    /// Blocks from this height on, each once and in order, as [`Answer::Block`]; one subscription at a time.
+    pub fn subscribe(&mut self, from: Height) {
+        self.subscription = Some(Subscription { next: from, left: 0, from: None });
+    }
+
+    /// Goes on for at most so long; the next answer, if there is one.
+    pub fn poll(&mut self, timeout: Duration) -> Option<Answer> {
+        let until = Instant::now() + timeout;
+        loop {
+            self.submit_due();
+            self.renew_subscription();
+            self.listen();
+            if let Some(answer) = self.answers.pop_front() {
+                return Some(answer);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            if self.links.is_empty() {
+                std::thread::sleep(left.min(PAUSE));
+            }
+        }
+    }
+
+    /// Submits one transaction and waits for its proof. Answers about others stay for [`Network::poll`].
+    ///
+    /// # Errors
+    /// See [`ClientFailure`].
+    pub fn commit(&mut self, transaction: T, timeout: Duration) -> Result<Receipt, ClientFailure> {
+        let ticket = self.submit(transaction);
+        let is_ours = |answer: &Answer| match answer {
+            Answer::Committed(of, _) | Answer::Malformed(of) | Answer::Expired(of) => *of == ticket,
+            Answer::Block(..) | Answer::Pruned(_) => false,
+        };
+        match self.wait_for(timeout, is_ours) {
+            Some(Answer::Committed(_, receipt)) => Ok(receipt),
+            Some(Answer::Malformed(_)) => Err(ClientFailure::Malformed),
+            Some(Answer::Expired(_)) => Err(ClientFailure::Expired),
+            Some(Answer::Block(..) | Answer::Pruned(_)) | None => {
+                self.submissions.remove(&ticket);
+                Err(self.timed_out())
+            }
+        }
+    }
+
+    /// The next block of the subscription, in order; `None`: none came in time, or the height was pruned.
+    pub fn next_block(&mut self, timeout: Duration) -> Option<(Height, CommittedBlock)> {
+        match self.wait_for(timeout, |a| matches!(a, Answer::Block(..) | Answer::Pruned(_)))? {
+            Answer::Block(height, block) => Some((height, block)),
+            _ => None,
+        }
+    }
+
+    fn wait_for(&mut self, timeout: Duration, is_it: impl Fn(&Answer) -> bool) -> Option<Answer> {
+        let until = Instant::now() + timeout;
+        let mut others = VecDeque::new();
+        let found = loop {
+            match self.poll(until.saturating_duration_since(Instant::now())) {
+                Some(answer) if is_it(&answer) => break Some(answer),
+                Some(answer) => others.push_back(answer),
+                None => break None,
+            }
+        };
+        others.append(&mut self.answers);
+        self.answers = others;
+        found
+    }
+
+    /// A question about the state, as the application reads it. The answer is one node's word: ask nodes of several
+    /// clusters ([`Network::ask_node`]) where that is not enough.
+    ///
+    /// # Errors
+    /// Nobody answered in time.
+    pub fn ask(&mut self, question: Bytes, timeout: Duration) -> Result<State, ClientFailure> {
+        let until = Instant::now() + timeout;
+        while Instant::now() < until {
+            let Some(node) = self.somebody() else {
+                std::thread::sleep(PAUSE);
+                continue;
+            };
+            if let Ok(state) = self.ask_node(node, question.clone(), PATIENCE.min(timeout)) {
+                return Ok(state);
+            }
+            self.turn += 1;
+        }
+        Err(self.timed_out())
+    }
+
+    /// A question to one node.
+    ///
+    /// # Errors
+    /// It did not answer in time.
+    pub fn ask_node(
+        &mut self,
+        node: NodeId,
+        question: Bytes,
+        timeout: Duration,
+    ) -> Result<State, ClientFailure> {
+        let request = self.request();
+        let until = Instant::now() + timeout;
+        if self.send(node, &StateQuery { request, question, ..Default::default() }.into()) {
+            self.states.insert(request, None);
+            while Instant::now() < until && self.links.contains_key(&node) {
+                self.listen();
+                if let Some(Some(StateAnswer { known, height, answer, .. })) = self.states.get(&request) {
+                    let state = State { height: *height, answer: known.then(|| answer.clone()) };
+                    self.states.remove(&request);
+                    return Ok(state);
+                }
+            }
+            self.states.remove(&request);
+        }
+        Err(self.timed_out())
+    }
+
+    /// A committed block, verified; `None`: the nodes that were asked have not got it (not committed yet, or pruned).
+    ///
+    /// # Errors
+    /// Nobody answered in time with a block that holds.
+    pub fn block(
+        &mut self,
+        height: Height,
+        timeout: Duration,
+    ) -> Result<Option<CommittedBlock>, ClientFailure> {
+        let until = Instant::now() + timeout;
+        while Instant::now() < until {
+            let Some(node) = self.somebody() else {
+                std::thread::sleep(PAUSE);
+                continue;
+            };
+            let request = self.request();
+            if self.send(node, &BlockQuery { request, height, ..Default::default() }.into()) {
+                self.blocks.insert(request, None);
+                let answer_by = until.min(Instant::now() + PATIENCE);
+                while Instant::now() < answer_by && self.links.contains_key(&node) {
+                    self.listen();
+                    let Some(Some(answer)) = self.blocks.get(&request) else { continue };
+                    if answer.block.is_empty() {
+                        self.blocks.remove(&request);
+                        return Ok(None);
+                    }
+                    let bytes = answer.block.clone();
+                    match self.verify(node, height, &bytes) {
+                        Some(Ok(block)) => {
+                            self.blocks.remove(&request);
+                            return Ok(Some(block));
+                        }
+                        Some(Err(())) => break,
+                        None => {} // the grants are on their way
+                    }
+                }
+                self.blocks.remove(&request);
+            }
+            self.turn += 1;
+        }
+        Err(self.timed_out())
+    }
+
+    /// Asks any node who is master, and who was.
+    ///
+    /// # Errors
+    /// Nobody answered in time.
+    pub fn find_masters(&mut self, timeout: Duration) -> Result<(), ClientFailure> {
+        let until = Instant::now() + timeout;
+        while self.trust.masters().len() < self.roster.clusters.len() {
+            if Instant::now() >= until {
+                return if self.trust.masters().is_empty() { Err(self.timed_out()) } else { Ok(()) };
+            }
+            match self.somebody() {
+                Some(node) => {
+                    self.ask_history(node);
+                    let answer_by = Instant::now() + PAUSE * 5;
+                    while Instant::now() < answer_by.min(until)
+                        && self.trust.masters().len() < self.roster.clusters.len()
+                    {
+                        self.listen();
+                    }
+                    self.turn += 1;
+                }
+                None => std::thread::sleep(PAUSE),
+            }
+        }
+        Ok(())
+    }
+
+    fn timed_out(&mut self) -> ClientFailure {
+        ClientFailure::TimedOut { last: self.last_failure.take() }
+    }
+
+    fn request(&mut self) -> u64 {
+        let request = self.next_request;
+        self.next_request += 1;
+        request
+    }
+
+    /// Whom to ask: the masters in turn; nodes of the roster until somebody has told who they are.
+    fn candidates(&self) -> Vec<NodeId> {
+        let masters: Vec<NodeId> = self.trust.masters().into_iter().map(|(_, node)| node).collect();
+        let nodes = self.roster.all_nodes().map(|(_, node)| node.id);
+        // After a failover the rows are old until somebody else tells: others come after the masters.
+        let others: Vec<NodeId> = nodes.filter(|node| !masters.contains(node)).collect();
+        let turn = if masters.is_empty() { 0 } else { self.turn % masters.len() };
+        let mut all = masters;
+        all.rotate_left(turn);
+        let at = if others.is_empty() { 0 } else { self.turn % others.len() };
+        let mut others = others;
+        others.rotate_left(at);
+        all.extend(others);
+        all
+    }
+
+    /// The first of them that can be reached.
+    fn somebody(&mut self) -> Option<NodeId> {
+        self.candidates().into_iter().find(|node| self.connect(*node))
+    }
+
+    fn connect(&mut self, node: NodeId) -> bool {
+        if self.links.contains_key(&node) {
+            return true;
+        }
+        let now = Instant::now();
+        if self.redial_at.get(&node).is_some_and(|at| now < *at) {
+            return false;
+        }
+        let Some((_, entry)) = self.roster.node(node) else { return false };
+        match Client::connect(entry.address, &entry.session_key, &self.credentials, CONNECT_TIMEOUT) {
+            Ok(client) => {
+                self.links.insert(node, client);
+                self.ask_history(node);
+                true
+            }
+            Err(why) => {
+                self.last_failure = Some(why);
+                self.redial_at.insert(node, now + REDIAL);
+                false
+            }
+        }
+    }
+
+    fn ask_history(&mut self, node: NodeId) {
+        let request = self.request();
+        self.send(node, &Query { request, scope: QueryScope::History, ..Default::default() }.into());
+    }
+
+    fn send(&mut self, node: NodeId, packet: &Packet) -> bool {
+        if !self.connect(node) {
+            return false;
+        }
+        match self.links.get_mut(&node).map(|link| link.send(packet)) {
+            Some(Ok(())) => true,
+            Some(Err(why)) => {
+                self.lose(node, why);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// A connection broke: what was asked by it is asked elsewhere, at once.
+    fn lose(&mut self, node: NodeId, why: ClientError) {
+        self.links.remove(&node);
+        self.redial_at.insert(node, Instant::now() + REDIAL);
+        self.last_failure = Some(why);
+        self.turn += 1;
+        for submission in self.submissions.values_mut() {
+            let is_there = match &submission.stage {
+                Stage::Sent { to, .. } => *to == node,
+                Stage::Proving { from, .. } => *from == node,
+                Stage::Due(_) => false,
+            };
+            if is_there {
+                submission.stage = Stage::Due(Instant::now());
+            }
+        }
+        if let Some(subscription) = &mut self.subscription
+            && subscription.from.is_some_and(|(from, _)| from == node)
+        {
+            (subscription.from, subscription.left) = (None, 0);
+        }
+    }
+
+    fn submit_due(&mut self) {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (ticket, submission) in &mut self.submissions {
+            let is_due = match &submission.stage {
+                Stage::Due(at) => now >= *at,
+                Stage::Sent { at, .. } | Stage::Proving { at, .. } => now >= *at + PATIENCE,
+            };
+            if is_due {
+                due.push(*ticket);
+            }
+        }
+        for ticket in due {
+            let Some(node) = self.somebody() else { return };
+            let request = self.request();
+            let Some(submission) = self.submissions.get_mut(&ticket) else { continue };
+            if !matches!(submission.stage, Stage::Due(_)) {
+                self.turn += 1; // no answer: whoever was asked is not asked first again
+            }
+            submission.stage = Stage::Sent { to: node, at: now, request };
+            let transaction = submission.bytes.clone();
+            self.send(node, &Submit { request, transaction, ..Default::default() }.into());
+        }
+    }
+
+    fn renew_subscription(&mut self) {
+        let Some(subscription) = &self.subscription else { return };
+        if subscription.left > WINDOW / 2 {
+            return;
+        }
+        let (next, from) = (subscription.next, subscription.from);
+        let node = match from {
+            Some((node, _)) => Some(node),
+            None => self.somebody(),
+        };
+        let Some(node) = node else { return };
+        let request = self.request();
+        let packet = Subscribe { request, from: next, count: WINDOW, ..Default::default() };
+        if self.send(node, &packet.into())
+            && let Some(subscription) = &mut self.subscription
+        {
+            (subscription.from, subscription.left) = (Some((node, request)), WINDOW);
+        }
+    }
+
+    /// Takes what has come.
+    fn listen(&mut self) {
+        for node in self.links.keys().copied().collect::<Vec<_>>() {
+            let mut look = LOOK;
+            loop {
+                match self.links.get_mut(&node).map(|link| link.recv(look)) {
+                    Some(Ok(Some(packet))) => self.take(node, packet),
+                    Some(Ok(None)) | None => break,
+                    Some(Err(why)) => {
+                        self.lose(node, why);
+                        break;
+                    }
+                }
+                look = Duration::ZERO;
+            }
+        }
+    }
+
+    fn take(&mut self, node: NodeId, packet: Packet) {
+        match packet {
+            Packet::SubmitAnswer(answer) => self.on_submit_answer(node, &answer),
+            Packet::StateAnswer(answer) => {
+                if let Some(place) = self.states.get_mut(&answer.request) {
+                    *place = Some(answer);
+                }
+            }
+            Packet::BlockAnswer(answer) => self.on_block(node, answer),
+            packet => {
+                if self.trust.learn(&packet) {
+                    self.prove_again();
+                }
+            }
+        }
+    }
+
+    fn on_submit_answer(&mut self, node: NodeId, answer: &SubmitAnswer) {
+        let is_it =
+            |s: &Submission<T>| matches!(s.stage, Stage::Sent { request, .. } if request == answer.request);
+        let Some((ticket, submission)) = self.submissions.iter_mut().find(|(_, s)| is_it(s)) else { return };
+        let ticket = *ticket;
+        let now = Instant::now();
+        let wait = |submission: &mut Submission<T>| {
+            submission.stage = Stage::Due(now + submission.pause);
+            submission.pause = (submission.pause * 2).min(MAX_PAUSE);
+        };
+        match answer.verdict {
+            SubmitVerdict::Committed | SubmitVerdict::Refused => {
+                let (height, applied) = (answer.height, answer.verdict == SubmitVerdict::Committed);
+                let request = self.next_request;
+                self.next_request += 1;
+                submission.stage =
+                    Stage::Proving { from: node, at: now, request, height, applied, block: None };
+                self.send(node, &BlockQuery { request, height, ..Default::default() }.into());
+            }
+            SubmitVerdict::TryLater => {
+                self.told_later += 1;
+                wait(submission);
+            }
+            SubmitVerdict::NotMaster => {
+                wait(submission);
+                self.turn += 1;
+                self.ask_history(node);
+            }
+            SubmitVerdict::Malformed => {
+                self.submissions.remove(&ticket);
+                self.answers.push_back(Answer::Malformed(ticket));
+            }
+            SubmitVerdict::Expired => {
+                self.submissions.remove(&ticket);
+                self.answers.push_back(Answer::Expired(ticket));
+            }
+        }
+    }
+
+    fn on_block(&mut self, node: NodeId, answer: BlockAnswer) {
+        if let Some(place) = self.blocks.get_mut(&answer.request) {
+            *place = Some(answer);
+            return;
+        }
+        let subscribed = self.subscription.as_ref().and_then(|s| s.from);
+        if subscribed == Some((node, answer.request)) {
+            self.on_next_block(node, &answer);
+            return;
+        }
+        for submission in self.submissions.values_mut() {
+            if let Stage::Proving { request, block, .. } = &mut submission.stage
+                && *request == answer.request
+            {
+                *block = Some(answer.block.clone());
+            }
+        }
+        self.prove_again();
+    }
+
+    fn on_next_block(&mut self, node: NodeId, answer: &BlockAnswer) {
+        let Some(subscription) = &mut self.subscription else { return };
+        if answer.height != subscription.next {
+            return;
+        }
+        if answer.block.is_empty() {
+            self.answers.push_back(Answer::Pruned(answer.height));
+            self.subscription = None;
+            return;
+        }
+        match self.verify(node, answer.height, &answer.block) {
+            Some(Ok(block)) => {
+                self.answers.push_back(Answer::Block(answer.height, block));
+                if let Some(subscription) = &mut self.subscription {
+                    subscription.next = answer.height.next();
+                    subscription.left = subscription.left.saturating_sub(1);
+                }
+            }
+            // Not known yet who signed it, or not what it should be: asked for again, in the second case elsewhere.
+            Some(Err(())) | None => {
+                if let Some(subscription) = &mut self.subscription {
+                    (subscription.from, subscription.left) = (None, 0);
+                }
+            }
+        }
+    }
+
+    /// `None`: a grant is not known, and was asked for.
+    fn verify(&mut self, from: NodeId, height: Height, block: &[u8]) -> Option<Result<CommittedBlock, ()>> {
+        match self.trust.verify(block) {
+            Ok(block) if block.certificate.height == height => Some(Ok(block)),
+            Err(BlockError::UnknownGrant(..)) => {
+                self.ask_history(from);
+                None
+            }
+            Ok(_) | Err(_) => {
+                self.turn += 1;
+                Some(Err(()))
+            }
+        }
+    }
+
+    /// Looks at the blocks that are to prove something: more may be known now of who signed them.
+    fn prove_again(&mut self) {
+        let proving: Vec<(Ticket, Height, bool, Bytes)> = self
+            .submissions
+            .iter()
+            .filter_map(|(ticket, submission)| match &submission.stage {
+                Stage::Proving { height, applied, block: Some(block), .. } => {
+                    Some((*ticket, *height, *applied, block.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        for (ticket, height, applied, bytes) in proving {
+            let Some(submission) = self.submissions.get(&ticket) else { continue };
+            let transaction = submission.transaction.clone();
+            let proof = match self.trust.verify(&bytes) {
+                Err(BlockError::UnknownGrant(..)) => continue, // asked for at the connection; patience asks again
+                Ok(block) if block.certificate.height == height => BlockOf::<T>::decode(&block.block)
+                    .and_then(|b| b.transactions.iter().position(|t| *t == transaction))
+                    .map(|index| Receipt { height, applied, index, block }),
+                Ok(_) | Err(_) => None,
+            };
+            match proof {
+                Some(receipt) => {
+                    self.submissions.remove(&ticket);
+                    self.answers.push_back(Answer::Committed(ticket, receipt));
+                }
+                None => {
+                    // It lied, or has not got the block any more: somebody else is asked.
+                    self.turn += 1;
+                    if let Some(submission) = self.submissions.get_mut(&ticket) {
+                        submission.stage = Stage::Due(Instant::now() + submission.pause);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `duohuo history`: what the authority decided, when and why, read from its journal and verified: each entry is chained
+//! to the one before, and the last one is signed.
+
+use crate::access::{Access, AccessArgs};
+use crate::failure::{EXIT_HELP, Failure};
+use clap::{Args, ValueEnum};
+use duohuo_driver::keys::hex;
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::order::SignedOrder;
+use duohuo_wire::packet::{Journal, JournalEntry, JournalQuery, Packet};
+use duohuo_wire::sign::VerifyingKey;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Show what the authority decided, when, why and by whose order; the record is verified
+#[derive(Args, Debug)]
+#[command(after_help = EXIT_HELP)]
+pub(crate) struct HistoryArgs {
+    /// One cluster, by name or number [default: all]
+    cluster: Option<String>,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// A table, or one JSON object with a schema number
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// Seconds to wait for the authority
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// The whole journal that the authority still shows, verified.
+struct Record {
+    entries: Vec<JournalEntry>,
+    head: u64,
+    head_hash: [u8; 32],
+}
+
+pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
+    let access = Access::open(&args.access)?;
+    let wanted = match &args.cluster {
+        None => None,
+        Some(text) => {
+            let named = access.roster.clusters.iter().find(|c| c.name == *text || text.parse() == Ok(c.id.0));
+            Some(named.ok_or_else(|| Failure::invalid(format!("the roster has no cluster {text:?}")))?.id)
+        }
+    };
+    let record = read(&access, Duration::from_secs(args.timeout))?;
+    let shown = |e: &&JournalEntry| wanted.is_none_or(|id| e.cluster == id || e.cluster == ClusterId(0));
+    let entries: Vec<&JournalEntry> = record.entries.iter().filter(shown).collect();
+    match args.output {
+        Format::Json => println!("{}", as_json(&access, &record, &entries)),
+        Format::Table => print!("{}", as_table(&access, &record, &entries)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {
+    let key = VerifyingKey::from_bytes(&access.roster.authority.signing_key)
+        .map_err(|_| Failure::invalid("the roster's key of the authority is no key"))?;
+    let no_answer = |e: duohuo_driver::client::ClientError| {
+        Failure::unreachable(format!("the authority did not answer: {e}"))
+    };
+    let mut client = access.connect(&access.authority(), timeout).map_err(no_answer)?;
+    let until = Instant::now() + timeout;
+    let mut entries: Vec<JournalEntry> = Vec::new();
+    let mut hash = None;
+    loop {
+        let from = entries.last().map_or(1, |entry| entry.number + 1);
+        client
+            .send(&Packet::from(JournalQuery { request: from, from, ..Default::default() }))
+            .map_err(no_answer)?;
+        let page = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Failure::unreachable("the authority did not answer in time"));
+            }
+            match client.recv(left).map_err(no_answer)? {
+                Some(Packet::Journal(page)) if page.request == from => break page,
+                _ => {}
+            }
+        };
+        let ended = verify(&page, &key, entries.last(), &mut hash)
+            .map_err(|why| Failure::failed(format!("the journal does not hold: {why}")))?;
+        let (head, head_hash) = (page.head, page.head_hash);
+        entries.extend(page.entries);
+        if ended {
+            return Ok(Record { entries, head, head_hash });
+        }
+    }
+}
+
+/// W-JRN-1: this page follows what was read, and the last one ends with the signed head. Whether it was the last.
+fn verify(
+    page: &Journal,
+    key: &VerifyingKey,
+    last: Option<&JournalEntry>,
+    hash: &mut Option<[u8; 32]>,
+) -> Result<bool, String> {
+    if !page.verify(key) {
+        return Err("its head is not signed by the authority".into());
+    }
+    if hash.is_some_and(|hash| hash != page.before) {
+        return Err("a page does not follow the one before".into());
+    }
+    let mut after = page.before;
+    let mut before = last.map(|entry| entry.number);
+    for entry in &page.entries {
+        if before.is_some_and(|before| entry.number != before.saturating_add(1)) {
+            return Err(format!("decision {} does not follow the one before", entry.number));
+        }
+        before = Some(entry.number);
+        after = entry.chained(&after);
+    }
+    *hash = Some(after);
+    let ended = before.is_none_or(|number| number >= page.head);
+    if ended && (after != page.head_hash || before.unwrap_or(page.head) != page.head) {
+        return Err("it does not end with the signed head".into());
+    }
+    if !ended && page.entries.is_empty() {
+        return Err("a page is missing".into());
+    }
+    Ok(ended)
+}
+
+fn order_of(entry: &JournalEntry) -> Option<SignedOrder> {
+    SignedOrder::decode(&entry.order).ok()
+}
+
+/// What was done: the kind, or what the order ordered.
+fn what(entry: &JournalEntry) -> String {
+    let name =
+        order_of(entry).map_or_else(|| format!("{:?}", entry.kind), |order| format!("Order{:?}", order.kind));
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+fn cluster_name(access: &Access, id: ClusterId) -> String {
+    if id == ClusterId(0) {
+        return "all".into();
+    }
+    access.roster.cluster(id).map_or_else(|| id.0.to_string(), |c| c.name.clone())
+}
+
+fn node_name(access: &Access, id: NodeId) -> String {
+    if id == NodeId(0) {
+        return "-".into();
+    }
+    access.roster.node(id).map_or_else(|| id.0.to_string(), |(_, n)| n.name.clone())
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn time(at_unix_us: u64) -> String {
+    if at_unix_us == 0 {
+        return "-".into();
+    }
+    let (seconds, ms) = (at_unix_us / 1_000_000, at_unix_us / 1_000 % 1_000);
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days since 1970 to a date of the Gregorian calendar, whose years begin in March here (Hinnant's days algorithm).
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// Text of others on one line: nothing in it can move the cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry]) -> String {
+    let mut out = format!(
+        "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {}\n",
+        "number",
+        "time",
+        "cluster",
+        "what",
+        "reason",
+        "epoch",
+        "ver",
+        "node",
+        "old",
+        "new",
+        "by whom, and why"
+    );
+    for e in entries {
+        let by = order_of(e).map_or(String::new(), |o| format!("{}: {}", plain(&o.who), plain(&o.why)));
+        let line = format!(
+            "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {by}",
+            e.number,
+            time(e.at_unix_us),
+            cluster_name(access, e.cluster),
+            what(e),
+            format!("{:?}", e.reason).to_lowercase(),
+            e.epoch.0,
+            e.version.0,
+            node_name(access, e.node),
+            node_name(access, e.old),
+            node_name(access, e.new),
+        );
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out.push_str(&format!("verified up to {}: {}\n", record.head, hex(&record.head_hash)));
+    out
+}
+
+fn as_json(access: &Access, record: &Record, entries: &[&JournalEntry]) -> serde_json::Value {
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|e| {
+            let order = order_of(e);
+            serde_json::json!({
+                "number": e.number, "at_unix_us": e.at_unix_us, "time": time(e.at_unix_us),
+                "cluster": cluster_name(access, e.cluster), "what": what(e),
+                "reason": format!("{:?}", e.reason).to_lowercase(), "epoch": e.epoch.0, "version": e.version.0,
+                "node": e.node.0, "old": e.old.0, "new": e.new.0,
+                "who": order.as_ref().map(|o| o.who.clone()), "why": order.as_ref().map(|o| o.why.clone()),
+                "order": order.as_ref().map(|o| o.number),
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "schema": 1, "head": record.head, "head_hash": hex(&record.head_hash), "entries": entries,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duohuo_wire::sign::SigningKey;
+
+    fn chain(count: u64) -> Vec<JournalEntry> {
+        (1..=count).map(|number| JournalEntry { number, ..Default::default() }).collect()
+    }
+
+    fn page(entries: &[JournalEntry], before: [u8; 32], all: &[JournalEntry], key: &SigningKey) -> Journal {
+        let head_hash = all.iter().fold([0; 32], |hash, entry| entry.chained(&hash));
+        Journal::sign(1, before, entries.to_vec(), all.len() as u64, head_hash, key)
+    }
+
+    #[test]
+    fn w_jrn_1_a_journal_holds_only_as_it_was_written() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let (public, all) = (key.verifying_key(), chain(5));
+        let (first, second) = all.split_at(3);
+        let middle = first.iter().fold([0; 32], |hash, entry| entry.chained(&hash));
+        let mut hash = None;
+        assert_eq!(verify(&page(first, [0; 32], &all, &key), &public, None, &mut hash), Ok(false));
+        let last = first.last();
+        let good = page(second, middle, &all, &key);
+        assert_eq!(verify(&good, &public, last, &mut hash.clone()), Ok(true));
+        let mut changed = good.clone();
+        changed.entries.iter_mut().for_each(|entry| entry.node = NodeId(9));
+        assert!(verify(&changed, &public, last, &mut hash.clone()).is_err(), "an entry was changed");
+        let mut gap = good.clone();
+        gap.entries.remove(0);
+        assert!(verify(&gap, &public, last, &mut hash.clone()).is_err(), "an entry is missing");
+        let other = page(second, [1; 32], &all, &key);
+        assert!(verify(&other, &public, last, &mut hash.clone()).is_err(), "it does not follow");
+        let stranger = SigningKey::from_bytes(&[8; 32]);
+        assert!(verify(&page(second, middle, &all, &stranger), &public, last, &mut hash.clone()).is_err());
+        let mut cut = good;
+        cut.entries.pop();
+        assert_eq!(verify(&cut, &public, last, &mut hash.clone()), Ok(false), "more is to come");
+        cut.entries.clear();
+        assert!(verify(&cut, &public, last, &mut hash.clone()).is_err(), "it never comes");
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(0), "-");
+        assert_eq!(time(1_000_000), "1970-01-01T00:00:01.000Z");
+        assert_eq!(time(951_782_400_123_456), "2000-02-29T00:00:00.123Z");
+        assert_eq!(time(1_735_689_599_999_000), "2024-12-31T23:59:59.999Z");
+    }
+}
