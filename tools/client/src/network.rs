@@ -32,9 +32,11 @@ const WINDOW: u32 = 256;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
-/// A transaction stands in a committed block: the block's certificate was verified, and it holds these very bytes.
+/// A transaction of the submitted ID stands in a committed block whose certificate was verified.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Receipt {
+pub struct Receipt<T> {
+    /// As the block holds it: an ID is carried out once, so that it may differ from what was submitted under the same ID.
+    pub transaction: T,
     /// Where.
     pub height: Height,
     /// Whether the application carried it out, as the node says that answered; the proof does not cover it.
@@ -56,9 +58,9 @@ pub struct State {
 
 /// What became of something.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
+pub enum Answer<T> {
     /// Committed, and proven.
-    Committed(Ticket, Receipt),
+    Committed(Ticket, Receipt<T>),
     /// It is no transaction of this chain.
     Malformed(Ticket),
     /// It was not committed before its last valid height, and never will be.
@@ -125,7 +127,7 @@ pub struct Network<T = Transfer> {
     subscription: Option<Subscription>,
     states: BTreeMap<u64, Option<StateAnswer>>,
     blocks: BTreeMap<u64, Option<BlockAnswer>>,
-    answers: VecDeque<Answer>,
+    answers: VecDeque<Answer<T>>,
     told_later: u64,
 }
 
@@ -186,7 +188,7 @@ impl<T: Transaction> Network<T> {
     }
 
     /// Goes on for at most so long; the next answer, if there is one.
-    pub fn poll(&mut self, timeout: Duration) -> Option<Answer> {
+    pub fn poll(&mut self, timeout: Duration) -> Option<Answer<T>> {
         let until = Instant::now() + timeout;
         loop {
             self.submit_due();
@@ -209,9 +211,9 @@ impl<T: Transaction> Network<T> {
     ///
     /// # Errors
     /// See [`ClientFailure`].
-    pub fn commit(&mut self, transaction: T, timeout: Duration) -> Result<Receipt, ClientFailure> {
+    pub fn commit(&mut self, transaction: T, timeout: Duration) -> Result<Receipt<T>, ClientFailure> {
         let ticket = self.submit(transaction);
-        let is_ours = |answer: &Answer| match answer {
+        let is_ours = |answer: &Answer<T>| match answer {
             Answer::Committed(of, _) | Answer::Malformed(of) | Answer::Expired(of) => *of == ticket,
             Answer::Block(..) | Answer::Pruned(_) => false,
         };
@@ -234,7 +236,7 @@ impl<T: Transaction> Network<T> {
         }
     }
 
-    fn wait_for(&mut self, timeout: Duration, is_it: impl Fn(&Answer) -> bool) -> Option<Answer> {
+    fn wait_for(&mut self, timeout: Duration, is_it: impl Fn(&Answer<T>) -> bool) -> Option<Answer<T>> {
         let until = Instant::now() + timeout;
         let mut others = VecDeque::new();
         let found = loop {
@@ -657,12 +659,12 @@ impl<T: Transaction> Network<T> {
             .collect();
         for (ticket, height, applied, bytes) in proving {
             let Some(submission) = self.submissions.get(&ticket) else { continue };
-            let transaction = submission.transaction.clone();
+            let id = submission.transaction.id();
             let proof = match self.trust.verify(&bytes) {
                 Err(BlockError::UnknownGrant(..)) => continue, // asked for at the connection; patience asks again
                 Ok(block) if block.certificate.height == height => BlockOf::<T>::decode(&block.block)
-                    .and_then(|b| b.transactions.iter().position(|t| *t == transaction))
-                    .map(|index| Receipt { height, applied, index, block }),
+                    .and_then(|b| b.transactions.into_iter().enumerate().find(|(_, t)| t.id() == id))
+                    .map(|(index, transaction)| Receipt { transaction, height, applied, index, block }),
                 Ok(_) | Err(_) => None,
             };
             match proof {

@@ -68,6 +68,16 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, Failure> {
     match network.commit(transfer, left()) {
         Ok(receipt) => {
             let signers = receipt.block.certificate.signatures.len();
+            let carried_out = &receipt.transaction;
+            let parties = (carried_out.from, carried_out.to, carried_out.amount);
+            if parties != (args.from, args.to, args.amount) {
+                let (from, to, amount) = parties;
+                return Err(Failure::failed(format!(
+                    "another transfer of this id was committed at height {}: {amount} from account {from} to {to}; \
+                     submit this one under a new id",
+                    receipt.height.0
+                )));
+            }
             let place =
                 format!("height {}, place {}, signed by {signers} clusters", receipt.height.0, receipt.index);
             if receipt.applied {
