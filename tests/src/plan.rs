@@ -29,7 +29,7 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// When the faults stop.
     pub end: Duration,
-    /// Whether signatures are verified once a run ([`duohuo_wire::sign::remember`]), or by each receiver.
+    /// Whether signatures are verified once a run ([`duohuo_wire::memory::remember`]), or by each receiver.
     pub remembers: bool,
 }
 

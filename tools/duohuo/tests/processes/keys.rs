@@ -95,7 +95,11 @@ fn commits_once_per_id(network: &Network) {
     assert_eq!(text(&again.stdout), first, "the same transfer at the same height");
     let other = network.submit(6, &["--id", id, "--timeout", "30"]);
     assert_eq!(other.status.code(), Some(1));
-    assert!(text(&other.stderr).contains("another transfer of this id was committed"), "{}", text(&other.stderr));
+    assert!(
+        text(&other.stderr).contains("another transfer of this id was committed"),
+        "{}",
+        text(&other.stderr)
+    );
     let too_much = network.submit(4_000_000_000, &["--timeout", "30"]);
     assert_eq!(too_much.status.code(), Some(1));
     assert!(text(&too_much.stdout).contains("without effect: account 1 does not hold 4000000000"));
