@@ -62,13 +62,15 @@ def shown_value(field, value):
         return shown(value)
     if isinstance(value, list):
         return [shown(item) if isinstance(item, duohuo.Part) else item for item in value]
+    if isinstance(field, duohuo.Text):
+        return value.decode()
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(field, duohuo.ByteEnumField):
         return field.i2s[value]
     if isinstance(field, duohuo.LongField):
         return str(value)
-    return bool(value) if field.name in ("in_sync", "unfenced", "proven") and not isinstance(value, list) else value
+    return bool(value) if field.name in ("in_sync", "unfenced", "proven", "known") and not isinstance(value, list) else value
 
 
 def text_of(address):
@@ -103,6 +105,8 @@ def made_value(field, value):
         return [made(holder, item) for item in value]
     if holder:
         return made(holder, value)
+    if isinstance(field, duohuo.Text):
+        return value.encode()
     if isinstance(field, BYTES):
         return bytes.fromhex(value)
     if isinstance(field, duohuo.ByteEnumField):

@@ -46,15 +46,19 @@ def enum(name, values): return [ByteEnumField(name, 0, values)]
 def fixed(name, length): return [StrFixedLenField(name, bytes(length), length)]
 
 
-def counted(name, form):
+class Text(StrLenField):
+    """UTF-8; given as bytes or as text."""
+
+
+def counted(name, form, kind=StrLenField):
     """bytes16, bytes32, str8."""
     length = name + "_length"
-    return [FieldLenField(length, None, length_of=name, fmt=form), StrLenField(name, b"", length_from=lambda p: p.getfieldval(length))]
+    return [FieldLenField(length, None, length_of=name, fmt=form), kind(name, b"", length_from=lambda p: p.getfieldval(length))]
 
 
 def bytes16(name): return counted(name, "!H")
 def bytes32(name): return counted(name, "!I")
-def str8(name): return counted(name, "!B")
+def str8(name): return counted(name, "!B", Text)
 
 
 def listed(name, item, form="!H"):
