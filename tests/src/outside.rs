@@ -28,7 +28,8 @@ pub struct Acting {
 }
 
 impl Acting {
-    /// A host is told to act until `until`, by its own clock. `clock`: what a host's clock shows now.
+    /// A host is told to act until `until`, by its own clock. `clock`: what a host's clock shows now. `apart`: whether an
+    /// operator's force lies between this epoch and another one.
     ///
     /// # Panics
     /// Another node of the cluster acts still.
@@ -39,11 +40,12 @@ impl Acting {
         epoch: Epoch,
         until: Instant,
         clock: impl Fn(NodeId) -> Instant,
+        apart: impl Fn(Epoch) -> bool,
     ) {
         for (other, order) in &self.orders {
             let left = order.until - clock(*other);
             assert!(
-                *other == host || order.cluster != cluster || left.is_zero(),
+                *other == host || order.cluster != cluster || left.is_zero() || apart(order.epoch),
                 "S16: {host} acts for {cluster} in {epoch:?}, and {other} acts still, in {:?}, for {left:?} more",
                 order.epoch
             );
@@ -89,18 +91,27 @@ mod tests {
     #[should_panic(expected = "S16: n12 acts for c1 in Epoch(2), and n11 acts still")]
     fn two_that_act_at_the_same_moment_are_noticed() {
         let mut acting = Acting::default();
-        acting.act(NodeId(11), A, Epoch(1), ms(100), |_| ms(0));
-        acting.act(NodeId(12), A, Epoch(2), ms(200), |_| ms(99));
+        acting.act(NodeId(11), A, Epoch(1), ms(100), |_| ms(0), |_| false);
+        acting.act(NodeId(12), A, Epoch(2), ms(200), |_| ms(99), |_| false);
+    }
+
+    #[test]
+    #[should_panic(expected = "S16: n13 acts for c1 in Epoch(3), and n12 acts still")]
+    fn who_was_given_up_by_force_does_not_count_and_everybody_else_does() {
+        let mut acting = Acting::default();
+        acting.act(NodeId(11), A, Epoch(1), ms(100), |_| ms(0), |_| false);
+        acting.act(NodeId(12), A, Epoch(2), ms(200), |_| ms(50), |epoch| epoch < Epoch(2));
+        acting.act(NodeId(13), A, Epoch(3), ms(300), |_| ms(60), |epoch| epoch < Epoch(2));
     }
 
     #[test]
     fn one_after_the_other_is_well() {
         let mut acting = Acting::default();
-        acting.act(NodeId(11), A, Epoch(1), ms(100), |_| ms(0));
-        acting.act(NodeId(12), A, Epoch(2), ms(200), |_| ms(100));
+        acting.act(NodeId(11), A, Epoch(1), ms(100), |_| ms(0), |_| false);
+        acting.act(NodeId(12), A, Epoch(2), ms(200), |_| ms(100), |_| false);
         acting.stop(NodeId(12));
         acting.ended(NodeId(12));
-        acting.act(NodeId(11), A, Epoch(3), ms(250), |_| ms(120));
+        acting.act(NodeId(11), A, Epoch(3), ms(250), |_| ms(120), |_| false);
         assert_eq!(acting.who(A, |_| ms(130)), Some((NodeId(11), Epoch(3))));
         assert_eq!(acting.begun, 3);
     }

@@ -54,6 +54,18 @@ fn a_planned_switch_misses_no_commit() {
     }
 }
 
+/// S15: a master that is well for long obeys before the authority would go on without it: nobody is blamed.
+#[test]
+fn a_master_that_is_well_is_switched_because_it_resigns() {
+    let mut world = settled(23);
+    world.run_for(ms(5000));
+    let begun = world.now();
+    let number = world.order(OrderKind::Switch, a(), NodeId(0));
+    assert!(world.run_until(ms(1000), |w| w.answered(number) == Some(OrderOutcome::Done)));
+    // Two dead intervals are what it may take; at sync_interval, 200 ms, nobody would have waited for it.
+    assert!(world.now() - begun < ms(150), "{:?}", world.now() - begun);
+}
+
 #[test]
 fn a_paused_cluster_switches_by_order_only() {
     let mut world = settled(31);

@@ -142,7 +142,8 @@ impl Checker {
         vote: &VoteSeen,
         disks: impl Iterator<Item = (NodeId, &'a Disk)>,
     ) {
-        let Some(entry) = self.rows.entry(vote.cluster).filter(|_| !self.is_given_up(vote)) else { return };
+        let outlived = self.is_outlived(vote.cluster, vote.epoch);
+        let Some(entry) = self.rows.entry(vote.cluster).filter(|_| !outlived) else { return };
         let in_sync = entry.row.in_sync.clone();
         for (node, disk) in disks.filter(|(node, _)| in_sync.contains(node)) {
             if !stands_on(disk, vote) {
@@ -153,7 +154,7 @@ impl Checker {
         }
     }
 
-    /// Every word that this cluster said above the node's last block stands on its disk.
+    /// Every word that this cluster said above the node's last block, and that no force gave up, stands on its disk.
     pub fn holds_all(
         &mut self,
         checker: &'static str,
@@ -164,7 +165,8 @@ impl Checker {
     ) {
         let first = (cluster, height_of(disk).next(), 0, VoteKind::Proposal);
         let last = (cluster, Height(u64::MAX), u32::MAX, VoteKind::Precommit);
-        let lacking = self.words.range(first..=last).find(|(_, word)| !stands_on(disk, word));
+        let mut needed = self.words.range(first..=last).filter(|(_, word)| !self.is_given_up(word));
+        let lacking = needed.find(|(_, word)| !stands_on(disk, word));
         if let Some(word) = lacking.map(|(_, word)| *word) {
             self.say(checker, || format!("{now}: {node} does not hold {}", told(&word)));
         }

@@ -3,7 +3,7 @@
 //! | checker | what it says |
 //! |---|---|
 //! | S1 | no two conflicting words of a cluster at one height, round and kind |
-//! | S2 | a released word stands on the disk of every member of the in-sync set that the authority has on its disk |
+//! | S2 | a released word stands on the disk of every member of the in-sync set that the authority has on its disk, but for what an operator's force gives up |
 //! | S3 | no lock is forgotten: after a precommit, another value only with a newer quorum of prevotes for it |
 //! | S4 | one master per epoch, and epochs only grow |
 //! | S5 | the same state at the same height, everywhere |
@@ -16,12 +16,14 @@
 //! | S12 | epochs, versions and promises on the disks never fall, across restarts too |
 //! | S13 | who becomes master holds every word that its cluster ever said |
 //! | S14 | a master waits for everybody in the set that the authority has on its disk |
-//! | S15 | a master that is well and reaches the authority is not deposed ([`crate::world`]) |
+//! | S15 | a master that is well and reaches the authority is not deposed but by a switch that it obeyed ([`crate::world`]) |
 //! | S16 | no two nodes of a cluster act outside the chain at one true time ([`crate::outside`]) |
+//! | S17 | a cluster that was forced says nothing before its fence stands, nor up to where that closes, which is above all it said before |
 //!
 //! Each looks after every step; S10 when a run has come to rest.
 
 mod disks;
+mod forced;
 
 use crate::host::Disk;
 use bytes::Bytes;
@@ -76,8 +78,8 @@ pub struct Checker {
     faulty: BTreeSet<ClusterId>,
     grants: BTreeMap<(ClusterId, Epoch), NodeId>,
     barred: BTreeMap<NodeId, Epoch>,
-    /// The epochs that an operator forced: what was said before is given up for lost.
-    forced: BTreeMap<ClusterId, Epoch>,
+    /// The operator's forces: what was said before is given up for lost.
+    forced: BTreeMap<ClusterId, forced::Forced>,
     roles: BTreeMap<NodeId, Role>,
     /// The authority's table as its disk has it.
     rows: Rows,
@@ -206,10 +208,8 @@ impl Checker {
     fn command(&mut self, bytes: &bytes::Bytes) {
         let command = Command::decode(bytes);
         let applied = command.as_ref().map(|command| self.rows.apply(command));
-        if let Some(Command::Order { order, at, .. }) = command
-            && order.kind == OrderKind::Force
-        {
-            self.forced.insert(order.cluster, at.epoch.next());
+        if let Some(command) = &command {
+            self.forced_by(command);
         }
         if applied != Some(Ok(())) {
             self.say("S4", || format!("the authority wrote a decision that does not follow: {bytes:?}"));
@@ -234,9 +234,10 @@ impl Checker {
                 if self.barred.get(&from).is_some_and(|epoch| vote.epoch > *epoch) {
                     self.say("S7", || format!("{now}: {from} is barred and speaks in {}", vote.epoch));
                 }
+                self.spoken(now, vote);
                 // A master that an operator gave up for lost may speak on where nobody counts it: what is received is
                 // compared all the same (rule 17).
-                if !self.is_given_up(vote) {
+                if !self.is_outlived(vote.cluster, vote.epoch) {
                     self.lock(now, vote);
                     self.word(vote);
                 }
@@ -286,11 +287,6 @@ impl Checker {
         if !event.is_frequent() {
             self.log.push((now, from, *event));
         }
-    }
-
-    /// A word of an epoch before an operator's force.
-    pub(super) fn is_given_up(&self, vote: &VoteSeen) -> bool {
-        self.forced.get(&vote.cluster).is_some_and(|epoch| vote.epoch < *epoch)
     }
 
     /// S1: one word per slot, and the same bytes whoever says it.
@@ -349,15 +345,15 @@ impl Checker {
 mod tests {
     use super::*;
 
-    const C: ClusterId = ClusterId(1);
-    const A: NodeId = NodeId(11);
-    const B: NodeId = NodeId(12);
+    pub(super) const C: ClusterId = ClusterId(1);
+    pub(super) const A: NodeId = NodeId(11);
+    pub(super) const B: NodeId = NodeId(12);
 
-    fn said(broken: &Checker) -> Vec<String> {
+    pub(super) fn said(broken: &Checker) -> Vec<String> {
         broken.broken.iter().map(|text| text.chars().take_while(|c| *c != ':').collect()).collect()
     }
 
-    fn vote(cluster: u32, height: u64, round: u32, kind: VoteKind, value: u8) -> VoteSeen {
+    pub(super) fn vote(cluster: u32, height: u64, round: u32, kind: VoteKind, value: u8) -> VoteSeen {
         VoteSeen {
             cluster: ClusterId(cluster),
             epoch: Epoch(1),
@@ -369,11 +365,11 @@ mod tests {
         }
     }
 
-    fn release(checker: &mut Checker, vote: VoteSeen) {
+    pub(super) fn release(checker: &mut Checker, vote: VoteSeen) {
         checker.event(Instant::ZERO, A, &Event::Released(vote));
     }
 
-    fn registered(checker: &mut Checker) -> [Write; 2] {
+    pub(super) fn registered(checker: &mut Checker) -> [Write; 2] {
         let at = duohuo_core::authority::table::At { epoch: Epoch(1), version: duohuo_wire::ids::Version(0) };
         let register = Command::Register { cluster: C, node: A };
         let add = Command::Add { cluster: C, at, node: B };
@@ -381,6 +377,10 @@ mod tests {
         let writes = [put(1, &register), put(2, &add)];
         checker.decided(&writes);
         writes
+    }
+
+    pub(super) fn decide(checker: &mut Checker, key: u64, command: &Command) {
+        checker.decided(&[Write::Put { table: Table::Command, key, value: command.encode() }]);
     }
 
     #[test]

@@ -32,11 +32,13 @@ impl World {
         let Some(cluster) = self.consortium.roster.node(id).map(|(cluster, _)| cluster.id) else { return };
         let span = self.settings.outside.map_or(Duration::ZERO, |o| o.lease.span);
         let until = if self.lease_from_reception { self.local(id) + span } else { until };
+        // Whoever forces a cluster vouches that its old master has ended (behaviour.md section 15).
+        let checker = &self.checker;
+        let apart = |other| checker.is_outlived(cluster, other) != checker.is_outlived(cluster, epoch);
         let hosts = &self.hosts;
         let now = self.now;
-        self.acting.act(id, cluster, epoch, until, |id| {
-            hosts.get(&id).map_or(Instant::ZERO, |host| host.clock.local(now))
-        });
+        let clock = |id| hosts.get(&id).map_or(Instant::ZERO, |host| host.clock.local(now));
+        self.acting.act(id, cluster, epoch, until, clock, apart);
     }
 
     /// Ending it takes up to half the margin; then it is reported.

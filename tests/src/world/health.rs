@@ -71,7 +71,8 @@ impl World {
             })
     }
 
-    /// The master of a cluster as a claim is decided: if it is well it must stay.
+    /// The master of a cluster as a claim or an order is decided: if it is well it must stay. One that is well obeys a
+    /// planned switch in time (B-HND-1), and is master no more; and nobody forces a cluster that has one (B-ORD-7).
     pub(super) fn judge_grant(&mut self, event: &Event) {
         let Event::Granted { cluster, node, .. } = event else { return };
         let Some(incumbent) = self.incumbent(*cluster).filter(|master| master != node) else { return };
