@@ -46,7 +46,11 @@ fn orders_are_carried_out_once_and_stand_in_the_history() {
     let unconfirmed = order(&network, &["failover", "A", "--to", "a1", "--unsafe"], &[]);
     assert!(text(&unconfirmed.stderr).contains("--confirm A"), "{}", text(&unconfirmed.stderr));
     let alive = order(&network, &["failover", "A", "--to", "a1", "--unsafe", "--confirm", "A"], &[]);
-    assert!(text(&alive.stderr).contains("SetAlive"), "{}", text(&alive.stderr));
+    assert!(
+        text(&alive.stderr).contains("InSync"),
+        "who is in the set is not forced: {}",
+        text(&alive.stderr)
+    );
     let forged = {
         let (config, key) = (network.file("net/client.toml"), network.file("net/authority/signing.key"));
         run(&["pause", "--config", &config, "--operator-key", &key, "--why", "mischief"])
