@@ -5,6 +5,7 @@ mod authority;
 mod authority_log;
 mod bent;
 mod claims;
+mod fence;
 mod group;
 mod joining;
 mod log;
