@@ -9,6 +9,7 @@ use duohuo_core::io::Table;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
 use duohuo_tests::host::Settings;
 use duohuo_tests::scenario::ms;
+use duohuo_tests::sim::converge;
 use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::NodeId;
 
@@ -117,4 +118,25 @@ fn a_whole_cluster_that_was_away_starts_from_another_clusters_snapshot() {
         (0..3).all(|n| w.last_key(node(3, n), Table::Block).is_some_and(|height| height > reached))
     });
     assert!(all, "every node of it goes on");
+}
+
+/// B-BLK-9, broken: disks that drop blocks with no snapshot above them strand who was away, and it is noticed (S10).
+#[test]
+fn b_blk_9_blocks_pruned_without_a_snapshot_are_missed() {
+    let missing = |prune: bool| {
+        let mut world = network(6, 0, 0);
+        let away = node(0, 2);
+        world.kill(away);
+        let height = world.checker.height().0;
+        assert!(world.run_until(ms(5000), |w| w.checker.height().0 > height + 50));
+        for c in 0..4 {
+            for n in (0..3).filter(|n| prune && node(c, *n) != away) {
+                world.lose(node(c, n), |table, key| table == Table::Block && key < height + 30);
+            }
+        }
+        world.start(away);
+        converge(&mut world, ms(2000), "after the pruning").err()
+    };
+    assert_eq!(missing(false), None);
+    assert_eq!(missing(true).as_deref(), Some("S10: after the pruning: a node lacks blocks"));
 }
