@@ -228,7 +228,7 @@ fn b_fnc_2_a_promise_is_told_when_the_whole_set_has_it() {
     let packet = fence(&scene);
     asker.tell(&mut scene.n, packet.clone());
     let end = sent(&mut scene, &mut third);
-    assert!(end > 0 && records(&scene.n).iter().any(|bytes| is_promise(bytes)));
+    assert!(end > 0 && records(&scene.n).iter().any(is_promise));
     scene.n.pass(ms(30));
     asker.tell(&mut scene.n, packet.clone());
     assert_eq!(answered(&mut scene, &mut asker), [], "one of its set does not have it");
@@ -275,7 +275,7 @@ fn b_fnc_2_only_who_the_newest_row_names_unfenced_is_promised() {
     scene.z.say(&mut scene.n, notice(stands));
     asker.tell(&mut scene.n, Fence { row: unfenced(&n, OTHER, 2, FORCED), ..Default::default() });
     assert_eq!(answered(&mut scene, &mut asker), []);
-    assert!(!records(&scene.n).iter().any(|bytes| is_promise(bytes)));
+    assert!(!records(&scene.n).iter().any(is_promise));
 }
 
 /// B-FNC-2, broken: a disk that says too early that it has the promise lets one be told that a crash would lose.
@@ -291,7 +291,7 @@ fn b_fnc_2_a_disk_that_lies_tells_a_promise_that_is_not_there() {
         if lies {
             scene.n.lie_about_the_disk();
         }
-        let on_disk = records(&scene.n).iter().any(|bytes| is_promise(bytes));
+        let on_disk = records(&scene.n).iter().any(is_promise);
         (answered(&mut scene, &mut asker), on_disk)
     };
     assert_eq!(told(false), (vec![], false));
