@@ -6,6 +6,7 @@ use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::Input;
 use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::packet::OrderKind;
 use rand_core::Rng;
 use std::collections::BTreeSet;
 
@@ -75,6 +76,9 @@ kinds! {
     AuthorityCrash "F39" "authority-crash" "The authority dies between two things that it says",
     Slander "F43" "slander" "A cluster accuses others of what they did not do",
     WrongResults "F44" "wrong-results" "A master computes wrong results",
+    OrderedSwitch "F47" "ordered-switch" "An operator orders a switch",
+    OrderedPause "F47" "ordered-pause" "An operator suspends automatic switches for a while",
+    OrderedUnbar "F47" "ordered-unbar" "An operator clears a barred node, which may lead again",
     RoomDark "F49" "room-dark" "A room loses power, and gets it back",
     MasterAndStandby "F50" "master-and-standby" "Master and standby of a cluster die together",
     MostRoomsDark "F51" "most-rooms-dark" "All rooms but one lose power",
@@ -111,6 +115,7 @@ enum Ending {
     Reconnect(NodeId),
     Mend(Vec<(NodeId, NodeId)>),
     Truthful(ClusterId, NodeId),
+    Unpause(ClusterId),
     Forgotten(ClusterId),
     Wide(NodeId, NodeId),
     Unmute(NodeId),
@@ -176,6 +181,9 @@ impl Injector {
                     world.start(id);
                 }
                 self.endings.push((world.now() + REPORT_WINDOW, Ending::Forgotten(cluster)));
+            }
+            Ending::Unpause(cluster) => {
+                world.order(OrderKind::Resume, cluster, NodeId(0));
             }
             Ending::Forgotten(cluster) => world.checker.is_honest(cluster),
             Ending::Wide(a, b) => {
@@ -391,6 +399,36 @@ impl Injector {
             Kind::FullDisk => {
                 world.fill_disk(any);
                 later(Ending::Start(any));
+            }
+            Kind::OrderedSwitch => {
+                let cluster = cluster_of(world, fault.whom);
+                let to = if fault.more.is_multiple_of(2) {
+                    NodeId(0)
+                } else {
+                    pick(&members(world, cluster), fault.more / 2)
+                };
+                world.order(OrderKind::Switch, cluster, to);
+                return true; // felt when it is carried out
+            }
+            Kind::OrderedPause => {
+                let everywhere = fault.more.is_multiple_of(4);
+                let cluster = if everywhere { ClusterId(0) } else { cluster_of(world, fault.whom) };
+                world.order(OrderKind::Pause, cluster, NodeId(0));
+                later(Ending::Unpause(cluster));
+                return true;
+            }
+            Kind::OrderedUnbar => {
+                // As an operator would: not while it still computes wrong results.
+                let rows = world.checker.rows().entries();
+                let barred = rows.flat_map(|(c, entry)| entry.row.barred.iter().map(|node| (*c, *node)));
+                let cured = barred.filter(|(c, _)| !world.checker.faulty().contains(c)).collect::<Vec<_>>();
+                let Some((cluster, node)) =
+                    cured.get(usize::try_from(fault.whom).unwrap_or(0) % cured.len().max(1))
+                else {
+                    return false;
+                };
+                world.order(OrderKind::Unbar, *cluster, *node);
+                return true;
             }
             Kind::WrongResults | Kind::Slander => {
                 let cluster = cluster_of(world, fault.whom);

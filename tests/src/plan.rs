@@ -187,6 +187,22 @@ impl Plan {
         // Drawn last, so that a seed's faults are what they were.
         settings.timing.snapshot_interval = dice.one_of(&[0, 7, 25, 100, 1_000]);
         settings.keep_blocks = dice.one_of(&[0, 3, 20, 100_000]);
+        // Orders come among the faults, in two of three runs; a pause lasts no longer than a fault does.
+        for _ in 0..dice.one_of(&[0, 3, 10]) {
+            let kind = dice.one_of(&[
+                Kind::OrderedSwitch,
+                Kind::OrderedSwitch,
+                Kind::OrderedPause,
+                Kind::OrderedUnbar,
+            ]);
+            let order_at =
+                unit * 80 + Duration::from_millis(dice.below(u64::try_from(span.as_millis()).unwrap_or(0)));
+            let factor = u32::try_from(dice.one_of(&[1, 5, 20, 50])).unwrap_or(1);
+            let (whom, more) = (dice.below(u64::MAX), dice.below(u64::MAX));
+            let mid_word = dice.below(2) == 0;
+            faults.push(Fault { at: order_at.min(at), kind, whom, more, span: unit * factor, mid_word });
+        }
+        faults.sort_by_key(|fault| fault.at);
         Self { seed, layout, settings, luck, rate, faults, end: at + unit * 20, remembers }
     }
 }

@@ -10,6 +10,7 @@ use duohuo_core::Instant;
 use duohuo_core::event::Event;
 use duohuo_core::io::Table;
 use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::packet::OrderKind;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -115,6 +116,7 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
     injector.stop(world);
     let stopped = world.now();
     let bound = convergence(&plan.settings);
+    resume(world, bound)?;
     let converged = converge(world, bound, "after the faults");
     if trace && converged.is_err() {
         explain(world);
@@ -133,6 +135,25 @@ fn play(plan: &Plan, world: &mut World, trace: bool) -> Result<Duration, String>
         world.audit(id);
     }
     Ok(converged_in)
+}
+
+/// The operator's last act: whatever is paused still, because an order to resume was refused, is not.
+fn resume(world: &mut World, within: Duration) -> Result<(), String> {
+    let until = world.now() + within;
+    let clusters = world.consortium.roster.clusters.iter().map(|c| c.id);
+    let places: Vec<ClusterId> = core::iter::once(ClusterId(0)).chain(clusters).collect();
+    for place in places {
+        // An authority that has just started says so, and is asked again.
+        while world.checker.rows().is_paused(place) {
+            let number = world.order(OrderKind::Resume, place, NodeId(0));
+            let left = until.max(world.now()) - world.now();
+            if !world.run_until(left, |w| w.answered(number).is_some()) {
+                return Err(format!("an order to resume {place} gets no answer"));
+            }
+            world.run_for(world.settings().keepalive);
+        }
+    }
+    Ok(())
 }
 
 /// Let time pass to `at`, and end the faults that are over.

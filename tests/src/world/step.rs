@@ -11,7 +11,7 @@ use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output, Table, Write};
 use duohuo_core::outside::Report;
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::Role;
+use duohuo_wire::packet::{OrderKind, Role};
 
 impl World {
     /// Let virtual time pass.
@@ -232,6 +232,20 @@ impl World {
         }
     }
 
+    /// F47: an order is carried out.
+    fn feel_order(&mut self, from: NodeId, event: &Event) {
+        let Event::Ordered { kind, .. } = event else { return };
+        if from != NodeId::AUTHORITY {
+            return;
+        }
+        match kind {
+            OrderKind::Switch => self.feel(Kind::OrderedSwitch),
+            OrderKind::Pause => self.feel(Kind::OrderedPause),
+            OrderKind::Unbar => self.feel(Kind::OrderedUnbar),
+            OrderKind::Resume | OrderKind::Force => {}
+        }
+    }
+
     /// Into the digest.
     fn note(&mut self, from: NodeId, event: &Event) {
         let fields = event.fields();
@@ -311,6 +325,7 @@ impl World {
                     let disks = self.hosts.iter().map(|(id, host)| (*id, &host.disk));
                     self.checker.released(self.now, from, vote, disks);
                 }
+                self.feel_order(from, &event);
                 self.judge_grant(&event);
                 self.judge_role(from, &event);
                 self.checker.event(self.now, from, &event);
