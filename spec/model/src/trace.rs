@@ -11,10 +11,10 @@ use bytes::Bytes;
 use core::fmt;
 use duohuo_core::authority::table::{Command, Table as Rows};
 use duohuo_core::io::{Table, Write};
-use duohuo_core::store::{META_LOG_END, META_PROMISE};
+use duohuo_core::store::{META_LOG_END, META_PROMISE, META_SNAPSHOTS, snapshots};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::statement::Row;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A step of a run.
 #[derive(Clone, Debug)]
@@ -115,6 +115,9 @@ struct Seen {
     end: u64,
     height: u64,
     leads: bool,
+    /// What says that a snapshot is whole, by its place, and the pieces that are there.
+    snapshots: BTreeMap<u64, Bytes>,
+    pieces: BTreeSet<u64>,
 }
 
 impl Seen {
@@ -138,8 +141,30 @@ impl Seen {
             Write::DeleteRange { table: Table::Record, from, to } => {
                 self.records.retain(|key, _| key < from || key >= to);
             }
+            Write::Put { table: Table::Snapshot, key, .. } => drop(self.pieces.insert(*key)),
+            Write::DeleteRange { table: Table::Snapshot, from, to } => {
+                self.pieces.retain(|key| key < from || key >= to);
+            }
+            Write::Put { table: Table::Meta, key, value } if META_SNAPSHOTS.contains(key) => {
+                self.snapshots.insert(*key, value.clone());
+            }
+            Write::DeleteRange { table: Table::Meta, from, to } => {
+                self.snapshots.retain(|key, _| key < from || key >= to);
+            }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// A snapshot that a quorum signed stands for all blocks up to its own, once all of it is there. One that is not
+    /// proven stands for nothing: who made it has the blocks.
+    fn counts_snapshots(&mut self) -> Result<(), Refusal> {
+        let kept = snapshots(&self.snapshots).map_err(|_| Refusal::Store)?;
+        let whole = kept.iter().filter(|snapshot| {
+            snapshot.is_proven()
+                && (0..snapshot.chunks).all(|chunk| self.pieces.contains(&snapshot.key(chunk)))
+        });
+        self.height = whole.map(|snapshot| snapshot.height.0).fold(self.height, u64::max);
         Ok(())
     }
 
@@ -215,6 +240,7 @@ impl Acceptor {
         let before = self.nodes.entry(node).or_default().clone();
         let mut after = before.clone();
         writes.iter().try_for_each(|write| after.write(write))?;
+        after.counts_snapshots()?;
         if (after.promised, after.synced) != (before.promised, before.synced) {
             self.promises(node, cluster, &before, &mut after)?;
         }

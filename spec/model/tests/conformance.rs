@@ -1,10 +1,10 @@
 //! Runs of the production engine under random faults are runs of the model; runs with a step changed are not.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)] // a test that lacks its parts must stop
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use duohuo_core::authority::table::Command;
 use duohuo_core::io::{Table, Write};
-use duohuo_core::store::META_PROMISE;
+use duohuo_core::store::{META_PROMISE, META_SNAPSHOTS};
 use duohuo_model::trace::{Accepted, Acceptor, Observation, Refusal, Refused};
 use duohuo_tests::checker::Step;
 use duohuo_tests::plan::Plan;
@@ -65,6 +65,69 @@ fn refused(change: impl Fn(&Clusters, &mut Vec<Observation>), why: &[Refusal]) {
     let refused = judge(&clusters, &run).unwrap_err();
     println!("{refused}");
     assert!(why.contains(&refused.why), "{refused}");
+}
+
+/// The place of a write by which a proven snapshot takes the place of records that the node had.
+fn snapshot_for_records(run: &[Observation]) -> Option<usize> {
+    run.iter().position(|step| {
+        let Observation::Wrote { writes, .. } = step else { return false };
+        let snapshot = writes.iter().any(
+            |write| matches!(write, Write::Put { table: Table::Meta, key, .. } if META_SNAPSHOTS.contains(key)),
+        );
+        let deletes = |write: &Write| matches!(write, Write::DeleteRange { table: Table::Record, .. });
+        snapshot && writes.iter().any(deletes)
+    })
+}
+
+/// A log may shrink by a snapshot, and by nothing less: not without one, nor by one that no quorum signed, that lacks
+/// a piece, or that ends below the records.
+#[test]
+fn a_log_that_shrinks_without_the_snapshot_that_stands_for_it_is_refused() {
+    fn without(writes: &mut Vec<Write>) {
+        writes.retain(|write| !said(write));
+    }
+    fn unproven(writes: &mut Vec<Write>) {
+        change_said(writes, |value| {
+            let manifest = u32::from_be_bytes(value[12..16].try_into().unwrap());
+            value.slice(..16 + manifest as usize)
+        });
+    }
+    fn in_pieces(writes: &mut Vec<Write>) {
+        let piece = writes.iter().rposition(|w| matches!(w, Write::Put { table: Table::Snapshot, .. }));
+        writes.remove(piece.unwrap());
+    }
+    fn too_low(writes: &mut Vec<Write>) {
+        change_said(writes, |value| {
+            let mut low = BytesMut::from(&value[..]);
+            low[..8].fill(0);
+            low.freeze()
+        });
+    }
+    fn said(write: &Write) -> bool {
+        matches!(write, Write::Put { table: Table::Meta, key, .. } if META_SNAPSHOTS.contains(key))
+    }
+    fn change_said(writes: &mut [Write], change: impl Fn(&Bytes) -> Bytes) {
+        for write in writes.iter_mut().filter(|write| said(write)) {
+            if let Write::Put { value, .. } = write {
+                *value = change(value);
+            }
+        }
+    }
+    let with_one = |seed| {
+        let (clusters, run) = run(seed);
+        snapshot_for_records(&run).map(|at| (clusters, run, at))
+    };
+    // The first seeds install none.
+    let (clusters, mut run, at) = (4..=SEEDS).find_map(with_one).unwrap();
+    run.truncate(at + 1);
+    assert!(judge(&clusters, &run).is_ok());
+    let changes: [fn(&mut Vec<Write>); 4] = [without, unproven, in_pieces, too_low];
+    for change in changes {
+        let mut changed = run.clone();
+        let Observation::Wrote { writes, .. } = &mut changed[at] else { panic!("a write") };
+        change(writes);
+        assert_eq!(judge(&clusters, &changed).unwrap_err().why, Refusal::Shrunk);
+    }
 }
 
 fn holds(write: &Write, signature: &[u8; 64]) -> bool {
