@@ -137,7 +137,7 @@ fn legend() {
         println!("{:>4} {:<18} {}", kind.number(), kind.name(), kind.text());
     }
     println!(
-        "What a failing run says begins with the checker: S1 to S17 (tests/src/checker/mod.rs), P3, P4, L4, L6, R8, or an assertion."
+        "What a failing run says begins with the checker: S1 to S18 (tests/src/checker/mod.rs), P3, P4, L4, L6, R8, or an assertion."
     );
 }
 

@@ -1,4 +1,4 @@
-//! What must stand on the disks, after every write: S2, S6, S9, S12, S13.
+//! What must stand on the disks, after every write: S2, S6, S9, S12, S13, S18.
 
 use super::Checker;
 use crate::host::{Disk, height_of};
@@ -8,7 +8,7 @@ use duohuo_core::Instant;
 use duohuo_core::chain::{TransactionId, VoteKind, VoteSeen};
 use duohuo_core::held::Held;
 use duohuo_core::io::{Table, Write};
-use duohuo_core::store::META_PROMISE;
+use duohuo_core::store::{META_LOG_END, META_PROMISE};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 
 /// Log records of one node at once: far above what the rounds of one height need.
@@ -57,9 +57,28 @@ impl Checker {
                 _ => {}
             }
         }
+        if shrank {
+            self.is_a_log(now, node, disk, records);
+        }
         let in_sync = self.rows.entries().find(|(_, entry)| entry.row.in_sync.contains(&node));
         if let Some(cluster) = in_sync.map(|(cluster, _)| *cluster).filter(|_| shrank) {
             self.holds_all("S2", now, cluster, node, disk);
+        }
+    }
+
+    /// S18: what is kept of a log is its end, and has no gap: else the node does not start from it.
+    fn is_a_log(&mut self, now: Instant, node: NodeId, disk: &Disk, records: usize) {
+        let end = disk.get(&(Table::Meta, META_LOG_END)).and_then(|value| value.first_chunk::<8>());
+        let end = end.map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let mut kept = disk.range((Table::Record, 0)..=(Table::Record, u64::MAX)).map(|((_, key), _)| *key);
+        let first = kept.next().unwrap_or(end);
+        let last = kept.next_back().unwrap_or(first);
+        if first + records as u64 != end || (records > 0 && last + 1 != end) {
+            self.say("S18", || {
+                format!(
+                    "{now}: {node} keeps {records} records from {first} to {last} of a log that ends at {end}"
+                )
+            });
         }
     }
 

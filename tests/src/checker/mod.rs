@@ -19,6 +19,7 @@
 //! | S15 | a master that is well and reaches the authority is not deposed but by a switch that it obeyed ([`crate::world`]) |
 //! | S16 | no two nodes of a cluster act outside the chain at one true time ([`crate::outside`]) |
 //! | S17 | a cluster that was forced says nothing before its fence stands, nor up to where that closes, which is above all it said before |
+//! | S18 | what a disk keeps of a log has no gap, and ends where the log does |
 //!
 //! Each looks after every step; S10 when a run has come to rest.
 
@@ -344,6 +345,8 @@ impl Checker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::write;
+    use duohuo_core::store::META_LOG_END;
 
     pub(super) const C: ClusterId = ClusterId(1);
     pub(super) const A: NodeId = NodeId(11);
@@ -479,6 +482,29 @@ mod tests {
         assert_eq!(said(&checker), ["S9"]);
         checker.expect_lies(ClusterId(2));
         assert_eq!(said(&checker), ["S9", "S11"]);
+    }
+
+    #[test]
+    fn s18_fires_at_a_gap_in_a_log_and_at_an_end_that_is_none() {
+        let put = |key| Write::Put { table: Table::Record, key, value: Bytes::from_static(&[0; 16]) };
+        let end = |end: u64| Write::Put {
+            table: Table::Meta,
+            key: META_LOG_END,
+            value: Bytes::copy_from_slice(&end.to_be_bytes()),
+        };
+        for (writes, holds) in [
+            (vec![put(5), put(6), end(7)], true),
+            (vec![end(7)], true),
+            (vec![put(5), put(7), end(8)], false),
+            (vec![put(5), put(6), end(6)], false),
+            (vec![put(5), end(7)], false),
+        ] {
+            let mut checker = Checker::new(4);
+            let mut disk = Disk::new();
+            let records = write(&mut disk, &writes).unsigned_abs();
+            checker.wrote(Instant::ZERO, A, &writes, &disk, records);
+            assert_eq!(said(&checker), if holds { vec![] } else { vec!["S18"] }, "{writes:?}");
+        }
     }
 
     #[test]

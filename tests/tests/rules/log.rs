@@ -1,8 +1,15 @@
 //! A node: the log of its master.
 
 use crate::scene::*;
+use bytes::Bytes;
+use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing, Transfer};
+use duohuo_core::Instant;
+use duohuo_core::chain::{Chain as _, ChainOutput, TransactionId, VoteKind};
 use duohuo_core::event::Event;
-use duohuo_tests::lone::Peer;
+use duohuo_core::io::Table;
+use duohuo_core::store::META_LOG_END;
+use duohuo_tests::consortium::{cluster_id, node};
+use duohuo_tests::lone::{Lone, Peer};
 use duohuo_wire::ids::{Epoch, Height, LogIndex};
 use duohuo_wire::packet::*;
 
@@ -122,4 +129,89 @@ fn b_log_4_the_log_is_asked_for_as_soon_as_its_blocks_are_here() {
     m.tell(n, Resync { epoch: Epoch(1), height: Height(1), ..Default::default() });
     let read = m.read(n);
     assert!(read.iter().any(|p| matches!(p, Packet::ChainQuery(q) if q.from == Height(1))));
+}
+
+/// The prevote for nil that the master of a cluster casts at the first height when no proposal comes.
+fn prevote_for_nil(lone: &Lone, cluster: usize) -> Bytes {
+    let id = node(cluster, 0);
+    let mut chain = Embedded::new(EmbeddedConfig {
+        cluster: cluster_id(cluster),
+        node: id,
+        signing_key: lone.consortium.keys[&id].signing.clone(),
+        roster: lone.consortium.roster.clone(),
+        genesis: Genesis { accounts: (0..16).map(|a| (a, 1_000_000)).collect() },
+        timing: Timing::default(),
+    });
+    for c in 0..4 {
+        chain.learn_grant(cluster_id(c), Epoch(1), node(c, 0));
+    }
+    chain.lead(Instant::ZERO, Epoch(1), &[], Height(0));
+    let id = TransactionId([7; 16]);
+    let mut transfer = Vec::new();
+    Transfer { id, from: 0, to: 1, amount: 1, valid_until: Height(9) }.encode(&mut transfer);
+    chain.submit(Instant::ZERO, &transfer.into()).unwrap();
+    for _ in 0..10 {
+        while let Some(output) = chain.poll_output() {
+            let ChainOutput::Send { bytes, .. } = output else { continue };
+            let words = chain.votes_in(&bytes);
+            if words.len() == 1 && words[0].kind == VoteKind::Prevote && words[0].value.is_none() {
+                return bytes;
+            }
+        }
+        let at = chain.poll_timeout().expect("it waits for a proposal");
+        chain.tick(at);
+    }
+    panic!("it never gives up waiting")
+}
+
+/// B-FNC-2, decision 25: a promise to a forced master goes into the log behind what was logged before it and waited for
+/// a word: on the disk, and at the members.
+#[test]
+fn b_fnc_2_a_promise_leaves_no_gap_in_the_log() {
+    let (mut scene, _m) = Scene::following();
+    let in_sync = [ME, THIRD];
+    scene.granted(&in_sync);
+    let n = &mut scene.n;
+    let mut third = Peer::new(n, THIRD);
+    third.accept_stream(n);
+    let asker = node(OTHER, 1);
+    let mut forced = row(n, OTHER, 2, 0, asker, &[asker]).row;
+    forced.unfenced = true;
+    let forced = SignedRow::sign(forced, &scene.z.keys.signing);
+    let mut asker = Peer::new(n, asker);
+    asker.open_stream(n, true);
+    // It is known and greeted before it asks.
+    scene.z.say(n, notice(forced.clone()));
+    let logged = |n: &Lone| -> Vec<u64> {
+        n.disk().keys().filter(|(table, _)| *table == Table::Record).map(|(_, index)| *index).collect()
+    };
+    // The first vote begins the height, in which it is on our node to propose.
+    let mut before = Vec::new();
+    for voter in [2, 3] {
+        let master = node(voter, 0);
+        let known = row(n, voter, 1, 0, master, &[master]);
+        scene.z.say(n, notice(known));
+        let mut peer = Peer::new(n, master);
+        peer.accept_stream(n);
+        before = logged(n);
+        let (cluster, message) = (cluster_id(voter), prevote_for_nil(n, voter));
+        peer.tell(n, Consensus { cluster, epoch: Epoch(1), message, ..Default::default() });
+    }
+    assert_eq!(n.discards("bad_consensus"), 0);
+    assert!(!before.is_empty());
+    assert_eq!(logged(n), before, "the second vote waits for a word");
+    third.read(n);
+    asker.tell(n, Fence { row: forced, ..Default::default() });
+    let after = logged(n);
+    assert_eq!(after.len(), before.len() + 2, "the vote, and the promise");
+    assert_eq!(after, (0..after.len() as u64).collect::<Vec<_>>());
+    let end = n.disk()[&(Table::Meta, META_LOG_END)].last().copied();
+    assert_eq!(end.map(u64::from), Some(after.len() as u64));
+    let mut sent = Vec::new();
+    for packet in third.read(n) {
+        if let Packet::Append(append) = packet {
+            sent.extend((append.start.0..).zip(append.records).map(|(index, _)| index));
+        }
+    }
+    assert_eq!(sent, after[before.len()..], "each once, in order");
 }

@@ -15,7 +15,7 @@ use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
-use duohuo_wire::packet::{Fence, FenceAnswer, Fenced, Packet, WireRecord};
+use duohuo_wire::packet::{Fence, FenceAnswer, Fenced, Packet};
 use duohuo_wire::statement::{Row, SignedRow};
 use std::collections::BTreeMap;
 
@@ -200,7 +200,6 @@ impl Node {
         let Duty::Lead(master) = &mut self.duty else {
             return Err(Discard::Forbidden);
         };
-        let own_epoch = master.epoch();
         match master.promises.get(&cluster) {
             Some(promise) if promise.epoch == epoch => {
                 let (height, is_safe) = (promise.height, promise.is_safe);
@@ -213,15 +212,9 @@ impl Node {
         }
         let height = self.height.next();
         master.promises.insert(cluster, Promise { epoch, height, is_safe: false });
-        let start = self.log.end();
-        let record = Record { height, epoch: own_epoch, bytes };
-        let wire = WireRecord { height, epoch: own_epoch, bytes: record.bytes.clone() };
-        let writes = self.log.append(record);
-        let end = self.log.end();
-        master.hold(end, Gated::Promise { node, cluster, epoch, height });
-        self.replicate(start, &[wire]);
-        self.persist(writes, After::Own { epoch: own_epoch, end });
-        self.release();
+        self.append(height, bytes);
+        self.hold(Gated::Promise { node, cluster, epoch, height });
+        self.run_chain();
         Ok(())
     }
 

@@ -208,20 +208,23 @@ impl Node {
             ChainOutput::Halt { reason } => self.halt(reason),
             ChainOutput::Snapshot(snapshot) => self.keep_snapshot(snapshot),
             ChainOutput::SnapshotProven { height, proof } => self.hold(Gated::Proof { height, proof }),
-            ChainOutput::Log { height, bytes } => {
-                let Duty::Lead(master) = &self.duty else {
-                    return;
-                };
-                let epoch = master.epoch();
-                self.unwritten.records.push(WireRecord { height, epoch, bytes: bytes.clone() });
-                self.unwritten.writes.extend(self.log.append(Record { height, epoch, bytes }));
-            }
+            ChainOutput::Log { height, bytes } => self.append(height, bytes),
             ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
             ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
         }
     }
 
-    fn hold(&mut self, item: Gated) {
+    /// A record of our own to the log: the one way in, so that they are written and sent in its order.
+    pub(super) fn append(&mut self, height: Height, bytes: Bytes) {
+        let Duty::Lead(master) = &self.duty else {
+            return;
+        };
+        let epoch = master.epoch();
+        self.unwritten.records.push(WireRecord { height, epoch, bytes: bytes.clone() });
+        self.unwritten.writes.extend(self.log.append(Record { height, epoch, bytes }));
+    }
+
+    pub(super) fn hold(&mut self, item: Gated) {
         let after = self.log.end();
         if let Duty::Lead(master) = &mut self.duty {
             master.hold(after, item);
