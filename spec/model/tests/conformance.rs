@@ -86,7 +86,7 @@ fn a_log_that_shrinks_without_the_snapshot_that_stands_for_it_is_refused() {
     fn without(writes: &mut Vec<Write>) {
         writes.retain(|write| !said(write));
     }
-    fn unproven(writes: &mut Vec<Write>) {
+    fn unproven(writes: &mut [Write]) {
         change_said(writes, |value| {
             let manifest = u32::from_be_bytes(value[12..16].try_into().unwrap());
             value.slice(..16 + manifest as usize)
@@ -96,7 +96,7 @@ fn a_log_that_shrinks_without_the_snapshot_that_stands_for_it_is_refused() {
         let piece = writes.iter().rposition(|w| matches!(w, Write::Put { table: Table::Snapshot, .. }));
         writes.remove(piece.unwrap());
     }
-    fn too_low(writes: &mut Vec<Write>) {
+    fn too_low(writes: &mut [Write]) {
         change_said(writes, |value| {
             let mut low = BytesMut::from(&value[..]);
             low[..8].fill(0);
@@ -121,7 +121,8 @@ fn a_log_that_shrinks_without_the_snapshot_that_stands_for_it_is_refused() {
     let (clusters, mut run, at) = (4..=SEEDS).find_map(with_one).unwrap();
     run.truncate(at + 1);
     assert!(judge(&clusters, &run).is_ok());
-    let changes: [fn(&mut Vec<Write>); 4] = [without, unproven, in_pieces, too_low];
+    let changes: [fn(&mut Vec<Write>); 4] =
+        [without, |writes| unproven(writes), in_pieces, |writes| too_low(writes)];
     for change in changes {
         let mut changed = run.clone();
         let Observation::Wrote { writes, .. } = &mut changed[at] else { panic!("a write") };
