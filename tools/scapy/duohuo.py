@@ -122,6 +122,19 @@ def heard(*pairs):
     return Extension(type=HEARD, value=b"".join(struct.pack("!II", *pair) for pair in pairs))
 
 
+LEASE = 0x0001
+
+
+def lease(nonce, span):
+    """The extension of Append that asks for so many microseconds; 0 gives back what was acknowledged."""
+    return Extension(type=LEASE, value=struct.pack("!QI", nonce, span))
+
+
+def lease_given(nonce, in_step, position):
+    """The extension of Ack that acknowledges it: whether the sender's copy is in step, and how far it is."""
+    return Extension(type=LEASE, value=struct.pack("!QBQ", nonce, in_step, position))
+
+
 # --- statements (section 5) -----------------------------------------------------------------------------------------------
 
 SIGNED = fixed("signature", SIGNATURE)

@@ -303,6 +303,30 @@ local function read_heard(r, tree, at, count)
     return out
 end
 
+-- The lease of a packet: what it shows, or nil where a value of this shape is as if the extension were absent.
+local LEASE = {
+    append = function(value, tree)
+        if value:len() ~= 12 then return nil end
+        local nonce, span = value(0, 8), value(8, 4)
+        local item = tree:add(G.append_lease, value)
+        item:add(G.append_lease_nonce, nonce)
+        item:add(G.append_lease_span, span)
+        item:append_text(string.format(": %d us", span:uint()))
+        return span:uint() == 0 and "lease given back" or string.format("lease %d us?", span:uint())
+    end,
+    ack = function(value, tree)
+        if value:len() ~= 17 or value(8, 1):uint() > 1 then return nil end
+        local nonce, in_step, position = value(0, 8), value(8, 1), value(9, 8)
+        local item = tree:add(G.ack_lease, value)
+        item:add(G.ack_lease_nonce, nonce)
+        item:add(G.ack_lease_in_step, in_step)
+        item:add(G.ack_lease_position, position)
+        local text = string.format("%s at %s", in_step:uint() == 1 and "in step" or "not in step", position:uint64())
+        item:append_text(": " .. text)
+        return "lease, " .. text
+    end,
+}
+
 local function read_extensions(r, tree, packet, out)
     local last, heard = nil, nil
     while left(r) > 0 do
@@ -324,6 +348,9 @@ local function read_extensions(r, tree, packet, out)
         if packet.key == "node_keepalive" and last == 0x0001 then
             rest:append_text(", heard")
             heard = { rest, start + 4, count }
+        elseif LEASE[packet.key] and last == 0x0001 then
+            out.lease = count > 0 and LEASE[packet.key](r.tvb(start + 4, count), rest)
+            if not out.lease then rest:add_proto_expert_info(EXPERT["note.no_lease"]) end
         elseif last >= 0x8000 then
             refuse("unknown_critical_tlv", "extensions", kind_item)
         else

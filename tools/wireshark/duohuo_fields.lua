@@ -59,6 +59,13 @@ local G = {
     heard = add_field(ProtoField.none, "node_keepalive.heard", "heard"),
     heard_node = add_field(ProtoField.uint32, "node_keepalive.heard.node", "node"),
     heard_sequence = add_field(ProtoField.uint32, "node_keepalive.heard.sequence", "sequence"),
+    append_lease = add_field(ProtoField.none, "append.lease", "lease"),
+    append_lease_nonce = add_field(ProtoField.uint64, "append.lease.nonce", "nonce", base.HEX),
+    append_lease_span = add_field(ProtoField.uint32, "append.lease.span", "span in us"),
+    ack_lease = add_field(ProtoField.none, "ack.lease", "lease"),
+    ack_lease_nonce = add_field(ProtoField.uint64, "ack.lease.nonce", "nonce", base.HEX),
+    ack_lease_in_step = add_field(ProtoField.bool, "ack.lease.in_step", "in_step"),
+    ack_lease_position = add_field(ProtoField.uint64, "ack.lease.position", "position"),
     response_in = add_field(ProtoField.framenum, "response_in", "Answered in", base.NONE, frametype.RESPONSE),
     response_to = add_field(ProtoField.framenum, "response_to", "Answer to", base.NONE, frametype.REQUEST),
     response_time = add_field(ProtoField.relative_time, "response_time", "Time from the first request"),
@@ -234,6 +241,7 @@ add_expert("note.old_generation", "Older than the last two group generations", g
 add_expert("note.nonce_reuse", "Two packets under one sequence of one key", group.SECURITY, severity.ERROR)
 add_expert("note.ignored_flags", "Flags that are to be sent 0", group.PROTOCOL, severity.NOTE)
 add_expert("note.cut_capture", "The capture does not hold the whole packet", group.UNDECODED, severity.NOTE)
+add_expert("note.no_lease", "A lease of another length or state: as if it were absent", group.PROTOCOL, severity.NOTE)
 add_expert("note.unknown_extension", "Unknown extension, ignored", group.UNDECODED, severity.NOTE)
 
 duohuo.experts = experts

@@ -14,6 +14,8 @@ local function row_text(row)
         #row.barred > 0 and " barred " .. numbers(row.barred) or "", row.unfenced and " UNFENCED" or "")
 end
 
+local function lease_text(o) return o.lease and ", " .. o.lease or "" end
+
 local function certificate_text(f)
     return string.format("h%s r%s %d signers", f.height, f.round, #f.signers)
 end
@@ -106,9 +108,9 @@ local INFO = {
     end,
     resync = function(o) return string.format("e%s h%s from %s, %s", o.epoch, o.height, o.start, records_text(o.records)) end,
     append = function(o)
-        return string.format("e%s from %s released %s, %s", o.epoch, o.start, o.released, records_text(o.records))
+        return string.format("e%s from %s released %s, %s%s", o.epoch, o.start, o.released, records_text(o.records), lease_text(o))
     end,
-    ack = function(o) return string.format("e%s end %s h%s synced e%s", o.epoch, o["end"], o.height, o.synced) end,
+    ack = function(o) return string.format("e%s end %s h%s synced e%s%s", o.epoch, o["end"], o.height, o.synced, lease_text(o)) end,
     block_push = function(o) return string.format("h%s", o.height) end,
     chain_query = function(o) return string.format("from h%s at most %d bytes", o.from, o.max_bytes) end,
     chain_end = function(o) return string.format("h%s", o.height) end,

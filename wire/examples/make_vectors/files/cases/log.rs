@@ -60,8 +60,29 @@ pub(super) fn append() -> Case {
             }
             .into(),
         ),
+        ("a lease is asked for", asking(LeaseRequest { nonce: 0x1ea5e, span_us: 150_000 }.extensions())),
+        ("a lease is given back", asking(LeaseRequest { nonce: MAX, span_us: 0 }.extensions())),
+        ("a lease of another length: as if it were absent", asking(extension(&[0; 11]))),
     ];
     Case { valid, patches }
+}
+
+/// An Append that has no records, for the sake of its extension.
+fn asking(extensions: Extensions) -> Packet {
+    let (epoch, start, released) = (Epoch(5), LogIndex(816), LogIndex(816));
+    Append { epoch, start, released, records: Vec::new(), extensions }.into()
+}
+
+/// An Ack for the sake of its extension.
+fn giving(extensions: Extensions) -> Packet {
+    let (epoch, end, height, synced) = (Epoch(5), LogIndex(816), Height(100), Epoch(5));
+    Ack { epoch, end, height, synced, extensions }.into()
+}
+
+fn extension(value: &[u8]) -> Extensions {
+    let mut extensions = none();
+    extensions.insert(1, value);
+    extensions
 }
 
 pub(super) fn ack() -> Case {
@@ -89,6 +110,15 @@ pub(super) fn ack() -> Case {
             }
             .into(),
         ),
+        (
+            "a lease is given by a copy in step",
+            giving(LeaseGiven { nonce: 0x1ea5e, is_in_step: true, position: 99 }.extensions()),
+        ),
+        (
+            "only the copy's state is told",
+            giving(LeaseGiven { nonce: 0, is_in_step: false, position: MAX }.extensions()),
+        ),
+        ("a lease with a state that is none: as if it were absent", giving(extension(&[2; 17]))),
     ])
 }
 

@@ -4,6 +4,7 @@
 use bytes::{Bytes, BytesMut};
 use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
+    lease::{LeaseGiven, LeaseRequest},
     packet::*,
     tlv::Extensions,
 };
