@@ -312,7 +312,7 @@ complete -c duohuo -n "__fish_duohuo_using_subcommand store; and __fish_seen_sub
 complete -c duohuo -n "__fish_duohuo_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c duohuo -n "__fish_duohuo_using_subcommand docs" -l dir -d 'Where they go' -r -F
 complete -c duohuo -n "__fish_duohuo_using_subcommand docs" -s h -l help -d 'Print help'
-complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l file -d 'A pcap or pcapng capture, or a file with the bytes of a packet' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l file -d 'A pcap or pcapng capture, or a file with the bytes of a packet, as they are or in hexadecimal' -r -F
 complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l key-log -d 'Open sealed packets with the keys of this file, as tools/wireshark/README.md describes it' -r -F
 complete -c duohuo -n "__fish_duohuo_using_subcommand decode" -l as -d 'What bytes that are no capture are' -r -f -a "packet\t'One packet, of a datagram or a stream'
 datagram\t'One datagram, of 1200 bytes at most'

@@ -29,7 +29,7 @@ pub(crate) struct DecodeArgs {
     /// A packet in hexadecimal, header to CRC; blanks, colons and newlines are ignored [default: standard input, if no file is named]
     #[arg(value_name = "HEX", conflicts_with = "file")]
     hex: Option<String>,
-    /// A pcap or pcapng capture, or a file with the bytes of a packet
+    /// A pcap or pcapng capture, or a file with the bytes of a packet, as they are or in hexadecimal
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Open sealed packets with the keys of this file, as tools/wireshark/README.md describes it
@@ -86,6 +86,10 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
         decode_capture(&frames, &keys, &mut printer);
         outcome.err()
     } else {
+        let bytes = match &args.file {
+            Some(path) => file_bytes(bytes, path)?,
+            None => bytes,
+        };
         decode_bytes(&bytes, args.form, &keys, &mut printer);
         None
     };
@@ -106,7 +110,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|e| {
         Failure::invalid(format!(
-            "{}: {e}; expected a readable capture (pcap, pcapng) or a file with the bytes of a packet",
+            "{}: {e}; expected a readable capture (pcap, pcapng) or a file with a packet, its bytes or hexadecimal",
             path.display()
         ))
     })
@@ -116,6 +120,18 @@ fn read_keys(path: &Path) -> Result<KeyLog, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Failure::invalid(format!("{}: {e}; expected a readable key log", path.display())))?;
     KeyLog::parse(&text).map_err(|e| Failure::invalid(format!("{}: {e}", path.display())))
+}
+
+/// What stands in a file without being a capture: bytes, or hexadecimal text of them. No packet is such a text: it begins
+/// with `DUOH`.
+fn file_bytes(bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>, Failure> {
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit() || byte.is_ascii_whitespace() || *byte == b':';
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if !bytes.is_empty() && bytes.iter().all(is_digit) => {
+            from_hex(text, &path.display().to_string())
+        }
+        Ok(_) | Err(_) => Ok(bytes),
+    }
 }
 
 /// Blanks and colons between the digits do not count.

@@ -49,6 +49,10 @@ fn a_packet_is_shown_from_an_argument_from_standard_input_and_from_a_file() {
     let path = file.path().to_str().expect("a path");
     let twice = run(&["decode", "--json", "--as", "stream", "--file", path]);
     assert_eq!(text(&twice.stdout), text(&argument.stdout).repeat(2));
+    let mut written = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(written, "{}\n{}", &hex[..40], &hex[40..]).expect("written");
+    let path = written.path().to_str().expect("a path");
+    assert_eq!(run(&["decode", "--json", "--file", path]).stdout, argument.stdout);
     let lines = text(&run(&["decode", &hex]).stdout);
     assert!(lines.starts_with("Cookie\n") && lines.contains("\n    initiator_session = "), "{lines}");
 }
