@@ -13,6 +13,7 @@ use duohuo_tests::host::Settings;
 use duohuo_tests::scenario::ms;
 use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::{Epoch, NodeId};
+use duohuo_wire::packet::OrderKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Parts per million: from -5 % to +5 % are 1.05 / 0.95.
@@ -113,6 +114,19 @@ fn b_lease_5_who_stops_in_good_order_gives_the_lease_back_and_nobody_waits() {
     assert!(world.run_until(ms(400), |w| acts(w) == Some(node(0, 1))));
     assert!(world.now() - at < ms(150), "half a margin to end it, and a claim: {:?}", world.now() - at);
     assert!(!world.is_up(node(0, 0)));
+}
+
+#[test]
+fn b_lease_5_who_hands_over_by_order_gives_the_lease_back_and_nobody_waits() {
+    let mut world = acting(6);
+    world.start_client(ms(50), world.now() + ms(5000));
+    world.run_for(ms(500));
+    let ordered_at = world.now();
+    let number = world.order(OrderKind::Switch, cluster_id(0), node(0, 1));
+    assert!(world.run_until(ms(2000), |w| acts(w) == Some(node(0, 1))), "{:?}", world.answered(number));
+    let waited = world.now() - ordered_at;
+    // Who waits, waits 400 ms x 1.105264 less the age of its last answer, up to 75 ms, from the end of the old one's acting.
+    assert!(waited < ms(300), "{waited:?}");
 }
 
 #[test]

@@ -86,6 +86,7 @@ impl Node {
         }
         if master.hand_over_at.is_none() {
             master.hand_over_at = Some(self.now + patience);
+            self.end_acting();
         }
         self.hand_over();
         Ok(())
@@ -95,20 +96,22 @@ impl Node {
     pub(super) fn hand_over(&mut self) {
         let Duty::Lead(master) = &self.duty else { return };
         let Some(at) = master.hand_over_at else { return };
-        let idle = master.holds_nothing() && !self.chain.is_working();
+        let idle = master.holds_nothing() && !self.chain.is_working() && !self.is_ending_to_act();
         if idle || self.now >= at {
             self.hand_over_now();
         }
     }
 
-    /// A block is kept and the next height has said nothing: the best moment.
+    /// A block is kept and the next height has said nothing: the best moment, unless what acts outside is still being ended.
     pub(super) fn hand_over_between_heights(&mut self) {
-        if matches!(&self.duty, Duty::Lead(master) if master.hand_over_at.is_some()) {
+        let handing_over = matches!(&self.duty, Duty::Lead(master) if master.hand_over_at.is_some());
+        if handing_over && !self.is_ending_to_act() {
             self.hand_over_now();
         }
     }
 
     fn hand_over_now(&mut self) {
+        self.give_lease_back();
         self.resign();
         self.wait_for_successor();
         self.consider();

@@ -106,6 +106,11 @@ impl Outside {
         copy && self.lease.is_covered_by(node)
     }
 
+    /// Whether this node leads, and acted in this very role.
+    fn acts_in_role(&self) -> bool {
+        self.leads.is_some() && self.acted == self.leads
+    }
+
     pub(super) fn is_ready_for(&self, node: NodeId) -> bool {
         self.may_be_added(node) && (!self.config.has_cover || self.covered.contains(&node))
     }
@@ -268,13 +273,30 @@ impl Node {
     pub(super) fn leave(&mut self, exits: bool) {
         let leads = matches!(self.duty, Duty::Lead(_));
         let Some(outside) = &mut self.outside else { return self.leave_at_once(exits) };
-        if !leads || outside.acted != outside.leads {
+        if !leads || !outside.acts_in_role() {
             return self.leave_at_once(exits);
         }
         let until = self.now + outside.config.lease.margin;
         outside.leaving.get_or_insert(Leaving { until, exits }).exits |= exits;
-        let order = outside.lease.leave();
+        self.end_acting();
+    }
+
+    /// The role will be given up in good order: what acts ends now, so that the lease can be given back.
+    pub(super) fn end_acting(&mut self) {
+        let order = self.outside.as_mut().filter(|o| o.acts_in_role()).and_then(|o| o.lease.leave());
         self.carry_out(order);
+    }
+
+    /// What acted in this role has not reported its end yet.
+    pub(super) fn is_ending_to_act(&self) -> bool {
+        self.outside.as_ref().is_some_and(|o| o.acts_in_role() && !o.is_ended)
+    }
+
+    /// Nothing acts any more: nobody need wait for our span. Before the end is reported, nothing is given back.
+    pub(super) fn give_lease_back(&mut self) {
+        if self.outside.as_ref().is_some_and(|o| o.acts_in_role() && o.is_ended) {
+            self.tell_followers(LeaseRequest { nonce: 0, span_us: 0 });
+        }
     }
 
     fn go_on_leaving(&mut self) {
@@ -284,9 +306,7 @@ impl Node {
             return;
         }
         outside.leaving = None;
-        if outside.is_ended && outside.leads.is_some() && outside.acted == outside.leads {
-            self.tell_followers(LeaseRequest { nonce: 0, span_us: 0 });
-        }
+        self.give_lease_back();
         self.leave_at_once(leaving.exits);
         self.follow_the_role();
     }
@@ -307,7 +327,10 @@ impl Node {
     pub(super) fn on_report(&mut self, report: Report) {
         let Some(outside) = &mut self.outside else { return };
         match report {
-            Report::Stopped => outside.is_ended |= outside.lease.acts_in().is_none(),
+            Report::Stopped => {
+                outside.is_ended |= outside.lease.acts_in().is_none();
+                self.hand_over();
+            }
             Report::Ran { program, ending } => self.event(Event::ProgramEnded { program, ending }),
             Report::Health { cut } if outside.cut == cut => {}
             Report::Health { cut } => {
