@@ -21,6 +21,7 @@ static CONSORTIUM: LazyLock<Consortium> =
 const MAX_STEPS: usize = 16;
 
 pub(crate) fn network(data: &[u8]) {
+    crate::remember_keys();
     let mut draw = Draw::new(data);
     let parts = u32::from(draw.byte() % 64);
     let luck =

@@ -43,11 +43,13 @@ static CONSORTIA: LazyLock<[Consortium; 2]> = LazyLock::new(|| {
 const MAX_STEPS: usize = 400;
 
 pub(crate) fn authority(data: &[u8]) {
+    crate::remember_keys();
     Bench::new(NodeId::AUTHORITY, &mut Draw::new(data))
         .run(&mut Draw::new(data.get(1..).unwrap_or_default()));
 }
 
 pub(crate) fn node(data: &[u8]) {
+    crate::remember_keys();
     Bench::new(node_id(0, 0), &mut Draw::new(data)).run(&mut Draw::new(data.get(1..).unwrap_or_default()));
 }
 
