@@ -87,6 +87,10 @@ impl Router {
         let words = self.host.enter();
         let [first, rest @ ..] = &words;
         let pid = |of: &str| self.configuration.with_extension(of);
+        for of in ["pid", "vrrp"] {
+            // One that was killed leaves them, and its child is a zombie until this namespace ends: "already running".
+            let _ = std::fs::remove_file(pid(of));
+        }
         let log =
             std::fs::File::create(self.configuration.with_extension("log")).map_err(|e| e.to_string())?;
         let mut process = Command::new(first);
@@ -101,7 +105,8 @@ impl Router {
             "--use-file",
         ]);
         process.arg(&self.configuration).arg("--pid").arg(pid("pid")).arg("--vrrp_pid").arg(pid("vrrp"));
-        process.stdin(Stdio::null()).stdout(log).stderr(Stdio::null()).process_group(0);
+        let same = log.try_clone().map_err(|e| e.to_string())?;
+        process.stdin(Stdio::null()).stdout(log).stderr(same).process_group(0);
         self.child = Some(process.spawn().map_err(|e| format!("keepalived: {e}"))?);
         Ok(())
     }
