@@ -3,8 +3,6 @@
 //!
 //! See README.md for how to run them.
 
-use std::cell::Cell;
-
 mod chain;
 pub mod dictionary;
 mod draw;
@@ -86,15 +84,6 @@ pub const TARGETS: &[Target] = &[
 #[must_use]
 pub fn by_name(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).expect("a target of the table")
-}
-
-/// Machines prove the same few keys again and again: what one input computed is not computed again for the next on this
-/// thread. It changes no result ([`duohuo_wire::memory`]).
-pub(crate) fn remember_keys() {
-    thread_local!(static REMEMBERS: Cell<bool> = const { Cell::new(false) });
-    if !REMEMBERS.replace(true) {
-        core::mem::forget(duohuo_wire::memory::remember());
-    }
 }
 
 /// The body of a target's binary, whose name is the target's.

@@ -29,7 +29,7 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// When the faults stop.
     pub end: Duration,
-    /// Whether signatures are verified once a run ([`duohuo_wire::memory::remember`]), or by each receiver.
+    /// Whether the cryptography has stand-ins ([`duohuo_wire::memory`]), or all of it is computed.
     pub remembers: bool,
 }
 

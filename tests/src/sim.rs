@@ -56,15 +56,18 @@ pub fn run(plan: &Plan, trace: bool) -> Outcome {
 /// The world of a plan, before anything runs.
 #[must_use]
 pub fn world_of(plan: &Plan) -> World {
+    // From the first key on.
+    let remembering = plan.remembers.then(duohuo_wire::memory::remember);
     let layout: Vec<&[(u16, u8)]> = plan.layout.iter().map(Vec::as_slice).collect();
     let consortium = Consortium::new(plan.seed, &layout);
-    World::with_settings(plan.seed, consortium, plan.luck, plan.settings)
+    let mut world = World::with_settings(plan.seed, consortium, plan.luck, plan.settings);
+    world.remembering = remembering;
+    world
 }
 
 /// Carry out a plan in its world.
 pub fn run_in(world: &mut World, plan: &Plan, trace: bool) -> Outcome {
     world.trace |= trace;
-    let _remembering = plan.remembers.then(duohuo_wire::memory::remember);
     let mut outcome = Outcome::default();
     let done = catch_unwind(AssertUnwindSafe(|| play(plan, world, trace)));
     outcome.failure = match done {

@@ -18,7 +18,7 @@ fn told(outcome: &Outcome) -> (&Option<String>, u64, u64, u64, Duration) {
 }
 
 #[test]
-fn the_memory_of_signatures_and_shared_secrets_changes_no_event_of_a_run() {
+fn the_stand_ins_for_signatures_and_exchanges_change_no_event_of_a_run() {
     for seed in [1, 2, 8] {
         let with = run(&Plan { remembers: true, ..beginning(seed, 8) }, false);
         let without = run(&Plan { remembers: false, ..beginning(seed, 8) }, false);
@@ -29,7 +29,7 @@ fn the_memory_of_signatures_and_shared_secrets_changes_no_event_of_a_run() {
 }
 
 #[test]
-fn a_part_of_the_seeds_is_fast_and_a_part_remembers_nothing() {
+fn a_part_of_the_seeds_is_fast_and_a_part_computes_all_cryptography() {
     let fast = (0..160).filter(|seed| Pace::of(*seed) == Pace::Fast).count();
     let forgetful = (0..160).filter(|seed| !Plan::draw(*seed).remembers).count();
     assert_eq!((fast, forgetful), (10, 10));

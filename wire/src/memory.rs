@@ -1,16 +1,22 @@
-//! A memory of what was computed, for a simulator that runs a whole network in one thread: there each signature is verified
-//! by many, and both ends of each key exchange are at hand. Nothing else calls [`remember`] (`tools/test` looks).
+//! Stand-ins for what costs most, for whoever runs a whole network in one thread: the simulator and the fuzz targets of the
+//! machines. Nothing else calls [`remember`] (`tools/test` looks), and without it nothing here does anything.
 //!
-//! It cannot change a result. It is written by `sign`, `verify`, `public_key` and `diffie_hellman` only, with what they
-//! have just computed:
+//! While a thread remembers ([decision 30](../../spec/decisions/0030-stand-ins-in-the-simulator.md)):
 //!
-//! - a signature is remembered when it was made or found good, and is known only for the same key, the same bytes and the
-//!   same signature, each compared whole; what is not good is computed each time;
-//! - a public key is known only for the secret that it was computed from;
-//! - a shared secret is known for the two public keys whose secrets were both seen, because X25519(a, B) = X25519(b, A)
-//!   if A and B are the public keys of a and b.
+//! - a signature is a hash of the bytes under the *secret* key, twice. Whoever signs leaves its secret here, and whoever
+//!   verifies computes the hash anew from the secret of the very key it verifies with. What is no such hash, or is under a
+//!   key that nobody signed with here, is verified as always: a true signature stays good, and anything else bad;
+//! - what two parties share is a hash of both public keys, in an order of their own. A key of small order shares nothing,
+//!   as always;
+//! - a public key is computed as always, once for each secret.
+//!
+//! So no verdict changes: who has not the secret makes no signature that is accepted, and no flipped bit is overlooked. What
+//! is not kept is secrecy towards an observer who knows how this works, and no part of a simulation is one. Keys and
+//! sessions that began before the value lived and are used after are worth nothing then: it lives as long as its world.
 
+use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -18,92 +24,89 @@ thread_local! {
     static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
 }
 
-/// While the value lives, this thread does not compute the same thing twice.
+/// While the value lives, this thread uses stand-ins. A second one while the first lives shares its memory; the last ends it.
 #[must_use]
 pub fn remember() -> Remembering {
-    MEMORY.set(Some(Memory::default()));
+    MEMORY.with_borrow_mut(|memory| memory.get_or_insert_default().users += 1);
     Remembering(PhantomData)
 }
 
 /// While it lives, its thread remembers: see [`remember`].
+#[derive(Debug)]
 pub struct Remembering(PhantomData<Rc<()>>);
-
-impl Remembering {
-    /// Computations spared so far.
-    #[must_use]
-    pub fn hits(&self) -> u64 {
-        MEMORY.with_borrow(|memory| memory.as_ref().map_or(0, |memory| memory.hits))
-    }
-}
 
 impl Drop for Remembering {
     fn drop(&mut self) {
-        MEMORY.set(None);
+        MEMORY.with_borrow_mut(|slot| {
+            if let Some(memory) = slot {
+                memory.users -= 1;
+                if memory.users == 0 {
+                    *slot = None;
+                }
+            }
+        });
     }
 }
 
-/// This signature is good: just made, or just verified.
-pub(crate) fn keep_signature(key: &[u8; 32], bytes: &[u8], signature: &[u8; 64]) {
+/// What stands for this key's signature of these bytes; `None` if this thread does not remember.
+pub(crate) fn sign(public: &[u8; 32], secret: &[u8; 32], bytes: &[u8]) -> Option<[u8; 64]> {
     with(|memory| {
-        memory.signatures.put(signature, Signed { key: *key, signature: *signature, bytes: bytes.into() });
-    });
-}
-
-/// Whether this very signature of these bytes by this key was found good.
-pub(crate) fn knows_signature(key: &[u8; 32], bytes: &[u8], signature: &[u8; 64]) -> bool {
-    let same = |kept: &Signed| kept.signature == *signature && kept.key == *key && *kept.bytes == *bytes;
-    look(|memory| memory.signatures.get(signature).filter(|kept| same(kept)).map(|_| ())).is_some()
-}
-
-/// The public key of this secret, if it was computed before.
-pub(crate) fn known_public(secret: &[u8; 32]) -> Option<[u8; 32]> {
-    look(|memory| memory.public_of(secret))
-}
-
-/// The public key of a secret was computed.
-pub(crate) fn keep_public(secret: &[u8; 32], public: &[u8; 32]) {
-    with(|memory| memory.publics.put(secret, Pair { secret: *secret, public: *public }));
-}
-
-/// What this secret and this public key share, if either side computed it before.
-pub(crate) fn known_shared(secret: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]> {
-    look(|memory| {
-        let pair = ordered(memory.public_of(secret)?, *public);
-        memory.shared.get(&pair.0).filter(|kept| kept.pair == pair).map(|kept| kept.shared)
-    })
-}
-
-/// It was computed.
-pub(crate) fn keep_shared(secret: &[u8; 32], public: &[u8; 32], shared: &[u8; 32]) {
-    with(|memory| {
-        if let Some(own) = memory.public_of(secret) {
-            let pair = ordered(own, *public);
-            memory.shared.put(&pair.0, Shared { pair, shared: *shared });
+        if memory.secrets.get(public) != Some(secret) {
+            memory.secrets.insert(*public, *secret);
         }
-    });
-}
-
-fn ordered(a: [u8; 32], b: [u8; 32]) -> ([u8; 32], [u8; 32]) {
-    if a <= b { (a, b) } else { (b, a) }
-}
-
-fn with(change: impl FnOnce(&mut Memory)) {
-    MEMORY.with_borrow_mut(|memory| memory.as_mut().map(change));
-}
-
-fn look<T>(find: impl FnOnce(&Memory) -> Option<T>) -> Option<T> {
-    MEMORY.with_borrow_mut(|memory| {
-        let memory = memory.as_mut()?;
-        let found = find(memory);
-        memory.hits += u64::from(found.is_some());
-        found
+        stand_in(secret, bytes)
     })
 }
 
-struct Signed {
-    key: [u8; 32],
-    signature: [u8; 64],
-    bytes: Box<[u8]>,
+/// Whether this is what stands for the key's signature of these bytes. `false` says nothing: it may be a true signature.
+pub(crate) fn is_signed(public: &[u8; 32], bytes: &[u8], signature: &[u8; 64]) -> bool {
+    let secret = with(|memory| memory.secrets.get(public).copied()).flatten();
+    secret.is_some_and(|secret| stand_in(&secret, bytes) == *signature)
+}
+
+/// The public key of this secret: computed by `compute` unless it was before.
+pub(crate) fn public_key(secret: &[u8; 32], compute: impl FnOnce() -> [u8; 32]) -> [u8; 32] {
+    let known = with(|memory| {
+        let kept = memory.publics.get(secret).filter(|kept| kept.secret == *secret);
+        kept.map(|kept| kept.public)
+    });
+    known.flatten().unwrap_or_else(|| {
+        let public = compute();
+        with(|memory| memory.publics.put(secret, Pair { secret: *secret, public }));
+        public
+    })
+}
+
+/// Whether this thread remembers.
+pub(crate) fn is_used() -> bool {
+    MEMORY.with_borrow(Option::is_some)
+}
+
+/// What stands for the secret that the holders of two public keys share.
+pub(crate) fn shared(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
+    let (first, second) = if a <= b { (a, b) } else { (b, a) };
+    digest(&[b"duohuo shared", first, second])
+}
+
+fn stand_in(secret: &[u8; 32], bytes: &[u8]) -> [u8; 64] {
+    let half = digest(&[b"duohuo signed", secret, bytes]);
+    let mut signature = [0; 64];
+    let (first, second) = signature.split_at_mut(32);
+    first.copy_from_slice(&half);
+    second.copy_from_slice(&half);
+    signature
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+fn with<T>(look: impl FnOnce(&mut Memory) -> T) -> Option<T> {
+    MEMORY.with_borrow_mut(|memory| memory.as_mut().map(look))
 }
 
 struct Pair {
@@ -111,26 +114,15 @@ struct Pair {
     public: [u8; 32],
 }
 
-struct Shared {
-    pair: ([u8; 32], [u8; 32]),
-    shared: [u8; 32],
-}
-
 #[derive(Default)]
 struct Memory {
-    signatures: Slots<Signed>,
+    users: u32,
+    /// By public key: the secrets of all who signed. As many as there are keys.
+    secrets: BTreeMap<[u8; 32], [u8; 32]>,
     publics: Slots<Pair>,
-    shared: Slots<Shared>,
-    hits: u64,
 }
 
-impl Memory {
-    fn public_of(&self, secret: &[u8; 32]) -> Option<[u8; 32]> {
-        self.publics.get(secret).filter(|kept| kept.secret == *secret).map(|kept| kept.public)
-    }
-}
-
-/// As many as are remembered of each kind.
+/// As many public keys as are remembered.
 const SLOTS: usize = 1 << 12;
 
 /// A bounded table: the name's first bytes, as good as random, say where; a newer entry takes the place of an older.
@@ -167,52 +159,86 @@ mod tests {
     use crate::sign::{SigningKey, sign, verify};
 
     #[test]
-    fn a_memory_changes_no_verdict_and_ends_with_its_value() {
+    fn a_stand_in_is_good_for_its_key_and_bytes_only_and_ends_with_its_value() {
         let (key, other) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
         let (public, other_public) = (key.verifying_key(), other.verifying_key());
         let before = sign(&key, b"duohuo test 1 before");
         let remembering = remember();
-        assert!(verify(&public, b"duohuo test 1 before", &before));
-        assert_eq!(remembering.hits(), 0, "it was not made while remembering: verified");
-        assert!(verify(&public, b"duohuo test 1 before", &before));
-        assert_eq!(remembering.hits(), 1);
         let made = sign(&key, b"duohuo test 1 made");
+        let of_other = sign(&other, b"duohuo test 1 made");
         assert!(verify(&public, b"duohuo test 1 made", &made));
-        assert_eq!(remembering.hits(), 2);
+        assert!(verify(&other_public, b"duohuo test 1 made", &of_other));
+        assert_eq!(made, sign(&key, b"duohuo test 1 made"), "the same bytes each time, as of Ed25519");
         // Another key, other bytes, another signature: each by itself is enough.
         assert!(!verify(&other_public, b"duohuo test 1 made", &made));
+        assert!(!verify(&public, b"duohuo test 1 made", &of_other));
         assert!(!verify(&public, b"duohuo test 1 Made", &made));
         for at in 0..64 {
             let mut changed = made;
             *changed.get_mut(at).unwrap() ^= 1;
             assert!(!verify(&public, b"duohuo test 1 made", &changed), "byte {at}");
-            assert!(!verify(&public, b"duohuo test 1 made", &changed), "byte {at}, again");
         }
-        assert_eq!(remembering.hits(), 2);
         drop(remembering);
-        assert_eq!(known_public(&[3; 32]), None);
-        assert!(verify(&public, b"duohuo test 1 made", &made));
+        assert!(!verify(&public, b"duohuo test 1 made", &made), "to the product it is no signature");
+        let again = sign(&key, b"duohuo test 1 before");
+        assert_eq!(before, again, "Ed25519 again");
     }
 
     #[test]
-    fn both_ends_of_an_exchange_share_what_they_would_without_a_memory() {
+    fn a_true_signature_stays_good_while_a_thread_remembers() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let public = key.verifying_key();
+        let before = sign(&key, b"duohuo test 1 before");
+        let _remembering = remember();
+        assert!(verify(&public, b"duohuo test 1 before", &before), "nobody signed with this key here");
+        let made = sign(&key, b"duohuo test 1 made");
+        assert!(verify(&public, b"duohuo test 1 before", &before));
+        assert!(verify(&public, b"duohuo test 1 made", &made));
+        let mut changed = before;
+        changed[5] ^= 1;
+        assert!(!verify(&public, b"duohuo test 1 before", &changed));
+    }
+
+    #[test]
+    fn a_second_value_shares_the_memory_of_the_first() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let first = remember();
+        let made = sign(&key, b"duohuo test 1 made");
+        drop(remember());
+        assert!(verify(&key.verifying_key(), b"duohuo test 1 made", &made));
+        drop(first);
+        assert!(!is_used());
+    }
+
+    #[test]
+    fn both_ends_of_an_exchange_and_nobody_else_share_the_same() {
         let (a, b, c) = ([3; 32], [4; 32], [5; 32]);
         let (public_a, public_b) = (public_key(&a), public_key(&b));
+        let _remembering = remember();
+        assert_eq!((public_key(&a), public_key(&b)), (public_a, public_b), "public keys are what they are");
         let shared = diffie_hellman(&a, &public_b).unwrap();
-        let strange = diffie_hellman(&c, &public_b).unwrap();
-        let remembering = remember();
-        assert_eq!((public_key(&a), public_key(&b)), (public_a, public_b));
-        assert_eq!(*diffie_hellman(&a, &public_b).unwrap(), *shared);
-        assert_eq!(remembering.hits(), 0);
         assert_eq!(*diffie_hellman(&b, &public_a).unwrap(), *shared);
-        assert_eq!(public_key(&a), public_a);
-        assert_eq!(remembering.hits(), 2);
-        assert_eq!(
-            *diffie_hellman(&c, &public_b).unwrap(),
-            *strange,
-            "the public key of c was never computed"
-        );
-        assert!(diffie_hellman(&a, &[0; 32]).is_none() && diffie_hellman(&a, &[0; 32]).is_none());
-        assert_eq!(remembering.hits(), 2);
+        assert_ne!(*diffie_hellman(&c, &public_b).unwrap(), *shared);
+        assert_ne!(*diffie_hellman(&c, &public_a).unwrap(), *shared);
+        for at in 0..32 {
+            let mut changed = public_b;
+            *changed.get_mut(at).unwrap() ^= 1;
+            assert_ne!(*diffie_hellman(&a, &changed).unwrap(), *shared, "byte {at}");
+        }
+    }
+
+    /// The encodings of the points of small order (https://cr.yp.to/ecdh.html, "Validate"), computed in both ways.
+    #[test]
+    fn a_key_of_small_order_shares_nothing_in_either_way() {
+        for key in crate::crypt::SMALL_ORDER {
+            assert!(diffie_hellman(&[7; 32], key).is_none(), "{key:?}");
+        }
+        let _remembering = remember();
+        for key in crate::crypt::SMALL_ORDER {
+            let mut with_top_bit = *key;
+            with_top_bit[31] |= 0x80; // X25519 ignores it
+            assert!(diffie_hellman(&[7; 32], key).is_none(), "{key:?}");
+            assert!(diffie_hellman(&[7; 32], &with_top_bit).is_none(), "{key:?}");
+        }
     }
 }

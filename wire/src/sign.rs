@@ -8,22 +8,15 @@ use ed25519_dalek::Signer as _;
 /// Signs bytes that start with their domain label.
 #[must_use]
 pub fn sign(key: &SigningKey, bytes: &[u8]) -> [u8; 64] {
-    let signature = key.sign(bytes).to_bytes();
-    memory::keep_signature(key.verifying_key().as_bytes(), bytes, &signature);
-    signature
+    memory::sign(AsRef::<VerifyingKey>::as_ref(key).as_bytes(), key.as_bytes(), bytes)
+        .unwrap_or_else(|| key.sign(bytes).to_bytes())
 }
 
 /// Strict verification (RFC 8032 with small-order keys refused): all parties agree on what is valid.
 #[must_use]
 pub fn verify(key: &VerifyingKey, bytes: &[u8], signature: &[u8; 64]) -> bool {
-    if memory::knows_signature(key.as_bytes(), bytes, signature) {
-        return true;
-    }
-    let good = key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok();
-    if good {
-        memory::keep_signature(key.as_bytes(), bytes, signature);
-    }
-    good
+    memory::is_signed(key.as_bytes(), bytes, signature)
+        || key.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
 }
 
 /// The verifying key of 32 bytes from a roster; `None` if they are no point of the curve.

@@ -25,6 +25,7 @@ use duohuo_tests::{
 };
 use duohuo_wire::{
     ids::{Height, NodeId},
+    memory::Remembering,
     packet::Packet,
 };
 use rules::Rules;
@@ -43,14 +44,21 @@ static CONSORTIA: LazyLock<[Consortium; 2]> = LazyLock::new(|| {
 const MAX_STEPS: usize = 400;
 
 pub(crate) fn authority(data: &[u8]) {
-    crate::remember_keys();
+    let _remembering = remember();
     Bench::new(NodeId::AUTHORITY, &mut Draw::new(data))
         .run(&mut Draw::new(data.get(1..).unwrap_or_default()));
 }
 
 pub(crate) fn node(data: &[u8]) {
-    crate::remember_keys();
+    let _remembering = remember();
     Bench::new(node_id(0, 0), &mut Draw::new(data)).run(&mut Draw::new(data.get(1..).unwrap_or_default()));
+}
+
+/// Stand-ins for the costly cryptography, for one input ([`duohuo_wire::memory`]); the keys that all inputs share are made
+/// without.
+fn remember() -> Remembering {
+    LazyLock::force(&CONSORTIA);
+    duohuo_wire::memory::remember()
 }
 
 /// The machine and its surroundings.

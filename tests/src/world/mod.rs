@@ -23,6 +23,7 @@ use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::{Input, StreamId};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
+use duohuo_wire::memory::Remembering;
 use duohuo_wire::order::{OrderKind, SignedOrder};
 use duohuo_wire::packet::OrderOutcome;
 use duohuo_wire::roster::NodeEntry;
@@ -126,6 +127,8 @@ pub struct World {
     leads_since: BTreeMap<NodeId, Instant>,
     /// Prints events as they happen.
     pub trace: bool,
+    /// While it lives, the cryptography of this thread has stand-ins.
+    pub remembering: Option<Remembering>,
 }
 
 /// Added to a node's number to name a copy of it.
@@ -189,6 +192,7 @@ impl World {
             health: Health::default(),
             leads_since: BTreeMap::new(),
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
+            remembering: None,
         }
     }
 
