@@ -1,13 +1,15 @@
 //! Acting as master: from the adopted grant to what the chain says leaving by the gate (rules 15, 16, 18 to 23).
 
 use super::master::{Gated, Master};
-use super::neighbours::Neighbour;
+use super::neighbours::{Neighbour, Neighbours};
+use super::outside::Outside;
 use super::{After, Duty, Node};
 use crate::chain::{ChainOutput, HaltReason, Record};
+use crate::config::Timers;
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::io::{Table, Write};
-use crate::links::Party;
+use crate::links::{Links, Party};
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -421,12 +423,18 @@ impl Node {
 
     /// Ask for the next change of the in-sync set, if one is due.
     pub(super) fn change_in_sync(&mut self) {
-        let patience: Vec<(NodeId, Duration)> =
-            self.members().into_iter().map(|node| (node, self.patience(node))).collect();
-        let patience = |node| patience.iter().find(|(n, _)| *n == node).map_or(Duration::ZERO, |(_, p)| *p);
-        let outside = self.outside.as_ref();
-        let is_ready = |node| outside.is_none_or(|o| o.is_ready_for(node));
         let Duty::Lead(master) = &mut self.duty else { return };
+        let patience = Patience {
+            now: self.now,
+            timers: &self.config.timers,
+            outside: self.outside.as_ref(),
+            neighbours: &self.neighbours,
+            links: &self.links,
+        };
+        // Nobody waits for who is enrolled no more.
+        let enrolled = |node| patience.neighbours.of(node).is_some();
+        let is_ready = |node| patience.outside.is_none_or(|o| o.is_ready_for(node));
+        let patience = |node| if enrolled(node) { patience.with(node) } else { Duration::ZERO };
         let (random, retry_interval) = (&mut self.random, self.config.timers.retry_interval);
         let change = master.next_change(self.now, patience, is_ready, retry_interval, || random.u64());
         if let Some(change) = change {
@@ -434,25 +442,19 @@ impl Node {
         }
     }
 
-    /// How long a member may owe an acknowledgement: no time if it answers no probe and has no stream; the dead
-    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet. A copy outside
-    /// the chain has the same time to come in step.
-    fn patience(&self, node: NodeId) -> Duration {
-        let sync_interval = self.config.timers.sync_interval;
-        if self.outside.as_ref().is_some_and(|o| o.is_out_of_step(self.now, node, sync_interval)) {
-            return Duration::ZERO;
-        }
-        let not_dead = self.neighbours.of(node).is_some_and(Neighbour::is_not_dead);
-        match (not_dead, self.links.stream_of(Party::Node(node)).is_some()) {
-            (true, _) => self.config.timers.sync_interval,
-            (false, true) => self.config.timers.dead_interval,
-            (false, false) => Duration::ZERO,
+    fn patience(&self) -> Patience<'_> {
+        Patience {
+            now: self.now,
+            timers: &self.config.timers,
+            outside: self.outside.as_ref(),
+            neighbours: &self.neighbours,
+            links: &self.links,
         }
     }
 
     pub(super) fn change_timeout(&self) -> Option<Instant> {
         match &self.duty {
-            Duty::Lead(master) => master.poll_timeout(|node| self.patience(node)),
+            Duty::Lead(master) => master.poll_timeout(|node| self.patience().with(node)),
             _ => None,
         }
     }
@@ -535,6 +537,33 @@ impl Node {
                 Ok(())
             }
             _ => Err(Discard::Forbidden),
+        }
+    }
+}
+
+/// What decides how long a master waits for a member.
+struct Patience<'a> {
+    now: Instant,
+    timers: &'a Timers,
+    outside: Option<&'a Outside>,
+    neighbours: &'a Neighbours,
+    links: &'a Links,
+}
+
+impl Patience<'_> {
+    /// How long a member may owe an acknowledgement: no time if it answers no probe and has no stream; the dead
+    /// interval if it only answers no probe; a slow disk's time if it answers, or has not been judged yet. A copy outside
+    /// the chain has the same time to come in step.
+    fn with(&self, node: NodeId) -> Duration {
+        let sync_interval = self.timers.sync_interval;
+        if self.outside.is_some_and(|o| o.is_out_of_step(self.now, node, sync_interval)) {
+            return Duration::ZERO;
+        }
+        let not_dead = self.neighbours.of(node).is_some_and(Neighbour::is_not_dead);
+        match (not_dead, self.links.stream_of(Party::Node(node)).is_some()) {
+            (true, _) => self.timers.sync_interval,
+            (false, true) => self.timers.dead_interval,
+            (false, false) => Duration::ZERO,
         }
     }
 }

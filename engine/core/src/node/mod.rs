@@ -122,6 +122,8 @@ pub struct Node {
     told_role: Role,
     registering: Registering,
     stopped: bool,
+    /// When to be called at the latest, as it was after the last input: nothing changes between two.
+    wake_at: Option<Instant>,
 }
 
 /// Whether the store says that this node may have asked for the first registration.
@@ -249,6 +251,7 @@ impl Node {
             told_role: Role::Ordinary,
             registering,
             stopped: false,
+            wake_at: None,
             config,
         };
         node.follower.told = node.acknowledgement();
@@ -656,6 +659,26 @@ impl Node {
         }
     }
 
+    fn next_wake_up(&self) -> Option<Instant> {
+        [
+            Some(self.keepalive_at),
+            self.links.poll_timeout(),
+            self.neighbours.poll_timeout(),
+            self.mesh.poll_timeout(),
+            self.claims.poll_timeout(),
+            self.change_timeout(),
+            self.duty_timeout(),
+            self.follower.poll_timeout(),
+            self.outside.as_ref().and_then(Outside::poll_timeout),
+            self.far.as_ref().and_then(|c| c.poll_timeout()),
+            self.serving.poll_timeout(),
+            self.chain.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
     fn assert_invariants(&self) {
         if let Duty::Lead(master) = &self.duty {
             assert!(
@@ -675,7 +698,7 @@ impl Machine for Node {
     fn handle(&mut self, now: Instant, input: Input) {
         self.out.assert_drained();
         // A tick of our own that comes late by more than half the dead interval says nothing about others.
-        let due = self.poll_timeout();
+        let due = self.wake_at;
         self.now = self.now.max(now);
         if self.stopped {
             return;
@@ -697,6 +720,7 @@ impl Machine for Node {
         }
         self.run_outside();
         self.assert_invariants();
+        self.wake_at = self.next_wake_up();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -704,24 +728,7 @@ impl Machine for Node {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.started_at?;
-        [
-            Some(self.keepalive_at),
-            self.links.poll_timeout(),
-            self.neighbours.poll_timeout(),
-            self.mesh.poll_timeout(),
-            self.claims.poll_timeout(),
-            self.change_timeout(),
-            self.duty_timeout(),
-            self.follower.poll_timeout(),
-            self.outside.as_ref().and_then(Outside::poll_timeout),
-            self.far.as_ref().and_then(|c| c.poll_timeout()),
-            self.serving.poll_timeout(),
-            self.chain.poll_timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        self.wake_at
     }
 
     /// On the wire a node tells no rows; a page of its own may show what it knows.
