@@ -16,7 +16,7 @@ use duohuo_core::held::Held;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
 use duohuo_core::node::Node;
 use duohuo_core::outside::OutsideConfig;
-use duohuo_core::store::snapshots;
+use duohuo_core::store::{META_SNAPSHOTS, snapshots};
 use duohuo_wire::ids::{Height, NodeId};
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -138,9 +138,8 @@ pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, By
 #[must_use]
 pub fn height_of(disk: &Disk) -> Height {
     let block = disk.range((Table::Block, 0)..=(Table::Block, u64::MAX)).next_back().map(|((_, h), _)| *h);
-    let meta = disk.range((Table::Meta, 0)..=(Table::Meta, u64::MAX));
-    let meta = meta.map(|((_, key), value)| (*key, value.clone())).collect();
-    let kept = snapshots(&meta).unwrap_or_default();
+    let meta = META_SNAPSHOTS.iter().filter_map(|key| Some((*key, disk.get(&(Table::Meta, *key))?.clone())));
+    let kept = snapshots(&meta.collect()).unwrap_or_default();
     Height(block.unwrap_or(0)).max(kept.last().map_or(Height(0), |s| s.height))
 }
 

@@ -12,6 +12,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+// Simulating is mostly small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 usage: sim --seed N [--without I,J..] [--quiet]   one run, an event a line, and what it came to
        sim --seeds A..B [--jobs N] [--counters]   the runs of these seeds

@@ -163,13 +163,15 @@ impl Checker {
     ) {
         let outlived = self.is_outlived(vote.cluster, vote.epoch);
         let Some(entry) = self.rows.entry(vote.cluster).filter(|_| !outlived) else { return };
-        let in_sync = entry.row.in_sync.clone();
-        for (node, disk) in disks.filter(|(node, _)| in_sync.contains(node)) {
-            if !stands_on(disk, vote) {
-                self.say("S2", || {
-                    format!("{now}: {from} released {}, and {node}, in sync, does not hold it", told(vote))
-                });
-            }
+        let in_sync = &entry.row.in_sync;
+        let lacking: Vec<NodeId> = disks
+            .filter(|(node, disk)| in_sync.contains(node) && !stands_on(disk, height_of(disk), vote))
+            .map(|(node, _)| node)
+            .collect();
+        for node in lacking {
+            self.say("S2", || {
+                format!("{now}: {from} released {}, and {node}, in sync, does not hold it", told(vote))
+            });
         }
     }
 
@@ -182,10 +184,11 @@ impl Checker {
         node: NodeId,
         disk: &Disk,
     ) {
-        let first = (cluster, height_of(disk).next(), 0, VoteKind::Proposal);
+        let height = height_of(disk);
+        let first = (cluster, height.next(), 0, VoteKind::Proposal);
         let last = (cluster, Height(u64::MAX), u32::MAX, VoteKind::Precommit);
         let mut needed = self.words.range(first..=last).filter(|(_, word)| !self.is_given_up(word));
-        let lacking = needed.find(|(_, word)| !stands_on(disk, word));
+        let lacking = needed.find(|(_, word)| !stands_on(disk, height, word));
         if let Some(word) = lacking.map(|(_, word)| *word) {
             self.say(checker, || format!("{now}: {node} does not hold {}", told(&word)));
         }
@@ -227,21 +230,14 @@ fn told(vote: &VoteSeen) -> String {
     format!("{:?} of {} at {} round {}", vote.kind, vote.cluster, vote.height, vote.round)
 }
 
-/// Its height is history there, or its signature stands in a record of that height. The newest records first: a word
-/// is looked for soon after it was written.
-fn stands_on(disk: &Disk, word: &VoteSeen) -> bool {
-    if height_of(disk) >= word.height {
+/// Its height is history on that disk, whose height is given, or its signature stands in a record. The newest records first: a
+/// word is looked for soon after it was written.
+fn stands_on(disk: &Disk, height: Height, word: &VoteSeen) -> bool {
+    if height >= word.height {
         return true;
     }
-    let (first, rest) = (word.signature[0], &word.signature[1..]);
-    disk.range((Table::Record, 0)..=(Table::Record, u64::MAX)).rev().any(|(_, record)| {
-        let mut part = &record[..];
-        while let Some(at) = part.iter().position(|byte| *byte == first) {
-            part = &part[at + 1..];
-            if part.starts_with(rest) {
-                return true;
-            }
-        }
-        false
-    })
+    let (first, signature) = (word.signature[0], &word.signature[..]);
+    let mut newest_first = disk.range((Table::Record, 0)..=(Table::Record, u64::MAX)).rev();
+    newest_first
+        .any(|(_, record)| memchr::memchr_iter(first, record).any(|at| record[at..].starts_with(signature)))
 }

@@ -19,6 +19,7 @@ use crate::faults::Kind;
 use crate::host::{self, Anyone, Disk, Host, Settings};
 use crate::outside::Acting;
 use bytes::Bytes;
+use core::net::SocketAddr;
 use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::{Input, StreamId};
@@ -77,6 +78,8 @@ pub struct World {
     order: u64,
     agenda: BinaryHeap<Scheduled>,
     hosts: BTreeMap<NodeId, Host>,
+    /// Who gets what is sent to an address.
+    addresses: BTreeMap<SocketAddr, Rc<Vec<NodeId>>>,
     /// Both ends of each open stream, and when the last bytes towards that end arrive (streams keep their order).
     streams: BTreeMap<End, (End, Instant)>,
     /// Pairs that cannot reach each other, and since when.
@@ -159,8 +162,9 @@ impl World {
         if let Ok(address) = "127.99.0.1:1".parse() {
             host(CLIENT, address);
         }
-        Self {
+        let mut world = Self {
             consortium,
+            addresses: BTreeMap::new(),
             now: Instant::from_nanos(1),
             order: 0,
             agenda: BinaryHeap::new(),
@@ -193,7 +197,9 @@ impl World {
             leads_since: BTreeMap::new(),
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
             remembering: None,
-        }
+        };
+        world.learn_addresses();
+        world
     }
 
     /// Virtual time.
@@ -229,6 +235,7 @@ impl World {
     pub fn enrol(&mut self, cluster: ClusterId, room: u16, priority: u8) -> Option<NodeId> {
         let entry: NodeEntry = self.consortium.enrol(cluster, room, priority)?;
         self.hosts.insert(entry.id, Host::new(entry.id, entry.address, self.settings));
+        self.learn_addresses();
         let roster = Box::new(self.consortium.roster.clone());
         self.give(NodeId::AUTHORITY, Input::Roster(roster));
         Some(entry.id)
@@ -243,6 +250,7 @@ impl World {
         host.disk = original.disk.clone();
         host.records = original.records;
         self.hosts.insert(copy, host);
+        self.learn_addresses();
         self.start(copy);
         Some(copy)
     }

@@ -11,6 +11,7 @@ use duohuo_core::io::StreamId;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Role;
 use rand_core::Rng as _;
+use std::rc::Rc;
 
 /// Where a packet's header has the version (spec/wire.md, "Header").
 const VERSION_AT: usize = 4;
@@ -104,6 +105,18 @@ impl World {
         }
     }
 
+    /// Who is behind each address: hosts, in order of their numbers, and the groups.
+    pub(super) fn learn_addresses(&mut self) {
+        self.addresses.clear();
+        let mut add = |address, id| Rc::make_mut(self.addresses.entry(address).or_default()).push(id);
+        for (id, host) in &self.hosts {
+            add(host.address, *id);
+        }
+        for cluster in &self.consortium.roster.clusters {
+            cluster.nodes.iter().for_each(|node| add(cluster.group, node.id));
+        }
+    }
+
     /// Everything between hosts works again.
     pub fn mend_network(&mut self) {
         let cut: Vec<(NodeId, NodeId)> = self.cut.keys().copied().collect();
@@ -152,7 +165,7 @@ impl World {
         if self.hosts.get(&from).is_none_or(|h| h.life != life) {
             return;
         }
-        let target = self.hosts.iter().find(|(_, h)| h.address == to).map(|(id, _)| *id);
+        let target = self.addresses.get(&to).and_then(|at| at.first().copied());
         let refuses = |id: NodeId| self.hosts.get(&id).is_none_or(|h| h.refuses_streams);
         if refuses(from) || target.is_some_and(refuses) {
             self.feel(Kind::NoDescriptors);
@@ -202,17 +215,12 @@ impl World {
 
     pub(super) fn datagram(&mut self, from: NodeId, to: SocketAddr, bytes: &Bytes) {
         let group = to.ip().is_multicast();
-        let receivers: Vec<NodeId> = if group {
-            let clusters = self.consortium.roster.clusters.iter().filter(|c| c.group == to);
-            clusters.flat_map(|c| c.nodes.iter().map(|n| n.id)).collect()
-        } else {
-            self.hosts.iter().filter(|(_, h)| h.address == to).map(|(id, _)| *id).collect()
-        };
+        let receivers = self.addresses.get(&to).cloned().unwrap_or_default();
         if group && self.mute.contains(&from) {
             self.feel(Kind::NoMulticast);
             return;
         }
-        for receiver in receivers {
+        for receiver in receivers.iter().copied() {
             let copies = if self.by_chance(self.luck.duplication) { 2 } else { 1 };
             if copies == 2 {
                 self.feel(Kind::Duplication);

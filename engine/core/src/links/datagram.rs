@@ -79,6 +79,8 @@ pub(super) struct DatagramSessions {
     cookie_rotates_at: Option<Instant>,
     second: Instant,
     handshakes_this_second: u32,
+    /// Counts what a deadline may depend on.
+    changes: u64,
 }
 
 impl DatagramSessions {
@@ -93,7 +95,13 @@ impl DatagramSessions {
             cookie_rotates_at: None,
             second: Instant::ZERO,
             handshakes_this_second: 0,
+            changes: 0,
         }
+    }
+
+    /// Grows with each session or attempt that begins, is proven or ends, and with each deadline that moves.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) fn has(&self, party: Party) -> bool {
@@ -101,6 +109,7 @@ impl DatagramSessions {
     }
 
     pub(super) fn open(&mut self, turn: &mut Turn<'_>, identity: &mut Identity, peer: Peer) {
+        self.changes += 1;
         if let Some(attempt) = begin(turn, identity, peer, RETRY_FIRST) {
             self.attempts.insert(peer.party, attempt);
         }
@@ -115,6 +124,7 @@ impl DatagramSessions {
         }
         let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sequence);
         session.next_sequence += 1;
+        self.changes += u64::from(session.next_sequence == REKEY_PACKETS);
         out.push(Output::Datagram { to: session.address, bytes });
         true
     }
@@ -181,6 +191,7 @@ impl DatagramSessions {
 
     /// The first sealed packet of an initiator proves that it holds the key: only now do we use the session.
     fn make_current(&mut self, party: Party, session: u64) {
+        self.changes += 1;
         self.current.insert(party, session);
         // Older sessions of the party stay for packets under way, but no more than two.
         let mut of_party: Vec<(Instant, u64)> = self
@@ -234,6 +245,7 @@ impl DatagramSessions {
         }
         #[cfg(feature = "key-log")]
         turn.out.keys(&accepted.keys, session, init.initiator_session);
+        self.changes += 1;
         // A party that restarts its handshake leaves its unproven one behind: one at a time.
         self.sessions.retain(|_, s| s.party != party || s.proven);
         self.sessions.insert(
@@ -356,6 +368,7 @@ impl DatagramSessions {
             .values_mut()
             .find(|a| a.session == cookie.initiator_session && a.peer.address == from && a.cookie.is_none())
             .ok_or(Discard::UnknownSession)?;
+        self.changes += 1;
         attempt.cookie = Some(cookie.cookie);
         attempt.retry_at = turn.now + attempt.retry_interval;
         attempt.send(identity, turn.out).ok_or(Discard::BadHandshake)?;
@@ -364,6 +377,7 @@ impl DatagramSessions {
 
     pub(super) fn tick(&mut self, turn: &mut Turn<'_>, identity: &mut Identity) {
         let now = turn.now;
+        self.changes += 1;
         let due: Vec<(Peer, Duration)> = self
             .attempts
             .values()
@@ -394,6 +408,12 @@ impl DatagramSessions {
             })
             .map(|(party, _)| *party)
             .collect()
+    }
+
+    /// When the oldest session is over: nobody need be woken for it.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        let oldest = self.sessions.values().map(|s| s.established_at).min()?;
+        Some(oldest + REJECT_INTERVAL + Duration::from_nanos(1))
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

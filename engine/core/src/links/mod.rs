@@ -108,6 +108,18 @@ pub(crate) struct Links {
     pub(crate) identity: Identity,
     datagrams: DatagramSessions,
     streams: Streams,
+    settled: Settled,
+}
+
+/// What was found when all that was due had been done: most inputs change none of it.
+#[derive(Default)]
+struct Settled {
+    /// The changes of sessions and streams by then; `None`: nothing was found yet.
+    changes: Option<u64>,
+    /// When to be called at the latest.
+    timeout: Option<Instant>,
+    /// When something is to be done if we are called by then.
+    due_at: Option<Instant>,
 }
 
 /// What a datagram was.
@@ -141,7 +153,21 @@ impl Links {
             },
             datagrams: DatagramSessions::new(random.key()),
             streams: Streams::new(stream_deadline),
+            settled: Settled::default(),
         }
+    }
+
+    fn changes(&self) -> u64 {
+        self.datagrams.changes() + self.streams.changes()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled.changes == Some(self.changes())
+    }
+
+    /// As long as it is the same, the streams of all parties are.
+    pub(crate) const fn stream_changes(&self) -> u64 {
+        self.streams.changes()
     }
 
     /// Begin (or begin anew) a datagram session with a party; an existing one stays in use until the new one stands.
@@ -254,6 +280,9 @@ impl Links {
 
     /// Retries and deadlines. Streams that were too slow are closed and named.
     pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<(StreamId, Option<Party>)> {
+        if self.is_settled() && self.settled.due_at.is_none_or(|at| turn.now < at) {
+            return Vec::new();
+        }
         self.datagrams.tick(turn, &mut self.identity);
         for party in self.datagrams.due_for_rekey(turn.now) {
             self.open_datagram(turn, party);
@@ -261,11 +290,19 @@ impl Links {
         for party in self.streams.take_due_for_renewal(turn.now) {
             self.dial(turn, party);
         }
-        self.streams.tick(turn)
+        let too_slow = self.streams.tick(turn);
+        let timeout = self.find_timeout();
+        let due_at = timeout.into_iter().chain(self.datagrams.expires_at()).min();
+        self.settled = Settled { changes: Some(self.changes()), timeout, due_at };
+        too_slow
+    }
+
+    fn find_timeout(&self) -> Option<Instant> {
+        [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
+        if self.is_settled() { self.settled.timeout } else { self.find_timeout() }
     }
 }
 

@@ -86,17 +86,34 @@ struct Stream {
     deadline_at: Option<Instant>,
 }
 
+impl Stream {
+    fn deadlines(&self) -> [Option<Instant>; 2] {
+        let renew_at = match &self.state {
+            State::Established(session) => session.renew_at,
+            _ => None,
+        };
+        [self.deadline_at, renew_at]
+    }
+}
+
 pub(super) struct Streams {
     streams: BTreeMap<StreamId, Stream>,
     /// The newest established stream of each party.
     current: BTreeMap<Party, StreamId>,
     next_id: u64,
     deadline: Duration,
+    /// Counts what a deadline or the choice of a stream may depend on.
+    changes: u64,
 }
 
 impl Streams {
     pub(super) fn new(deadline: Duration) -> Self {
-        Self { streams: BTreeMap::new(), current: BTreeMap::new(), next_id: 1, deadline }
+        Self { streams: BTreeMap::new(), current: BTreeMap::new(), next_id: 1, deadline, changes: 0 }
+    }
+
+    /// Grows with each stream that begins, is proven, or ends, and with each deadline that moves.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(super) fn dial(&mut self, turn: &mut Turn<'_>, peer: Peer) -> StreamId {
@@ -112,6 +129,7 @@ impl Streams {
     }
 
     fn insert(&mut self, now: Instant, stream: StreamId, party: Option<Party>, state: State) {
+        self.changes += 1;
         let reader = FrameReader::new(MAX_HANDSHAKE_FRAME);
         let deadline_at = Some(now + self.deadline);
         self.streams.insert(stream, Stream { party, state, reader, deadline_at });
@@ -164,13 +182,19 @@ impl Streams {
             };
             let step = match entry.reader.next() {
                 Ok(None) => return events,
-                Ok(Some(frame)) => step(entry, turn, identity, stream, &frame),
+                Ok(Some(frame)) => {
+                    let before = (entry.deadlines(), entry.party);
+                    let step = step(entry, turn, identity, stream, &frame);
+                    self.changes += u64::from((entry.deadlines(), entry.party) != before);
+                    step
+                }
                 Err(error) => Err(Discard::Decode(error)),
             };
             match step {
                 Ok(step) => {
                     for event in step.into_iter().flatten() {
                         if let StreamEvent::Established(party) = event {
+                            self.changes += 1;
                             // A newer stream replaces the older one, of which nothing more is heard.
                             let old = self.current.insert(party, stream);
                             if let Some(old) = old.filter(|old| *old != stream) {
@@ -199,6 +223,7 @@ impl Streams {
         let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sent);
         session.next_sent += 1;
         session.wear(session.next_sent);
+        self.changes += u64::from(session.next_sent == RENEW_PACKETS || session.next_sent == KEY_PACKETS);
         out.push(Output::StreamBytes { stream, bytes });
         true
     }
@@ -217,7 +242,9 @@ impl Streams {
 
     /// The stream is gone. The party whose *current* stream it was: a stream that was replaced is nobody's news.
     pub(super) fn closed(&mut self, stream: StreamId) -> Option<Party> {
-        let party = self.streams.remove(&stream)?.party?;
+        let closed = self.streams.remove(&stream)?;
+        self.changes += 1;
+        let party = closed.party?;
         if self.current.get(&party) == Some(&stream) {
             self.current.remove(&party);
             return Some(party);
@@ -259,6 +286,7 @@ impl Streams {
             };
             if session.renew_at.is_some_and(|at| now >= at) {
                 session.renew_at = Some(now + RENEW_RETRY);
+                self.changes += 1;
                 due.push(*party);
             }
         }
@@ -271,11 +299,7 @@ impl Streams {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let renewal = |stream: &Stream| match &stream.state {
-            State::Established(session) => session.renew_at,
-            _ => None,
-        };
-        self.streams.values().flat_map(|s| [s.deadline_at, renewal(s)]).flatten().min()
+        self.streams.values().flat_map(Stream::deadlines).flatten().min()
     }
 }
 

@@ -482,6 +482,7 @@ impl Node {
                 self.query(QueryScope::History); // a grant between was missed
             }
             self.rows.insert(cluster, signed.clone());
+            self.row_changes += 1;
         }
         if cluster == self.cluster {
             self.take_up_group_keys();

@@ -19,6 +19,18 @@ pub(super) struct Mesh {
     wake_at: Option<Instant>,
     /// Peers that were told of our epoch: (stream, our epoch, theirs).
     greeted: BTreeMap<ClusterId, (StreamId, Epoch, Epoch)>,
+    /// What all of it was found from the last time.
+    seen: Option<Seen>,
+}
+
+/// Whom we should have a stream with, and whom to greet, follows from this; and from the time, at `wake_at`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Seen {
+    streams: u64,
+    rows: u64,
+    roster: u64,
+    /// The master's epoch, and whether it is one that acts, adopts or puts up its fence.
+    duty: (u8, Epoch),
 }
 
 impl Mesh {
@@ -28,6 +40,7 @@ impl Mesh {
 
     pub(super) fn forget_greetings(&mut self) {
         self.greeted.clear();
+        self.seen = None;
     }
 }
 
@@ -45,6 +58,11 @@ impl Node {
 
     /// Dial who is missing, leave whom we no longer need, greet new peers.
     pub(super) fn run_mesh(&mut self) {
+        let seen = self.see_mesh();
+        if self.mesh.seen == Some(seen) && self.mesh.wake_at.is_none_or(|at| self.now < at) {
+            return;
+        }
+        self.mesh.seen = Some(seen);
         self.mesh.wake_at = None;
         for party in self.to_dial() {
             if self.links.stream_of(party).is_some() || self.links.is_dialling(party) {
@@ -56,10 +74,28 @@ impl Node {
                 continue;
             }
             self.mesh.redial_at.insert(party, self.now + self.config.timers.redial_interval);
-            self.links.dial(turn!(self), party);
+            if self.links.dial(turn!(self), party).is_none() {
+                self.mesh.seen = None; // enrolled no more; looked for again
+            }
         }
         self.leave_former_peers();
         self.greet_peers();
+    }
+
+    fn see_mesh(&self) -> Seen {
+        let duty = match &self.duty {
+            Duty::Follow => (0, Epoch(0)),
+            Duty::Adopt(epoch) => (1, *epoch),
+            Duty::Fence(fencing) => (2, fencing.epoch()),
+            Duty::Lead(master) => (3, master.epoch()),
+            Duty::Halted => (4, Epoch(0)),
+        };
+        Seen {
+            streams: self.links.stream_changes(),
+            rows: self.row_changes,
+            roster: self.config.roster.version,
+            duty,
+        }
     }
 
     /// A stream to another cluster's node that is no master (any more), or that we have no business with.
@@ -120,6 +156,7 @@ impl Node {
             Party::Node(node) if self.neighbours.of(node).is_some() => self.member_up(node),
             Party::Node(_) => {
                 self.mesh.greeted.retain(|_, (stream, _, _)| *stream != _stream);
+                self.mesh.seen = None;
                 self.run_mesh();
             }
             Party::Client(_) => {}

@@ -90,6 +90,8 @@ pub struct Node {
 
     /// The newest signed row of each cluster.
     rows: BTreeMap<ClusterId, SignedRow>,
+    /// How often one of them changed.
+    row_changes: u64,
     lineage: Lineage,
     /// All changes of the table up to this version are known.
     table_version: u64,
@@ -227,6 +229,7 @@ impl Node {
             keepalive_at: Instant::ZERO,
             authority_keepalive: AuthorityKeepalive::default(),
             rows: BTreeMap::new(),
+            row_changes: 0,
             lineage: Lineage::default(),
             table_version: 0,
             claims: Claims::default(),
@@ -688,7 +691,7 @@ impl Node {
             assert!(self.log.synced() == self.log.promised(), "a master's log is its own");
         }
         assert!(
-            self.after.keys().all(|token| *token > self.persisted),
+            self.after.first_key_value().is_none_or(|(token, _)| *token > self.persisted),
             "what is durable has been followed up"
         );
     }

@@ -219,11 +219,11 @@ impl Node {
     }
 
     fn run_lease(&mut self) {
-        let holders: Vec<NodeId> = match &self.duty {
-            Duty::Lead(master) => master.holders().collect(),
-            _ => Vec::new(),
+        let Some(outside) = &mut self.outside else { return };
+        let order = match &self.duty {
+            Duty::Lead(master) => outside.lease.run(self.now, master.holders()),
+            _ => outside.lease.run(self.now, core::iter::empty()),
         };
-        let order = self.outside.as_mut().and_then(|o| o.lease.run(self.now, holders.into_iter()));
         self.carry_out(order);
     }
 
