@@ -1,7 +1,6 @@
 //! A client as a machine: keeps one stream per cluster's master and submits transfers until each is answered.
 
 use bytes::Bytes;
-use core::net::SocketAddr;
 use core::time::Duration;
 use duohuo_chain::transaction::Transfer;
 use duohuo_core::Instant;
@@ -15,7 +14,7 @@ use duohuo_wire::packet::{Order, OrderOutcome, Packet, Probe, Submit, SubmitVerd
 use duohuo_wire::roster::Roster;
 use duohuo_wire::stream::FrameReader;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// Between two attempts to reach one node.
@@ -74,6 +73,8 @@ pub struct Client {
     next_session: u64,
     next_transfer: u64,
     waiting: BTreeMap<u64, Waiting>,
+    /// The same by the time when each is submitted again.
+    again: BTreeSet<(Instant, u64)>,
     /// When the order at hand is handed in again.
     order_at: Instant,
     /// Which nodes to try, newest hint first.
@@ -111,6 +112,7 @@ impl Client {
             next_session: 1,
             next_transfer: 1,
             waiting: BTreeMap::new(),
+            again: BTreeSet::new(),
             order_at: Instant::ZERO,
             targets,
             turn: 0,
@@ -127,12 +129,8 @@ impl Client {
         if nodes_dialled == self.targets.len() && !has_orders {
             return;
         }
-        let mut nodes: Vec<(NodeId, SocketAddr)> =
-            self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).collect();
-        if has_orders {
-            nodes.push((NodeId::AUTHORITY, self.roster.authority.address));
-        }
-        for (node, to) in nodes {
+        let authority = has_orders.then_some((NodeId::AUTHORITY, self.roster.authority.address));
+        for (node, to) in self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).chain(authority) {
             let due = self.redial_at.get(&node).is_none_or(|at| self.now >= *at);
             if !due || self.links.values().any(|l| l.to == node) {
                 continue;
@@ -163,16 +161,11 @@ impl Client {
 
     /// To every node that is up, in turn: those that are not master say so at once.
     fn submit(&mut self, request: u64, transfer: &Transfer) {
-        let up: Vec<StreamId> = self
-            .targets
-            .iter()
-            .filter_map(|node| {
-                self.links
-                    .iter()
-                    .find(|(_, l)| l.to == *node && matches!(l.state, State::Up { .. }))
-                    .map(|(stream, _)| *stream)
-            })
-            .collect();
+        let is_up = |(_, l): &(&StreamId, &Link)| matches!(l.state, State::Up { .. });
+        let links: Vec<(NodeId, StreamId)> =
+            self.links.iter().filter(is_up).map(|(stream, l)| (l.to, *stream)).collect();
+        let stream_to = |node: &NodeId| links.iter().find(|(to, _)| to == node).map(|(_, stream)| *stream);
+        let up: Vec<StreamId> = self.targets.iter().filter_map(stream_to).collect();
         if up.is_empty() {
             return;
         }
@@ -218,7 +211,9 @@ impl Client {
         self.height = self.height.max(answer.height);
         match answer.verdict {
             SubmitVerdict::Committed | SubmitVerdict::Refused => {
-                self.waiting.remove(&answer.request);
+                if let Some(waiting) = self.waiting.remove(&answer.request) {
+                    self.again.remove(&(waiting.again_at, answer.request));
+                }
                 let mut book = self.book.borrow_mut();
                 book.committed.insert(transfer.id, answer.height);
                 book.fresh.push((transfer.id, answer.height));
@@ -232,8 +227,10 @@ impl Client {
                 let (now, patience) = (self.now, self.patience());
                 if let Some(waiting) = self.waiting.get_mut(&answer.request) {
                     let pause = Duration::from_millis(5) * (1 << (waiting.refused / 8).min(10));
+                    self.again.remove(&(waiting.again_at, answer.request));
                     waiting.again_at = now + pause.min(patience);
                     waiting.refused += 1;
+                    self.again.insert((waiting.again_at, answer.request));
                 }
             }
         }
@@ -261,14 +258,18 @@ impl Client {
             self.book.borrow_mut().submitted += 1;
             let again_at = self.now + self.patience();
             self.waiting.insert(n, Waiting { transfer, again_at, refused: 0 });
+            self.again.insert((again_at, n));
             self.submit(n, &transfer);
             self.next_at = self.now + self.rate;
         }
-        let due: Vec<u64> =
-            self.waiting.iter().filter(|(_, w)| self.now >= w.again_at).map(|(r, _)| *r).collect();
+        let due = self.again.range(..=(self.now, u64::MAX));
+        let mut due: Vec<u64> = due.map(|(_, request)| *request).collect();
+        due.sort_unstable();
         for request in due {
             let again_at = self.now + self.patience();
             if let Some(waiting) = self.waiting.get_mut(&request) {
+                self.again.remove(&(waiting.again_at, request));
+                self.again.insert((again_at, request));
                 waiting.again_at = again_at;
                 let transfer = waiting.transfer;
                 self.submit(request, &transfer);
@@ -364,7 +365,7 @@ impl Machine for Client {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let again = self.waiting.values().map(|waiting| waiting.again_at).min();
+        let again = self.again.first().map(|(at, _)| *at);
         // Often enough for its rate, and for dialling whom it lost.
         Some(again.map_or(self.now + self.rate, |at| at.min(self.now + self.rate)))
     }

@@ -19,10 +19,54 @@ use crate::{
 /// Key and iv as they come out of a key schedule.
 pub(crate) const KEY_IV_BYTES: usize = 44;
 
+/// Seals under one key, each time with another nonce.
+pub(crate) enum Aead {
+    // Wiped by its own drop (feature zeroize of aes-gcm).
+    Gcm(Aes256Gcm),
+    /// A simulator's: plain text and a keyed hash.
+    StandIn(Zeroizing<[u8; 32]>),
+}
+
+impl Aead {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        if memory::is_used() {
+            Self::StandIn(Zeroizing::new(*key))
+        } else {
+            Self::Gcm(Aes256Gcm::new(key.into()))
+        }
+    }
+
+    /// Seals in place; gives the tag.
+    pub(crate) fn seal(&self, nonce: &[u8; 12], additional: &[u8], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
+        match self {
+            Self::Gcm(gcm) => gcm
+                .encrypt_inout_detached(nonce.into(), additional, bytes.into())
+                .expect("a body is far below GCM's limit of 64 GiB")
+                .into(),
+            Self::StandIn(key) => memory::tag(key, nonce, additional, bytes),
+        }
+    }
+
+    /// Opens in place; `false` if the tag does not hold.
+    pub(crate) fn open(
+        &self,
+        nonce: &[u8; 12],
+        additional: &[u8],
+        bytes: &mut [u8],
+        tag: &[u8; TAG_BYTES],
+    ) -> bool {
+        match self {
+            Self::Gcm(gcm) => {
+                gcm.decrypt_inout_detached(nonce.into(), additional, bytes.into(), tag.into()).is_ok()
+            }
+            Self::StandIn(key) => memory::tag(key, nonce, additional, bytes) == *tag,
+        }
+    }
+}
+
 /// A cipher under one key and iv.
 pub(crate) struct Cipher {
-    // Wiped by its own drop (feature zeroize of aes-gcm).
-    aead: Aes256Gcm,
+    aead: Aead,
     iv: [u8; 12],
     #[cfg(feature = "key-log")]
     key: Zeroizing<[u8; 32]>,
@@ -51,7 +95,7 @@ impl Cipher {
 
     pub(crate) fn new(key: &[u8; 32], iv: [u8; 12]) -> Self {
         Self {
-            aead: Aes256Gcm::new(key.into()),
+            aead: Aead::new(key),
             iv,
             #[cfg(feature = "key-log")]
             key: Zeroizing::new(*key),
@@ -74,11 +118,7 @@ impl Cipher {
 
     /// Seals in place; gives the tag.
     pub(crate) fn seal(&self, sequence: u64, additional: &[u8], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
-        let nonce = self.nonce(sequence);
-        self.aead
-            .encrypt_inout_detached((&nonce).into(), additional, bytes.into())
-            .expect("a body is far below GCM's limit of 64 GiB")
-            .into()
+        self.aead.seal(&self.nonce(sequence), additional, bytes)
     }
 
     /// Opens in place; `false` if the tag does not hold.
@@ -89,8 +129,7 @@ impl Cipher {
         bytes: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> bool {
-        let nonce = self.nonce(sequence);
-        self.aead.decrypt_inout_detached((&nonce).into(), additional, bytes.into(), tag.into()).is_ok()
+        self.aead.open(&self.nonce(sequence), additional, bytes, tag)
     }
 
     /// Seals everything after the header, completes the packet with tag and CRC. `packet`'s length field must hold
@@ -156,11 +195,20 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 
 /// X25519; `None` if the result is all zero (the other's key is no key).
 pub(crate) fn diffie_hellman(secret: &[u8; 32], public: &[u8; 32]) -> Option<Zeroizing<[u8; 32]>> {
+    diffie_hellman_of(secret, || public_key(secret), public)
+}
+
+/// The same, where the public key of the secret is at hand.
+pub(crate) fn diffie_hellman_of(
+    secret: &[u8; 32],
+    own: impl FnOnce() -> [u8; 32],
+    public: &[u8; 32],
+) -> Option<Zeroizing<[u8; 32]>> {
     if memory::is_used() {
         let mut point = *public;
         point[31] &= 0x7f;
         let shares = !SMALL_ORDER.contains(&&point);
-        return shares.then(|| Zeroizing::new(memory::shared(&public_key(secret), public)));
+        return shares.then(|| Zeroizing::new(memory::shared(&own(), public)));
     }
     let shared = StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public));
     shared.was_contributory().then(|| Zeroizing::new(shared.to_bytes()))
@@ -181,6 +229,14 @@ pub(crate) const SMALL_ORDER: [&[u8; 32]; 7] = [
 /// The X25519 public key of a secret.
 pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
     memory::public_key(secret, || PublicKey::from(&StaticSecret::from(*secret)).to_bytes())
+}
+
+/// The same of a secret that is used for one exchange.
+pub(crate) fn ephemeral_public_key(secret: &[u8; 32]) -> [u8; 32] {
+    if memory::is_used() {
+        return memory::ephemeral_public_key(secret);
+    }
+    PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
 }
 
 /// Why a sealed packet was not accepted.

@@ -17,7 +17,7 @@ use snow::{
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
-    crypt,
+    crypt::{self, Aead},
     header::{self, HEADER_BYTES},
     ids::NodeId,
     packet::{HandshakeInit, HandshakeResponse, Packet, PacketType},
@@ -366,9 +366,8 @@ impl Dh for X25519 {
     }
 
     fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
-        let mut secret = Zeroizing::new([0; 32]);
-        rng.try_fill_bytes(secret.as_mut())?;
-        self.set(secret.as_slice());
+        rng.try_fill_bytes(&mut self.secret)?;
+        self.public = crypt::ephemeral_public_key(&self.secret);
         Ok(())
     }
 
@@ -382,7 +381,8 @@ impl Dh for X25519 {
 
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         let public = pubkey.first_chunk::<32>().ok_or(snow::Error::Dh)?;
-        let shared = crypt::diffie_hellman(&self.secret, public).ok_or(snow::Error::Dh)?;
+        let own = || self.public;
+        let shared = crypt::diffie_hellman_of(&self.secret, own, public).ok_or(snow::Error::Dh)?;
         out.get_mut(..32).ok_or(snow::Error::Dh)?.copy_from_slice(shared.as_slice());
         Ok(())
     }
@@ -420,7 +420,7 @@ impl Hash for Sha {
 }
 
 /// Noise's AESGCM: nonce = four zero bytes, then the counter, big-endian.
-struct Gcm(Option<aes_gcm::Aes256Gcm>);
+struct Gcm(Option<Aead>);
 
 impl Gcm {
     fn nonce(counter: u64) -> [u8; 12] {
@@ -438,19 +438,14 @@ impl Cipher for Gcm {
     }
 
     fn set(&mut self, key: &[u8; 32]) {
-        use aes_gcm::KeyInit as _;
-        self.0 = Some(aes_gcm::Aes256Gcm::new(key.into()));
+        self.0 = Some(Aead::new(key));
     }
 
     fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
-        use aes_gcm::aead::AeadInOut as _;
         let aead = self.0.as_ref().expect("snow sets the key before it encrypts");
         let (body, rest) = out.split_at_mut(plaintext.len());
         body.copy_from_slice(plaintext);
-        let tag: [u8; 16] = aead
-            .encrypt_inout_detached((&Self::nonce(nonce)).into(), authtext, body.into())
-            .expect("a handshake message is far below GCM's limit")
-            .into();
+        let tag = aead.seal(&Self::nonce(nonce), authtext, body);
         for (to, from) in rest.iter_mut().zip(tag) {
             *to = from;
         }
@@ -464,13 +459,13 @@ impl Cipher for Gcm {
         ciphertext: &[u8],
         out: &mut [u8],
     ) -> Result<usize, snow::Error> {
-        use aes_gcm::aead::AeadInOut as _;
         let aead = self.0.as_ref().ok_or(snow::Error::Decrypt)?;
         let (body, tag) = ciphertext.split_last_chunk::<16>().ok_or(snow::Error::Decrypt)?;
         let out = out.get_mut(..body.len()).ok_or(snow::Error::Decrypt)?;
         out.copy_from_slice(body);
-        aead.decrypt_inout_detached((&Self::nonce(nonce)).into(), authtext, out.into(), tag.into())
-            .map_err(|_| snow::Error::Decrypt)?;
+        if !aead.open(&Self::nonce(nonce), authtext, out, tag) {
+            return Err(snow::Error::Decrypt);
+        }
         Ok(body.len())
     }
 }

@@ -8,7 +8,8 @@
 //!   key that nobody signed with here, is verified as always: a true signature stays good, and anything else bad;
 //! - what two parties share is a hash of both public keys, in an order of their own. A key of small order shares nothing,
 //!   as always;
-//! - a public key is computed as always, once for each secret.
+//! - a public key is computed as always, once for each secret; that of a secret for one exchange is a hash of it;
+//! - what is sealed stays plain, and its tag is a hash under key and nonce.
 //!
 //! So no verdict changes: who has not the secret makes no signature that is accepted, and no flipped bit is overlooked. What
 //! is not kept is secrecy towards an observer who knows how this works, and no part of a simulation is one. Keys and
@@ -17,6 +18,7 @@
 use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::marker::PhantomData;
 use std::rc::Rc;
 
@@ -88,6 +90,27 @@ pub(crate) fn shared(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
     digest(&[b"duohuo shared", first, second])
 }
 
+/// What stands for the public key of a secret for one exchange.
+pub(crate) fn ephemeral_public_key(secret: &[u8; 32]) -> [u8; 32] {
+    digest(&[b"duohuo ephemeral", secret])
+}
+
+/// What stands for the tag over what is sealed: SipHash of all that a tag depends on, twice.
+pub(crate) fn tag(key: &[u8; 32], nonce: &[u8; 12], additional: &[u8], bytes: &[u8]) -> [u8; 16] {
+    let mut hash = DefaultHasher::new();
+    hash.write(key);
+    hash.write(nonce);
+    hash.write_usize(additional.len());
+    hash.write(additional);
+    hash.write(bytes);
+    let half = hash.finish().to_be_bytes();
+    let mut tag = [0; 16];
+    let (first, second) = tag.split_at_mut(8);
+    first.copy_from_slice(&half);
+    second.copy_from_slice(&half);
+    tag
+}
+
 fn stand_in(secret: &[u8; 32], bytes: &[u8]) -> [u8; 64] {
     let half = digest(&[b"duohuo signed", secret, bytes]);
     let mut signature = [0; 64];
@@ -155,7 +178,7 @@ impl<T> Slots<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::crypt::{diffie_hellman, public_key};
+    use crate::crypt::{Cipher, diffie_hellman, public_key};
     use crate::sign::{SigningKey, sign, verify};
 
     #[test]
@@ -224,6 +247,30 @@ mod tests {
             let mut changed = public_b;
             *changed.get_mut(at).unwrap() ^= 1;
             assert_ne!(*diffie_hellman(&a, &changed).unwrap(), *shared, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_with_a_stand_in_opens_under_its_key_and_sequence_only_and_whole() {
+        let _remembering = remember();
+        let (cipher, other) = (Cipher::new(&[1; 32], [2; 12]), Cipher::new(&[3; 32], [2; 12]));
+        let mut body = *b"a body of some twenty bytes";
+        let tag = cipher.seal(7, b"head", &mut body);
+        let opens = |cipher: &Cipher, sequence, head: &[u8], body: &[u8], tag: &[u8; 16]| {
+            cipher.open(sequence, head, &mut body.to_vec(), tag)
+        };
+        assert!(opens(&cipher, 7, b"head", &body, &tag));
+        assert!(!opens(&other, 7, b"head", &body, &tag) && !opens(&cipher, 8, b"head", &body, &tag));
+        assert!(!opens(&cipher, 7, b"heat", &body, &tag) && !opens(&cipher, 7, b"hea", &body, &tag));
+        for bit in 0..body.len() * 8 {
+            let mut changed = body;
+            *changed.get_mut(bit / 8).unwrap() ^= 1 << (bit % 8);
+            assert!(!opens(&cipher, 7, b"head", &changed, &tag), "bit {bit}");
+        }
+        for bit in 0..128 {
+            let mut changed = tag;
+            *changed.get_mut(bit / 8).unwrap() ^= 1 << (bit % 8);
+            assert!(!opens(&cipher, 7, b"head", &body, &changed), "bit {bit} of the tag");
         }
     }
 

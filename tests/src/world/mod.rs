@@ -80,6 +80,8 @@ pub struct World {
     hosts: BTreeMap<NodeId, Host>,
     /// Who gets what is sent to an address.
     addresses: BTreeMap<SocketAddr, Rc<Vec<NodeId>>>,
+    /// Which cluster each node is of.
+    clusters: BTreeMap<NodeId, ClusterId>,
     /// Both ends of each open stream, and when the last bytes towards that end arrive (streams keep their order).
     streams: BTreeMap<End, (End, Instant)>,
     /// Pairs that cannot reach each other, and since when.
@@ -151,7 +153,7 @@ impl World {
     #[must_use]
     pub fn with_settings(seed: u64, consortium: Consortium, luck: Luck, settings: Settings) -> Self {
         let mut hosts = BTreeMap::new();
-        let clusters = consortium.roster.clusters.len();
+        let number = consortium.roster.clusters.len();
         let mut host = |id, address| {
             hosts.insert(id, Host::new(id, address, settings));
         };
@@ -165,6 +167,7 @@ impl World {
         let mut world = Self {
             consortium,
             addresses: BTreeMap::new(),
+            clusters: BTreeMap::new(),
             now: Instant::from_nanos(1),
             order: 0,
             agenda: BinaryHeap::new(),
@@ -182,7 +185,7 @@ impl World {
             settings,
             felt: BTreeMap::new(),
             digest: 0,
-            checker: Checker::new(clusters),
+            checker: Checker::new(number),
             acting: Acting::default(),
             lease_from_reception: false,
             captured: Vec::new(),

@@ -108,6 +108,7 @@ impl World {
     /// Who is behind each address: hosts, in order of their numbers, and the groups.
     pub(super) fn learn_addresses(&mut self) {
         self.addresses.clear();
+        self.clusters = self.consortium.roster.all_nodes().map(|(c, node)| (node.id, c.id)).collect();
         let mut add = |address, id| Rc::make_mut(self.addresses.entry(address).or_default()).push(id);
         for (id, host) in &self.hosts {
             add(host.address, *id);

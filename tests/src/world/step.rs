@@ -61,8 +61,8 @@ impl World {
             return;
         };
         let Some(epoch) = node.leads() else { return };
-        let Some((cluster, _)) = self.consortium.roster.node(id) else { return };
-        let Some(row) = self.checker.rows().entry(cluster.id).map(|entry| &entry.row) else { return };
+        let Some(cluster) = self.clusters.get(&id) else { return };
+        let Some(row) = self.checker.rows().entry(*cluster).map(|entry| &entry.row) else { return };
         if row.epoch != epoch {
             return;
         }

@@ -284,12 +284,13 @@ impl Master {
             return Some(asked.change.clone());
         }
         let silent = |node: &NodeId| {
-            patience(*node) == Duration::ZERO
+            let patience = patience(*node);
+            patience == Duration::ZERO
                 || self
                     .followers
                     .get(node)
                     .and_then(|f| f.waiting_since)
-                    .is_some_and(|since| now - since >= patience(*node))
+                    .is_some_and(|since| now - since >= patience)
         };
         let lost = self.waiting_for.iter().copied().find(silent);
         let caught_up = || self.caught_up().find(|node| patience(*node) > Duration::ZERO && is_ready(*node));

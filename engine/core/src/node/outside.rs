@@ -261,12 +261,13 @@ impl Node {
             return;
         }
         let Some((epoch, master)) = self.own_row().map(|r| (r.epoch, r.master)) else { return };
-        let Some(address) = self.config.roster.node(master).map(|(_, n)| n.address) else { return };
         let Some(outside) = &mut self.outside else { return };
-        if master != self.me && outside.followed != Some((epoch, master)) {
-            outside.followed = Some((epoch, master));
-            self.out.push(Output::Follow { epoch, master, address });
+        if master == self.me || outside.followed == Some((epoch, master)) {
+            return;
         }
+        let Some(address) = self.config.roster.node(master).map(|(_, n)| n.address) else { return };
+        outside.followed = Some((epoch, master));
+        self.out.push(Output::Follow { epoch, master, address });
     }
 
     /// End what acts, give the lease back, then resign: nobody need wait for our span.
