@@ -9,6 +9,7 @@ use duohuo_core::io::{Input, Stored};
 use duohuo_tests::consortium::{CLIENT, Consortium, FIG_18, node};
 use duohuo_tests::lone::{Lone, Peer, authority_config};
 use duohuo_tests::scenario::ms;
+use duohuo_wire::handshake::public_key;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId, Version};
 use duohuo_wire::packet::*;
 
@@ -206,4 +207,43 @@ fn b_auth_2_a_damaged_log_stops_the_start() {
     assert!(!starts(&[(2, &register)]) && !starts(&[(1, &register), (3, &add(1))]));
     assert!(!starts(&[(1, &register), (2, &add(2))]) && !starts(&[(1, &add(1))]));
     assert!(!starts(&[(1, &register.slice(1..))]));
+}
+
+/// B-ROS-2: whose session key the new roster withdraws is told so, cut off, and has no effect any more; under its new key it
+/// comes back, and nobody else notices.
+#[test]
+fn b_ros_2_a_withdrawn_key_says_nothing_more_and_the_others_go_on() {
+    let (mut z, mut m, mut a, _) = three();
+    let mut client = Peer::new(&z, CLIENT);
+    client.open_stream(&mut z, true);
+    // One whose handshake is not proven yet.
+    let mut slow = Peer::new(&z, NodeId(13));
+    slow.open_datagram(&mut z, false);
+    z.forget_outputs();
+    let renewed = [5; 32];
+    let mut roster = z.consortium.roster.clone();
+    roster.version += 1;
+    roster.clients.clear();
+    roster.clusters[0].nodes[0].session_key = public_key(&renewed);
+    roster.clusters[0].nodes[2].session_key = public_key(&[6; 32]);
+    let roster = roster.sign(&z.consortium.operator.clone());
+    z.give(Input::Roster(Box::new(roster)));
+    let stream_of = |peer: &Peer| peer.stream.as_ref().unwrap().0;
+    assert!(m.read(&mut z).iter().any(|p| matches!(p, Packet::RosterPush(_))), "it is told before");
+    assert!(z.has_closed(stream_of(&m)) && z.has_closed(stream_of(&client)));
+    assert!(!z.has_closed(stream_of(&a)));
+    // What it goes on saying under the old key opens nothing, and neither does the proof that was on its way.
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    slow.say(&mut z, Probe::default());
+    assert_eq!(z.discards("unknown_session"), 2);
+    assert_eq!(z.row(A).unwrap().in_sync.len(), 3);
+    m.tell(&mut z, Query { request: 4, scope: QueryScope::Cluster, cluster: A, ..Default::default() });
+    assert_eq!((m.read(&mut z), m.heard(&mut z)), (vec![], vec![]));
+    a.say(&mut z, Query { request: 5, scope: QueryScope::Cluster, cluster: A, ..Default::default() });
+    assert_eq!(notices(&a.heard(&mut z)).len(), 1);
+    // Under the new key it is let in.
+    let mut again = Peer::new(&z, M);
+    again.keys.session = renewed;
+    again.open_stream(&mut z, true);
+    assert_eq!(join(&mut z, &mut again, A).verdict, JoinVerdict::Accepted);
 }

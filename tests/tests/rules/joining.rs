@@ -182,3 +182,22 @@ fn b_ros_1_a_pushed_roster_must_be_the_operators() {
     scene.z.tell(&mut scene.n, push(with(2, &|_| ())));
     assert!(in_force(&scene));
 }
+
+/// B-ROS-2: a node closes the stream of a member whose session key was withdrawn, and what that says afterwards is nobody's.
+#[test]
+fn b_ros_2_a_node_hears_no_more_of_a_withdrawn_key() {
+    let (mut scene, mut m) = Scene::following();
+    let operator = scene.n.consortium.operator.clone();
+    let mut roster = scene.n.consortium.roster.clone();
+    roster.version = 2;
+    roster.clusters[OWN].nodes.iter_mut().filter(|n| n.id == M).for_each(|n| n.session_key = [9; 32]);
+    let mut bytes = BytesMut::new();
+    roster.sign(&operator).encode(&mut bytes);
+    scene.z.tell(&mut scene.n, RosterPush { roster: bytes.freeze(), ..Default::default() });
+    let (stream, _) = m.stream.as_ref().unwrap();
+    assert!(scene.n.has_closed(*stream));
+    let (authority, _) = scene.z.stream.as_ref().unwrap();
+    assert!(!scene.n.has_closed(*authority), "whose key stays, stays");
+    m.tell(&mut scene.n, Resync { epoch: Epoch(1), ..Default::default() });
+    assert_eq!(m.read(&mut scene.n), [], "no log is acknowledged on it");
+}

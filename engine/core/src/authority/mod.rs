@@ -414,13 +414,16 @@ impl Authority {
         if roster.version <= self.config.roster.version {
             return;
         }
-        self.config.roster = roster;
+        let before = core::mem::replace(&mut self.config.roster, roster);
         let version = self.config.roster.version;
         let push = Packet::from(RosterPush { roster: self.roster_bytes(), ..Default::default() });
         for party in self.links.parties_with_stream() {
             if matches!(party, Party::Node(_)) {
                 self.links.send_stream(party, &push, &mut self.out);
             }
+        }
+        for (stream, party) in self.links.succeed(&before, &self.config.roster, &mut self.out) {
+            self.stream_lost(stream, party);
         }
         self.event(Event::RosterInForce { version });
     }

@@ -115,6 +115,14 @@ impl DatagramSessions {
         }
     }
 
+    /// Sessions and attempts of such parties end.
+    pub(super) fn end(&mut self, is_withdrawn: impl Fn(Party) -> bool) {
+        self.changes += 1;
+        self.sessions.retain(|_, session| !is_withdrawn(session.party));
+        self.current.retain(|party, _| !is_withdrawn(*party));
+        self.attempts.retain(|party, _| !is_withdrawn(*party));
+    }
+
     pub(super) fn send(&mut self, me: NodeId, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
         let Some(session) = self.current.get(&party).and_then(|id| self.sessions.get_mut(id)) else {
             return false;

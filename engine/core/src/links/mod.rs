@@ -297,6 +297,19 @@ impl Links {
         too_slow
     }
 
+    /// A roster takes another's place (B-ROS-2): what stands, or is under way, with a party for which it names another session
+    /// key, or none, ends. The streams that ended.
+    pub(crate) fn succeed(
+        &mut self,
+        before: &Roster,
+        after: &Roster,
+        out: &mut Outbox,
+    ) -> Vec<(StreamId, Option<Party>)> {
+        let is_withdrawn = |party| key_of(before, party) != key_of(after, party);
+        self.datagrams.end(is_withdrawn);
+        self.streams.end(is_withdrawn, out)
+    }
+
     fn find_timeout(&self) -> Option<Instant> {
         [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
     }
@@ -311,6 +324,13 @@ fn address_and_key(roster: &Roster, party: Party) -> Option<(SocketAddr, [u8; 32
         Party::Authority => Some((roster.authority.address, roster.authority.session_key)),
         Party::Node(node) => roster.node(node).map(|(_, n)| (n.address, n.session_key)),
         Party::Client(_) => None,
+    }
+}
+
+fn key_of(roster: &Roster, party: Party) -> Option<[u8; 32]> {
+    match party {
+        Party::Client(client) => roster.clients.iter().find(|c| c.id == client).map(|c| c.session_key),
+        party => address_and_key(roster, party).map(|(_, key)| key),
     }
 }
 

@@ -259,6 +259,21 @@ impl Streams {
         self.closed(stream)
     }
 
+    /// Streams of such parties end.
+    pub(super) fn end(
+        &mut self,
+        is_withdrawn: impl Fn(Party) -> bool,
+        out: &mut Outbox,
+    ) -> Vec<(StreamId, Option<Party>)> {
+        let over: Vec<StreamId> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.party.is_some_and(&is_withdrawn))
+            .map(|(id, _)| *id)
+            .collect();
+        over.into_iter().map(|id| (id, self.close(id, out))).collect()
+    }
+
     pub(super) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<(StreamId, Option<Party>)> {
         let is_over = |stream: &Stream| match &stream.state {
             State::Established(session) if session.next_sent >= KEY_PACKETS => true,

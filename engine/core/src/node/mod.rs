@@ -501,13 +501,17 @@ impl Node {
         if roster.version <= self.config.roster.version || !ours {
             return;
         }
-        self.config.roster = roster;
+        let before = core::mem::replace(&mut self.config.roster, roster);
+        let ended = self.links.succeed(&before, &self.config.roster, &mut self.out);
         self.signers = Signers::of(&self.config.roster, self.cluster);
         self.enrol_neighbours();
         self.chain.learn_roster(&self.config.roster);
         self.run_chain();
         let version = self.config.roster.version;
         self.event(Event::RosterInForce { version });
+        for (stream, party) in ended {
+            self.stream_lost(stream, party);
+        }
         self.consider();
     }
 
