@@ -23,17 +23,13 @@ pub(crate) const KEY_IV_BYTES: usize = 44;
 pub(crate) enum Aead {
     // Wiped by its own drop (feature zeroize of aes-gcm).
     Gcm(Aes256Gcm),
-    /// A simulator's: plain text and a keyed hash.
-    StandIn(Zeroizing<[u8; 32]>),
+    /// A simulator's.
+    StandIn(memory::StandIn),
 }
 
 impl Aead {
     pub(crate) fn new(key: &[u8; 32]) -> Self {
-        if memory::is_used() {
-            Self::StandIn(Zeroizing::new(*key))
-        } else {
-            Self::Gcm(Aes256Gcm::new(key.into()))
-        }
+        memory::stand_in(key).map_or_else(|| Self::Gcm(Aes256Gcm::new(key.into())), Self::StandIn)
     }
 
     /// Seals in place; gives the tag.
@@ -43,7 +39,7 @@ impl Aead {
                 .encrypt_inout_detached(nonce.into(), additional, bytes.into())
                 .expect("a body is far below GCM's limit of 64 GiB")
                 .into(),
-            Self::StandIn(key) => memory::tag(key, nonce, additional, bytes),
+            Self::StandIn(stand_in) => stand_in.tag(nonce, additional, bytes),
         }
     }
 
@@ -59,7 +55,7 @@ impl Aead {
             Self::Gcm(gcm) => {
                 gcm.decrypt_inout_detached(nonce.into(), additional, bytes.into(), tag.into()).is_ok()
             }
-            Self::StandIn(key) => memory::tag(key, nonce, additional, bytes) == *tag,
+            Self::StandIn(stand_in) => stand_in.tag(nonce, additional, bytes) == *tag,
         }
     }
 }
@@ -204,11 +200,10 @@ pub(crate) fn diffie_hellman_of(
     own: impl FnOnce() -> [u8; 32],
     public: &[u8; 32],
 ) -> Option<Zeroizing<[u8; 32]>> {
-    if memory::is_used() {
+    if let Some(shared) = memory::shared(own, public) {
         let mut point = *public;
         point[31] &= 0x7f;
-        let shares = !SMALL_ORDER.contains(&&point);
-        return shares.then(|| Zeroizing::new(memory::shared(&own(), public)));
+        return (!SMALL_ORDER.contains(&&point)).then(|| Zeroizing::new(shared));
     }
     let shared = StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public));
     shared.was_contributory().then(|| Zeroizing::new(shared.to_bytes()))
@@ -233,10 +228,8 @@ pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
 
 /// The same of a secret that is used for one exchange.
 pub(crate) fn ephemeral_public_key(secret: &[u8; 32]) -> [u8; 32] {
-    if memory::is_used() {
-        return memory::ephemeral_public_key(secret);
-    }
-    PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
+    memory::ephemeral_public_key(secret)
+        .unwrap_or_else(|| PublicKey::from(&StaticSecret::from(*secret)).to_bytes())
 }
 
 /// Why a sealed packet was not accepted.

@@ -13,7 +13,11 @@ pub mod ids;
 pub mod journal;
 pub mod key_log;
 pub mod lease;
+#[cfg(feature = "stand-ins")]
 pub mod memory;
+#[cfg(not(feature = "stand-ins"))]
+#[path = "no_memory.rs"]
+mod memory;
 pub mod order;
 pub mod packet;
 pub mod roster;

@@ -1,5 +1,6 @@
 //! Stand-ins for what costs most, for whoever runs a whole network in one thread: the simulator and the fuzz targets of the
-//! machines. Nothing else calls [`remember`] (`tools/test` looks), and without it nothing here does anything.
+//! machines. Only a build with the feature `stand-ins` has it at all, which `tools/test` looks for in the product; and there,
+//! nothing is done before somebody calls [`remember`].
 //!
 //! While a thread remembers ([decision 30](../../spec/decisions/0030-stand-ins-in-the-simulator.md)):
 //!
@@ -56,14 +57,14 @@ pub(crate) fn sign(public: &[u8; 32], secret: &[u8; 32], bytes: &[u8]) -> Option
         if memory.secrets.get(public) != Some(secret) {
             memory.secrets.insert(*public, *secret);
         }
-        stand_in(secret, bytes)
+        signature_of(secret, bytes)
     })
 }
 
 /// Whether this is what stands for the key's signature of these bytes. `false` says nothing: it may be a true signature.
 pub(crate) fn is_signed(public: &[u8; 32], bytes: &[u8], signature: &[u8; 64]) -> bool {
     let secret = with(|memory| memory.secrets.get(public).copied()).flatten();
-    secret.is_some_and(|secret| stand_in(&secret, bytes) == *signature)
+    secret.is_some_and(|secret| signature_of(&secret, bytes) == *signature)
 }
 
 /// The public key of this secret: computed by `compute` unless it was before.
@@ -80,38 +81,51 @@ pub(crate) fn public_key(secret: &[u8; 32], compute: impl FnOnce() -> [u8; 32]) 
 }
 
 /// Whether this thread remembers.
-pub(crate) fn is_used() -> bool {
+fn is_used() -> bool {
     MEMORY.with_borrow(Option::is_some)
 }
 
-/// What stands for the secret that the holders of two public keys share.
-pub(crate) fn shared(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
-    let (first, second) = if a <= b { (a, b) } else { (b, a) };
-    digest(&[b"duohuo shared", first, second])
+/// What stands for the secret that the holders of two public keys share; `None` if this thread does not remember.
+pub(crate) fn shared(own: impl FnOnce() -> [u8; 32], other: &[u8; 32]) -> Option<[u8; 32]> {
+    is_used().then(|| {
+        let own = &own();
+        let (first, second) = if own <= other { (own, other) } else { (other, own) };
+        digest(&[b"duohuo shared", first, second])
+    })
 }
 
-/// What stands for the public key of a secret for one exchange.
-pub(crate) fn ephemeral_public_key(secret: &[u8; 32]) -> [u8; 32] {
-    digest(&[b"duohuo ephemeral", secret])
+/// What stands for the public key of a secret for one exchange; `None` if this thread does not remember.
+pub(crate) fn ephemeral_public_key(secret: &[u8; 32]) -> Option<[u8; 32]> {
+    is_used().then(|| digest(&[b"duohuo ephemeral", secret]))
 }
 
-/// What stands for the tag over what is sealed: SipHash of all that a tag depends on, twice.
-pub(crate) fn tag(key: &[u8; 32], nonce: &[u8; 12], additional: &[u8], bytes: &[u8]) -> [u8; 16] {
-    let mut hash = DefaultHasher::new();
-    hash.write(key);
-    hash.write(nonce);
-    hash.write_usize(additional.len());
-    hash.write(additional);
-    hash.write(bytes);
-    let half = hash.finish().to_be_bytes();
-    let mut tag = [0; 16];
-    let (first, second) = tag.split_at_mut(8);
-    first.copy_from_slice(&half);
-    second.copy_from_slice(&half);
-    tag
+/// What stands for a cipher under this key; `None` if this thread does not remember.
+pub(crate) fn stand_in(key: &[u8; 32]) -> Option<StandIn> {
+    is_used().then_some(StandIn(*key))
 }
 
-fn stand_in(secret: &[u8; 32], bytes: &[u8]) -> [u8; 64] {
+/// Plain text and a keyed hash.
+pub(crate) struct StandIn([u8; 32]);
+
+impl StandIn {
+    /// SipHash of all that a tag depends on, twice.
+    pub(crate) fn tag(&self, nonce: &[u8; 12], additional: &[u8], bytes: &[u8]) -> [u8; 16] {
+        let mut hash = DefaultHasher::new();
+        hash.write(&self.0);
+        hash.write(nonce);
+        hash.write_usize(additional.len());
+        hash.write(additional);
+        hash.write(bytes);
+        let half = hash.finish().to_be_bytes();
+        let mut tag = [0; 16];
+        let (first, second) = tag.split_at_mut(8);
+        first.copy_from_slice(&half);
+        second.copy_from_slice(&half);
+        tag
+    }
+}
+
+fn signature_of(secret: &[u8; 32], bytes: &[u8]) -> [u8; 64] {
     let half = digest(&[b"duohuo signed", secret, bytes]);
     let mut signature = [0; 64];
     let (first, second) = signature.split_at_mut(32);
