@@ -153,6 +153,35 @@ fn b_lease_3_ones_own_late_tick_ends_it() {
     assert!(told(&world, node(0, 0), late).is_some());
 }
 
+fn count(world: &World, id: NodeId, event: impl Fn(&Event) -> bool) -> usize {
+    world.checker.log.iter().filter(|(_, from, e)| *from == id && event(e)).count()
+}
+
+#[test]
+fn b_hook_6_what_ends_in_time_is_not_overdue() {
+    let mut world = acting(11);
+    cut_off(&mut world, node(0, 0));
+    assert!(world.run_until(ms(2000), |w| acts(w) == Some(node(0, 1))));
+    world.arrive(node(0, 1), Input::Shutdown);
+    assert!(world.run_until(ms(2000), |w| acts(w) == Some(node(0, 2))));
+    assert!(world.checker.log.iter().all(|(_, _, e)| !matches!(e, Event::Overdue { .. })));
+}
+
+#[test]
+fn b_hook_6_what_is_not_reported_to_have_ended_is_told_when_its_lease_is_over_and_once() {
+    let mut world = acting(12);
+    world.ends_unreported = true;
+    cut_off(&mut world, node(0, 0));
+    let cut_at = world.now();
+    assert!(world.run_until(ms(2000), |w| acts(w) == Some(node(0, 1))));
+    world.run_for(ms(1000));
+    let is_overdue = |e: &Event| matches!(e, Event::Overdue { epoch: Epoch(1) });
+    assert_eq!(count(&world, node(0, 0), is_overdue), 1);
+    let at = told(&world, node(0, 0), is_overdue).map(|at| at - cut_at);
+    // The span is counted from the sending of the last request that all answered, up to 75 ms before the cut.
+    assert!(at.is_some_and(|at| at >= ms(320) && at <= ms(405)), "{at:?}");
+}
+
 #[test]
 fn b_lease_2_a_set_of_one_acts_alone() {
     let mut world = acting(7);

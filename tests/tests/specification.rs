@@ -16,7 +16,7 @@ fn read(path: &str) -> Option<String> {
     if path.is_dir() { Some(String::new()) } else { fs::read_to_string(path).ok() }
 }
 
-const PAGES: [&str; 3] = ["spec/wire.md", "spec/behaviour.md", "spec/chain.md"];
+const PAGES: [&str; 4] = ["spec/wire.md", "spec/behaviour.md", "spec/chain.md", "spec/hooks.md"];
 
 fn all_rules() -> (BTreeMap<String, bool>, Vec<String>) {
     let mut all = BTreeMap::new();

@@ -43,6 +43,8 @@ M.EVENT_KINDS = { "suspected", "dead", "alive", "claimed", "refused", "granted",
     "received", "committed", "consensus_error_reported", "forced_switch", "alarm", "aged_out", "authority_reachable",
     "joined", "roster_in_force", "halted", "store_failed", "unstable",
     [30] = "ordered", [31] = "fenced", [32] = "fence_promised",
+    [40] = "acting", [41] = "acting_ended", [42] = "program_ended", [43] = "health_changed", [44] = "copy_changed",
+    [45] = "overdue", [46] = "keeper_lost",
     [50] = "catching_up", [51] = "caught_up", [52] = "snapshot_kept" }
 
 -- ---------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod application;
 pub mod block;
+mod bystander;
 pub mod certificate;
 mod codec;
 mod context;
@@ -27,6 +28,7 @@ mod work;
 pub use accounts::{Accounts, Genesis};
 pub use application::{Application, Transaction};
 pub use block::{Block, BlockOf, CommittedBlock};
+pub use bystander::{Bystander, MAX_RESULTS};
 pub use context::BlockId;
 pub use embedded::{Embedded, EmbeddedConfig, EmbeddedOf};
 pub use ledger::{Ledger, LedgerOf};

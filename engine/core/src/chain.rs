@@ -7,6 +7,7 @@
 //! must emit the log entries that imply a message *before* the message, and that is its whole duty to R2.
 
 use crate::held::Held;
+use crate::outside::{Word, WordAnswer};
 use crate::time::Instant;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -279,6 +280,11 @@ pub trait Chain {
     /// A client's question about the state after the last block; `None`: it is no question of this chain.
     fn query(&self, _question: &Bytes) -> Option<Bytes> {
         None
+    }
+
+    /// What the chain beside this node says, where the chain is such a one.
+    fn told(&mut self, _word: Word) -> WordAnswer {
+        WordAnswer::NoHooks
     }
 
     /// The signed words inside a message, for observers and events.

@@ -165,6 +165,13 @@ pub enum Event {
         /// How far it is.
         position: u64,
     },
+    /// What acts was to end and has not said so when its lease was over: it may act still, and somebody else may begin.
+    Overdue {
+        /// The epoch it acted in.
+        epoch: Epoch,
+    },
+    /// The process that runs the operator's programs was lost and is started anew.
+    KeeperLost,
     /// This node is far behind and fetches from several others.
     CatchingUp {
         /// The height it has.
@@ -271,6 +278,8 @@ impl Event {
             Self::ProgramEnded { .. } => "program_ended",
             Self::HealthChanged { .. } => "health_changed",
             Self::CopyChanged { .. } => "copy_changed",
+            Self::Overdue { .. } => "overdue",
+            Self::KeeperLost => "keeper_lost",
             Self::CatchingUp { .. } => "catching_up",
             Self::CaughtUp { .. } => "caught_up",
             Self::SnapshotKept { .. } => "snapshot_kept",
@@ -356,6 +365,8 @@ impl Event {
             Self::CopyChanged { in_step, position } => {
                 (f.kind, f.height, f.detail) = (44, Height(position), u32::from(in_step));
             }
+            Self::Overdue { epoch } => (f.kind, f.epoch) = (45, epoch),
+            Self::KeeperLost => f.kind = 46,
             Self::CatchingUp { height, missing, snapshot_permille } => {
                 let missing = u32::try_from(missing).unwrap_or(u32::MAX);
                 (f.kind, f.height, f.detail, f.round) = (50, height, missing, snapshot_permille);

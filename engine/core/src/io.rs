@@ -11,7 +11,7 @@
 //! tokens, each batch whole or not at all, and must not say `Persisted` before they are.
 
 use crate::event::Event;
-use crate::outside::Report;
+use crate::outside::{Report, WordAnswer};
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -163,6 +163,13 @@ pub enum Output {
         master: NodeId,
         /// Where.
         address: SocketAddr,
+    },
+    /// The answer to [`Report::Word`].
+    Answer {
+        /// Of the question.
+        token: u64,
+        /// What came of it.
+        answer: WordAnswer,
     },
     /// Read one value of [`Table::Snapshot`]; answered by `ChunkRead` at any later time.
     ReadChunk {

@@ -2,7 +2,7 @@
 //! driver, which runs its programs, and the node's machine speak of it. Nothing here decides.
 
 use crate::lease::LeaseTerms;
-use duohuo_wire::ids::NodeId;
+use duohuo_wire::ids::{ClusterId, Height, NodeId};
 
 pub use crate::lease::Ended;
 
@@ -46,6 +46,78 @@ pub enum Report {
         /// The members of the last `Output::Cover` that was carried out.
         members: Vec<NodeId>,
     },
+    /// What ran the programs was lost and begins anew: it ends what acts first, and covers nobody yet.
+    Restarted,
+    /// What the chain beside this node says; answered by `Output::Answer`.
+    Word {
+        /// Names the question.
+        token: u64,
+        /// What it says.
+        word: Word,
+    },
+}
+
+/// What a chain that runs beside a node tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Word {
+    /// The state after the block of that height, as this node's own chain computed it.
+    Result {
+        /// Of the chain beside.
+        height: Height,
+        /// Over its state.
+        hash: [u8; 32],
+    },
+    /// That cluster's result at that height is wrong.
+    Accuse {
+        /// Whose.
+        cluster: ClusterId,
+        /// Where.
+        height: Height,
+    },
+}
+
+/// What came of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum WordAnswer {
+    /// A result: signed and told to the other masters.
+    Told,
+    /// A result: kept until this node leads; an accusation: until there are two results that differ.
+    Kept,
+    /// The authority has, or is being sent, the two results that differ.
+    Reported,
+    /// This node signed another result of that height in this epoch: it contradicts itself, and the first stands.
+    Contradicts,
+    /// An accusation: both results are the same.
+    Agrees,
+    /// An accusation: this node is not master, and only a master is heard.
+    NotMaster,
+    /// There is no such cluster, or it is our own.
+    NoCluster,
+    /// The node's chain is no chain beside it.
+    NoHooks,
+}
+
+impl WordAnswer {
+    /// Its name on the socket and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Told => "told",
+            Self::Kept => "kept",
+            Self::Reported => "reported",
+            Self::Contradicts => "contradicts",
+            Self::Agrees => "agrees",
+            Self::NotMaster => "not_master",
+            Self::NoCluster => "no_cluster",
+            Self::NoHooks => "no_hooks",
+        }
+    }
+
+    /// Whether the word was taken.
+    #[must_use]
+    pub const fn is_taken(self) -> bool {
+        matches!(self, Self::Told | Self::Kept | Self::Reported)
+    }
 }
 
 /// A cut that makes a node unfit to act.
@@ -99,4 +171,18 @@ pub enum Ending {
     Overtaken = 3,
     /// It could not be started.
     NotStarted = 4,
+}
+
+impl Ending {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Overtaken => "overtaken",
+            Self::NotStarted => "not_started",
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! if somebody is reading just then it puts up the next one instead. Nothing here makes it wait.
 
 use crate::clock;
+use crate::hooks::shown::Shown;
 use crate::net::NetCounters;
 use duohuo_core::event::Event;
 use duohuo_core::io::Machine;
@@ -119,6 +120,8 @@ pub struct Snapshot {
     pub net: NetCounters,
     /// When the configuration was last read again, microseconds since 1970, and whether it was taken; 0: never.
     pub reloaded: (u64, bool),
+    /// With hooks.
+    pub hooks: Option<Shown>,
 }
 
 /// The place where the loop puts its snapshots; cloned to whoever looks.
@@ -234,6 +237,11 @@ impl Notes {
         }
     }
 
+    /// What is shown of the hooks, from the first call on.
+    pub fn hooks(&mut self) -> &mut Shown {
+        self.snapshot.hooks.get_or_insert_default()
+    }
+
     /// The configuration was read again.
     pub fn reloaded(&mut self, now: Instant, taken: bool) {
         self.snapshot.reloaded = (self.unix_us(now), taken);
@@ -243,6 +251,9 @@ impl Notes {
     pub fn event(&mut self, now: Instant, event: Event) {
         let at = self.unix_us(now);
         *self.snapshot.event_counts.entry(event.name()).or_default() += 1;
+        if let Some(hooks) = &mut self.snapshot.hooks {
+            hooks.event(&event);
+        }
         match event {
             Event::Committed { .. } => {
                 self.sample.commits = self.sample.commits.saturating_add(1);
@@ -317,6 +328,9 @@ impl Notes {
         self.show_at = now + SNAPSHOT_INTERVAL;
         self.snapshot.at_unix_us = self.unix_us(now);
         self.snapshot.net = net;
+        if let Some(hooks) = &mut self.snapshot.hooks {
+            hooks.at(now);
+        }
         self.snapshot.report = machine.about();
         if let Some(roster) = machine.roster_in_force()
             && self.snapshot.roster.as_ref().is_none_or(|known| known.version != roster.version)

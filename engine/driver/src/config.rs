@@ -1,7 +1,9 @@
 //! The files of an operator: one TOML file per process, key files, the signed roster. Whatever is wrong with one is
 //! told with its file, its key, what was expected, and what to do.
 
+use crate::config_chain::{ChainChoice, ChainSettings};
 use crate::config_keys;
+use crate::hooks::settings::{HooksFile, HooksSettings};
 use crate::keys;
 use crate::roster_file;
 use duohuo_chain::Timing;
@@ -15,6 +17,8 @@ use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+pub use crate::config_chain::read_genesis;
 
 /// A file of the operator that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -67,10 +71,6 @@ impl ConfigError {
 
 /// Milliseconds a keepalive interval may have.
 const KEEPALIVE_MS: std::ops::RangeInclusive<u64> = 1..=10_000;
-/// Blocks kept below the newest proven snapshot if the file does not say: who was away for less needs no snapshot.
-pub(crate) const KEEP_BLOCKS: u64 = 100_000;
-/// Milliseconds a time-out of the chain may have.
-const CHAIN_MS: std::ops::RangeInclusive<u64> = 0..=60_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,12 +79,13 @@ struct NodeFile {
     roster: PathBuf,
     operator_public_key: String,
     store: PathBuf,
-    genesis: PathBuf,
+    genesis: Option<PathBuf>,
     keys: NodeKeys,
     #[serde(default)]
     timers: TimersFile,
     #[serde(default)]
-    chain: ChainFile,
+    chain: ChainChoice,
+    hooks: Option<HooksFile>,
     #[serde(default)]
     drill: DrillFile,
     #[serde(default)]
@@ -139,19 +140,6 @@ impl Default for TimersFile {
     fn default() -> Self {
         Self { keepalive_interval_ms: default_keepalive_ms() }
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct ChainFile {
-    block_interval_ms: Option<u64>,
-    propose_timeout_ms: Option<u64>,
-    vote_timeout_ms: Option<u64>,
-    timeout_delta_ms: Option<u64>,
-    max_timeout_ms: Option<u64>,
-    rebroadcast_interval_ms: Option<u64>,
-    snapshot_interval: Option<u64>,
-    keep_blocks: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -222,8 +210,10 @@ pub struct NodeSettings {
     pub roster_source: RosterSource,
     /// Its store.
     pub store: PathBuf,
-    /// Opening balances of the ledger: account and amount.
+    /// Opening balances of the ledger: account and amount. None with hooks, where the chain is not ours.
     pub genesis: Vec<(u32, u64)>,
+    /// The operator's programs, with `chain = "hooks"`.
+    pub hooks: Option<HooksSettings>,
     /// X25519.
     pub session_secret: [u8; 32],
     /// Ed25519 seed.
@@ -330,7 +320,7 @@ impl NodeSettings {
         let file: NodeFile = read_toml(path, "duohuo keygen network writes a complete example")?;
         let node = NodeId(file.node);
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
-        let Some((_, entry)) = roster.node(node) else {
+        let Some((cluster, entry)) = roster.node(node) else {
             return Err(ConfigError::new(
                 path,
                 "node",
@@ -355,17 +345,27 @@ impl NodeSettings {
             &keys::signing_public(&signing_secret),
             &entry.signing_key,
         )?;
+        let timers = timers(path, &file.timers)?;
+        let ChainSettings { timing, keep_blocks, genesis, hooks } = ChainSettings::read(
+            path,
+            file.chain,
+            file.genesis.as_deref(),
+            file.hooks,
+            &cluster.name,
+            &timers,
+        )?;
         Ok(Self {
             node,
             roster_source,
             store: beside(path, &file.store),
-            genesis: read_genesis(&beside(path, &file.genesis))?,
+            genesis,
+            hooks,
             session_secret,
             signing_secret,
             group_secret: keys::read_secret(&beside(path, &file.keys.group))?,
-            timers: timers(path, &file.timers)?,
-            chain: chain_timing(path, &file.chain)?,
-            keep_blocks: file.chain.keep_blocks.unwrap_or(KEEP_BLOCKS),
+            timers,
+            chain: timing,
+            keep_blocks,
             drill_allowed: file.drill.allow,
             http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
@@ -518,60 +518,6 @@ fn timers(path: &Path, file: &TimersFile) -> Result<Timers, ConfigError> {
     Ok(Timers::for_keepalive(ms))
 }
 
-fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
-    let default = Timing::default();
-    let span = |key: &str, ms: Option<u64>, default: Duration| {
-        ms.map_or(Ok(default), |ms| in_range(path, &format!("chain.{key}"), ms, &CHAIN_MS))
-    };
-    let timing = Timing {
-        block_interval: span("block_interval_ms", file.block_interval_ms, default.block_interval)?,
-        propose_timeout: span("propose_timeout_ms", file.propose_timeout_ms, default.propose_timeout)?,
-        vote_timeout: span("vote_timeout_ms", file.vote_timeout_ms, default.vote_timeout)?,
-        timeout_delta: span("timeout_delta_ms", file.timeout_delta_ms, default.timeout_delta)?,
-        max_timeout: span("max_timeout_ms", file.max_timeout_ms, default.max_timeout)?,
-        rebroadcast_interval: span(
-            "rebroadcast_interval_ms",
-            file.rebroadcast_interval_ms,
-            default.rebroadcast_interval,
-        )?,
-        snapshot_interval: file.snapshot_interval.unwrap_or(default.snapshot_interval),
-        ..default
-    };
-    check_relations(path, &timing)?;
-    Ok(timing)
-}
-
-/// What one key alone cannot tell.
-fn check_relations(path: &Path, timing: &Timing) -> Result<(), ConfigError> {
-    let advice = "change one of the two, on all nodes of this network";
-    let rules = [
-        ("propose_timeout_ms", timing.propose_timeout, "max_timeout_ms", timing.max_timeout),
-        ("vote_timeout_ms", timing.vote_timeout, "max_timeout_ms", timing.max_timeout),
-        ("vote_timeout_ms", timing.vote_timeout, "propose_timeout_ms", timing.propose_timeout),
-    ];
-    for (lower, low, upper, high) in rules {
-        if low > high {
-            return Err(ConfigError::new(
-                path,
-                format!("`chain.{lower}`"),
-                format!("{} is above chain.{upper}, which is {}", low.as_millis(), high.as_millis()),
-                format!("at most chain.{upper}"),
-                advice,
-            ));
-        }
-    }
-    if timing.rebroadcast_interval.is_zero() {
-        return Err(ConfigError::new(
-            path,
-            "`chain.rebroadcast_interval_ms`",
-            "0: an unfinished round would say everything again without a pause",
-            "at least 1; 250 unless there is a reason",
-            "leave the key out",
-        ));
-    }
-    Ok(())
-}
-
 fn http(path: &Path, listen: Option<SocketAddr>, own: SocketAddr) -> Result<Option<SocketAddr>, ConfigError> {
     if listen == Some(own) {
         return Err(ConfigError::new(
@@ -587,8 +533,13 @@ fn http(path: &Path, listen: Option<SocketAddr>, own: SocketAddr) -> Result<Opti
 
 /// What is allowed and may still not be meant: one sentence each.
 #[must_use]
-pub fn warnings(timers: &Timers, chain: Option<&Timing>, http: Option<SocketAddr>) -> Vec<String> {
-    let mut all = Vec::new();
+pub fn warnings(
+    timers: &Timers,
+    chain: Option<&Timing>,
+    hooks: Option<&HooksSettings>,
+    http: Option<SocketAddr>,
+) -> Vec<String> {
+    let mut all = hooks.map_or_else(Vec::new, |hooks| hooks.warnings(timers));
     if let Some(chain) = chain.filter(|c| c.propose_timeout < timers.suspect_interval) {
         all.push(format!(
             "chain.propose_timeout_ms is {}, and a silent host is suspected after {} ms (1.5 keepalive intervals): \
@@ -606,7 +557,7 @@ pub fn warnings(timers: &Timers, chain: Option<&Timing>, http: Option<SocketAddr
     all
 }
 
-fn in_range(
+pub(crate) fn in_range(
     path: &Path,
     key: &str,
     ms: u64,
@@ -622,44 +573,6 @@ fn in_range(
         format!("{}..={} (milliseconds)", range.start(), range.end()),
         "use the value of the other processes of this network",
     ))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GenesisFile {
-    account: Vec<AccountFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AccountFile {
-    id: u32,
-    balance: u64,
-}
-
-/// Read the opening balances; the same on all nodes of a network.
-///
-/// # Errors
-/// The file is unreadable or names an account twice.
-pub fn read_genesis(path: &Path) -> Result<Vec<(u32, u64)>, ConfigError> {
-    let file: GenesisFile =
-        read_toml(path, "copy the genesis file of this network, unchanged, to every node")?;
-    let mut accounts: Vec<_> = file.account.iter().map(|a| (a.id, a.balance)).collect();
-    accounts.sort_unstable();
-    for pair in accounts.windows(2) {
-        if let [(first, _), (second, _)] = pair
-            && first == second
-        {
-            return Err(ConfigError::new(
-                path,
-                format!("`account` {first}"),
-                "listed twice",
-                "each account once",
-                "copy the genesis file of this network, unchanged, to every node",
-            ));
-        }
-    }
-    Ok(accounts)
 }
 
 #[cfg(test)]

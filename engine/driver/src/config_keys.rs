@@ -55,6 +55,15 @@ const fn shared(
     Key { name, of, default: Some(default), live: false, shared: true, help }
 }
 
+/// A key of `[hooks]` that is off without a value.
+const fn hook(name: &'static str, help: &'static str) -> Key {
+    plain(name, NODE, "", help)
+}
+
+const fn plain(name: &'static str, of: &'static [Process], default: &'static str, help: &'static str) -> Key {
+    Key { name, of, default: Some(default), live: false, shared: false, help }
+}
+
 const fn live(name: &'static str, of: &'static [Process], default: &'static str, help: &'static str) -> Key {
     Key { name, of, default: Some(default), live: true, shared: false, help }
 }
@@ -65,7 +74,13 @@ pub const KEYS: &[Key] = &[
     required("roster", ALL, "the signed roster; paths are relative to this file"),
     required("operator_public_key", ALL, "64 hex digits: rosters signed by any other key are refused"),
     required("store", SERVERS, "what it must not forget; never copied, never lent"),
-    required("genesis", NODE, "opening balances, the same file on every node"),
+    required("genesis", NODE, "opening balances, the same file on every node; not with hooks"),
+    shared(
+        "chain",
+        NODE,
+        "",
+        "\"hooks\": an existing service under the programs of [hooks], in the place of the embedded chain",
+    ),
     required("key", CLIENT, "the client's key file"),
     required("keys.session", SERVERS, "X25519, mode 0600"),
     required("keys.signing", SERVERS, "Ed25519, mode 0600"),
@@ -99,14 +114,55 @@ pub const KEYS: &[Key] = &[
         "1000",
         "a snapshot at every multiple of this height, 0 never; another value is another chain",
     ),
-    Key {
-        name: "chain.keep_blocks",
-        of: NODE,
-        default: Some("100000"),
-        live: false,
-        shared: false,
-        help: "blocks kept below the newest proven snapshot; older ones are pruned",
-    },
+    plain(
+        "chain.keep_blocks",
+        NODE,
+        "100000",
+        "blocks kept below the newest proven snapshot; older ones are pruned",
+    ),
+    hook("hooks.name", "what programs are given as the instance's name; without it the cluster's"),
+    plain("hooks.type", NODE, "\"INSTANCE\"", "what they are given as its type: \"INSTANCE\" or \"GROUP\""),
+    hook(
+        "hooks.notify",
+        "[\"/path/program\", \"argument\"]: in the place of promote and demote where these are missing",
+    ),
+    hook("hooks.promote", "makes the service act; never run without the lease"),
+    hook("hooks.demote", "ends that, in whatever state the service is; 0 only if it has ended"),
+    hook("hooks.kill", "ends it by force, when demote failed or hung"),
+    hook("hooks.health", "0: the service is well"),
+    hook("hooks.sync", "0: this copy is in step; prints its position, a number"),
+    hook(
+        "hooks.cover",
+        "makes the service wait for each of DUOHUO_IN_SYNC; 0 only if they hold all that was confirmed",
+    ),
+    hook("hooks.follow", "makes this copy follow DUOHUO_MASTER"),
+    hook("hooks.fifo", "keepalived's lines at each change of state; made if it is not there"),
+    hook(
+        "hooks.socket",
+        "where the service tells results and consensus errors, and asks who acts; mode 0600",
+    ),
+    shared(
+        "hooks.lease_ms",
+        NODE,
+        "6000",
+        "200..=600000; what a crash of the master costs, and then promote",
+    ),
+    shared("hooks.margin_ms", NODE, "3000", "50..=600000; at the end of the lease, for demote and kill"),
+    shared("hooks.drift_ppm", NODE, "1000", "how much faster one node's clock may run than another's"),
+    plain("hooks.promote_limit_ms", NODE, "30000", "10..=3600000; then it is killed, and tried again"),
+    plain("hooks.demote_limit_ms", NODE, "1500", "10..=600000; with kill_limit_ms + 200 within margin_ms"),
+    plain("hooks.kill_limit_ms", NODE, "1000", "10..=600000"),
+    plain("hooks.check_limit_ms", NODE, "2000", "10..=600000; of health, sync and cover"),
+    plain("hooks.follow_limit_ms", NODE, "600000", "10..=86400000"),
+    plain("hooks.check_interval_ms", NODE, "1000", "10..=600000; between two runs of health, and of sync"),
+    plain(
+        "hooks.health_weight",
+        NODE,
+        "0",
+        "what failing health takes off the priority; 0: the node is unfit and gives its role away",
+    ),
+    plain("hooks.health_fall", NODE, "3", "so many failures in a row until it is unwell"),
+    plain("hooks.health_rise", NODE, "2", "so many successes in a row until it is well again"),
     live("drill.allow", NODE, "false", "whether SIGUSR1 may make this node compute wrong results"),
     Key {
         name: "http.listen",
@@ -138,6 +194,17 @@ pub struct Effective {
     pub in_file: bool,
     /// What is known of the key.
     pub key: Option<&'static Key>,
+}
+
+/// Whether a key has a meaning where `chain` is, or is not, "hooks".
+fn has_meaning(name: &str, hooks: bool) -> bool {
+    match name {
+        "genesis" => !hooks,
+        "chain" => hooks,
+        _ if name.starts_with("chain.") => !hooks,
+        _ if name.starts_with("hooks.") => hooks,
+        _ => true,
+    }
 }
 
 /// Whose configuration a text is, by the keys that it has.
@@ -178,7 +245,8 @@ pub fn effective(path: &Path, process: Process) -> Result<Vec<Effective>, Config
         error
     })?;
     flatten("", table.get_ref(), &mut found);
-    let known = KEYS.iter().filter(|k| k.of.contains(&process));
+    let hooks = found.contains_key("chain");
+    let known = KEYS.iter().filter(|k| k.of.contains(&process) && has_meaning(k.name, hooks));
     let mut all: Vec<Effective> = known
         .map(|key| {
             let value = found.remove(key.name);
@@ -208,7 +276,8 @@ pub fn differences(first: &[Effective], second: &[Effective]) -> Vec<(String, St
     each.filter(|(_, a, b)| a != b).collect()
 }
 
-/// A complete file with a line of explanation for each key; keys that are not given a value stand there as comments.
+/// A complete file with a line of explanation for each key; keys that are not given a value stand there as comments. With a
+/// value of `chain` it is one with hooks.
 #[must_use]
 pub fn example(process: Process, values: &BTreeMap<&str, String>) -> String {
     let whose = match process {
@@ -220,7 +289,8 @@ pub fn example(process: Process, values: &BTreeMap<&str, String>) -> String {
         "# Configuration of {whose}; paths are relative to this file. Check it: duohuo config check FILE\n"
     );
     let mut section = "";
-    for key in KEYS.iter().filter(|k| k.of.contains(&process)) {
+    let hooks = values.contains_key("chain");
+    for key in KEYS.iter().filter(|k| k.of.contains(&process) && has_meaning(k.name, hooks)) {
         let (table, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
         // writing to a string cannot fail
         if table != section {
@@ -305,13 +375,21 @@ mod tests {
     }
 
     fn written(process: Process) -> (tempfile::TempDir, std::path::PathBuf) {
+        written_with(process, &[])
+    }
+
+    fn written_with(
+        process: Process,
+        more: &[(&'static str, &str)],
+    ) -> (tempfile::TempDir, std::path::PathBuf) {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("it.toml");
         let values = KEYS.iter().filter(|k| k.default.is_none()).map(|k| {
             let value = if k.name == "node" { "101".into() } else { "\"x\"".into() };
             (k.name, value)
         });
-        std::fs::write(&path, example(process, &values.collect())).expect("write");
+        let values = values.chain(more.iter().map(|(key, value)| (*key, (*value).to_owned()))).collect();
+        std::fs::write(&path, example(process, &values)).expect("write");
         (directory, path)
     }
 
@@ -355,6 +433,44 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_hooks_are_what_their_reader_knows() {
+        let (_directory, path) = written_with(Process::Node, &[("chain", "\"hooks\"")]);
+        let text = std::fs::read_to_string(&path).expect("read");
+        assert!(!text.contains("[chain]") && !text.contains("genesis ="), "{text}");
+        std::fs::write(&path, text.replacen("\n[hooks]\n", "\n[hooks]\nwrong = 1\n", 1)).expect("write");
+        let keys = KEYS.iter().filter_map(|k| k.name.strip_prefix("hooks.")).map(str::to_owned).collect();
+        assert_eq!(expected(&refusal(&path, Process::Node)), keys);
+        let all = effective(&path, Process::Node).expect("read");
+        assert!(all.iter().all(|e| e.name != "genesis" && !e.name.starts_with("chain.")));
+        let lease = all.iter().find(|e| e.name == "hooks.lease_ms").expect("there");
+        assert_eq!((lease.value.as_str(), lease.in_file), ("6000", false));
+    }
+
+    #[test]
+    fn the_defaults_of_hooks_are_those_of_the_code() {
+        use crate::hooks::settings::default as of;
+        let default = |name: &str| {
+            KEYS.iter().find(|k| k.name == name).and_then(|k| k.default).and_then(|d| d.parse::<u64>().ok())
+        };
+        for (name, value) in [
+            ("hooks.lease_ms", of::LEASE_MS),
+            ("hooks.margin_ms", of::MARGIN_MS),
+            ("hooks.drift_ppm", of::DRIFT_PPM.into()),
+            ("hooks.promote_limit_ms", of::PROMOTE_LIMIT_MS),
+            ("hooks.demote_limit_ms", of::DEMOTE_LIMIT_MS),
+            ("hooks.kill_limit_ms", of::KILL_LIMIT_MS),
+            ("hooks.check_limit_ms", of::CHECK_LIMIT_MS),
+            ("hooks.follow_limit_ms", of::FOLLOW_LIMIT_MS),
+            ("hooks.check_interval_ms", of::CHECK_INTERVAL_MS),
+            ("hooks.health_weight", of::HEALTH_WEIGHT.into()),
+            ("hooks.health_fall", of::HEALTH_FALL.into()),
+            ("hooks.health_rise", of::HEALTH_RISE.into()),
+        ] {
+            assert_eq!(default(name), Some(value), "{name}");
+        }
+    }
+
+    #[test]
     fn the_defaults_are_those_of_the_code() {
         let timing = duohuo_chain::Timing::default();
         let default = |name: &str| {
@@ -372,7 +488,7 @@ mod tests {
         }
         assert_eq!(default("timers.keepalive_interval_ms"), Some(100));
         assert_eq!(default("chain.snapshot_interval"), Some(u128::from(timing.snapshot_interval)));
-        assert_eq!(default("chain.keep_blocks"), Some(u128::from(crate::config::KEEP_BLOCKS)));
+        assert_eq!(default("chain.keep_blocks"), Some(u128::from(crate::config_chain::KEEP_BLOCKS)));
     }
 
     #[test]

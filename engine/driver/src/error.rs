@@ -57,6 +57,16 @@ pub enum DriverError {
         /// Of the roster.
         group: SocketAddr,
     },
+    /// The socket of the hooks.
+    #[error(
+        "{}: {source}; expected a place where a socket can be made: correct `hooks.socket`, or stop who listens there", path.display()
+    )]
+    HookSocket {
+        /// Where.
+        path: PathBuf,
+        /// What was tried.
+        source: io::Error,
+    },
     /// The store; see there.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

@@ -4,12 +4,14 @@ use crate::board::Notes;
 use crate::clock::{self, Alarm};
 use crate::config::RosterSource;
 use crate::error::DriverError;
+use crate::hooks::{Charge, Hooks};
 use crate::live::Live;
 use crate::net::{FIRST_STREAM, Net, NetCounters};
 use crate::signals::{Order, Orders};
 use crate::store::{Completion, OpenStore, Store};
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output};
+use duohuo_core::outside::Report;
 use duohuo_core::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 use std::net::SocketAddr;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 const ALARM: Token = Token(3);
 const STORE: Token = Token(4);
 const SIGNALS: Token = Token(5);
+const KEEPER: Token = Token(6);
+const WORDS: Token = Token(7);
 
 /// How long an orderly stop may take: the last batches to disk, the last bytes to the peers.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
@@ -38,6 +42,10 @@ pub struct World {
     #[cfg(feature = "key-log")]
     key_log: Option<crate::key_log::KeyLogFile>,
     wrong_results: bool,
+    /// An operator's programs, and what they run.
+    hooks: Option<Hooks>,
+    /// Told to stop, and the machine has not said yet that it is done.
+    is_leaving: bool,
     /// Set by an order to stop or by the machine's own exit.
     stop_at: Option<Instant>,
     exit: Option<Exit>,
@@ -87,6 +95,8 @@ impl World {
             #[cfg(feature = "key-log")]
             key_log: None,
             wrong_results: false,
+            hooks: None,
+            is_leaving: false,
             stop_at: None,
             exit: None,
             logged: NetCounters::default(),
@@ -95,6 +105,16 @@ impl World {
             live: None,
             poll,
         })
+    }
+
+    /// Run an operator's programs as the machine says.
+    ///
+    /// # Errors
+    /// Their keeper, or their socket, cannot be made.
+    pub fn with_hooks(self, charge: Option<Charge>) -> Result<Self, DriverError> {
+        let hooks =
+            charge.map(|charge| Hooks::start(self.poll.registry(), KEEPER, WORDS, charge)).transpose()?;
+        Ok(Self { hooks, ..self })
     }
 
     /// Write the keys of all sessions to a file.
@@ -146,6 +166,7 @@ impl World {
                 self.give(machine, Input::Tick);
             }
             self.net.expire(now);
+            self.run_hooks(machine, now);
             self.log_counters(now);
             if let Some(notes) = &mut self.notes {
                 notes.show(now, self.net.counters(), machine);
@@ -158,7 +179,8 @@ impl World {
 
     fn wait(&mut self, machine: &dyn Machine, events: &mut Events) -> Result<(), DriverError> {
         let show_at = self.notes.as_ref().map(Notes::poll_timeout);
-        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at, show_at];
+        let hooks_at = self.hooks.as_ref().and_then(Hooks::poll_timeout);
+        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at, show_at, hooks_at];
         let due = due.into_iter().flatten().min();
         let at_once = self.net.is_busy() || due.is_some_and(|at| at <= clock::now());
         if !at_once {
@@ -181,6 +203,8 @@ impl World {
                 ALARM => self.alarm.rang(),
                 STORE => self.take_completions(machine),
                 SIGNALS => self.take_orders(machine),
+                KEEPER => self.take_reports(machine),
+                WORDS => self.take_words(machine),
                 token => self.net.ready(token, token.0 >= FIRST_STREAM && event.is_writable()),
             }
         }
@@ -198,13 +222,46 @@ impl World {
         }
     }
 
+    fn take_reports(&mut self, machine: &mut dyn Machine) {
+        let reports = self.hooks.as_mut().map(Hooks::reports).unwrap_or_default();
+        for report in reports {
+            self.give(machine, Input::Outside(report));
+        }
+    }
+
+    fn take_words(&mut self, machine: &mut dyn Machine) {
+        while let Some(report) = self.hooks.as_mut().and_then(|hooks| hooks.next_word(machine, clock::now()))
+        {
+            self.give(machine, Input::Outside(report));
+        }
+    }
+
+    /// A keeper that was lost is started again; one that is lost again and again ends this node.
+    fn run_hooks(&mut self, machine: &mut dyn Machine, now: Instant) {
+        let Some(hooks) = &mut self.hooks else { return };
+        let is_lost = hooks.run(now);
+        if let Some(notes) = &mut self.notes {
+            hooks.show(notes.hooks());
+        }
+        if hooks.is_given_up() && self.stop_at.is_none() {
+            self.exit.get_or_insert(Exit::Failed);
+            self.stop_at = Some(now + STOP_DEADLINE);
+        }
+        if is_lost {
+            self.give(machine, Input::Outside(Report::Restarted));
+        }
+    }
+
     fn take_orders(&mut self, machine: &mut dyn Machine) {
         for order in self.orders.pending() {
             match order {
                 Order::Stop => {
                     tracing::info!("told to stop");
                     self.exit.get_or_insert(Exit::Stopped);
-                    self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
+                    // what acts is ended first
+                    let margin = self.hooks.as_ref().map_or(Duration::ZERO, Hooks::margin);
+                    self.stop_at.get_or_insert(clock::now() + margin + STOP_DEADLINE);
+                    self.is_leaving = self.hooks.is_some();
                     self.give(machine, Input::Shutdown);
                 }
                 Order::Reload => self.reload(machine),
@@ -258,8 +315,15 @@ impl World {
             Output::CloseStream { stream } => self.net.close(stream, clock::now()),
             Output::Persist { token, writes } => self.store.persist(token, writes),
             Output::ReadBlocks { token, from, max_bytes } => self.store.read(token, from, max_bytes),
-            // No settings make anything act outside the chain yet, so that the machine says none of these.
-            Output::Act { .. } | Output::StopActing | Output::Cover { .. } | Output::Follow { .. } => {}
+            Output::Act { .. }
+            | Output::StopActing
+            | Output::Cover { .. }
+            | Output::Follow { .. }
+            | Output::Answer { .. } => {
+                if let Some(hooks) = &mut self.hooks {
+                    hooks.carry_out(&output);
+                }
+            }
             Output::ReadChunk { token, key } => self.store.read_chunk(token, key),
             Output::Event(event) => {
                 log_event(&event);
@@ -274,6 +338,7 @@ impl World {
                 }
             }
             Output::Exit => {
+                self.is_leaving = false;
                 self.exit.get_or_insert(Exit::Failed);
                 self.stop_at.get_or_insert(clock::now() + STOP_DEADLINE);
             }
@@ -282,7 +347,7 @@ impl World {
 
     fn is_over(&mut self, now: Instant) -> Option<Exit> {
         let stop_at = self.stop_at?;
-        let done = self.store.is_idle() && self.net.is_flushed() && !self.net.is_busy();
+        let done = self.store.is_idle() && self.net.is_flushed() && !self.net.is_busy() && !self.is_leaving;
         if done || now >= stop_at { self.exit } else { None }
     }
 
@@ -323,7 +388,7 @@ fn log_event(event: &Event) {
     if !event.is_frequent() {
         let name = event.name();
         match event {
-            Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } => {
+            Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } | Event::Overdue { .. } => {
                 tracing::error!(?event, "{name}")
             }
             Event::Dead { .. }

@@ -5,9 +5,11 @@ pub mod board;
 pub mod client;
 pub mod clock;
 pub mod config;
+mod config_chain;
 pub mod config_keys;
 pub mod error;
 pub mod event_loop;
+pub mod hooks;
 #[cfg(feature = "key-log")]
 pub mod key_log;
 pub mod keys;

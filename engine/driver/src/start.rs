@@ -2,13 +2,14 @@
 
 use crate::board::{Board, Notes};
 use crate::clock;
-use crate::config::{AuthoritySettings, NodeSettings};
+use crate::config::{AuthoritySettings, LogFormat, NodeSettings};
 use crate::error::DriverError;
 use crate::event_loop::{self, Exit, World};
+use crate::hooks::Charge;
 use crate::keys;
 use crate::live::Live;
 use crate::store::{Identity, OpenMode, OpenStore};
-use duohuo_chain::{Accounts, Application, EmbeddedConfig, EmbeddedOf, Genesis};
+use duohuo_chain::{Accounts, Application, Bystander, EmbeddedConfig, EmbeddedOf, Genesis};
 use duohuo_core::authority::Authority;
 use duohuo_core::chain::Chain;
 use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
@@ -41,6 +42,12 @@ impl Around {
 /// # Panics
 /// The node is not in the roster, which [`NodeSettings::read`] has checked.
 pub fn run_node(settings: NodeSettings, mode: OpenMode, around: Around) -> Result<Exit, DriverError> {
+    if settings.hooks.is_some() {
+        let signing_key = SigningKey::from_bytes(&settings.signing_secret);
+        let (cluster, _) = settings.roster.node(settings.node).expect("checked when the settings were read");
+        let chain = Bystander::new(cluster.id, settings.node, signing_key, &settings.roster);
+        return run_node_with(settings, mode, around, Box::new(chain));
+    }
     let accounts = Accounts::new(&Genesis { accounts: settings.genesis.clone() });
     run_node_as(settings, mode, around, accounts)
 }
@@ -58,22 +65,40 @@ pub fn run_node_as<A: Application + 'static>(
     around: Around,
     genesis: A,
 ) -> Result<Exit, DriverError> {
+    let (cluster, _) = settings.roster.node(settings.node).expect("checked when the settings were read");
+    let chain = EmbeddedOf::with_application(EmbeddedConfig {
+        cluster: cluster.id,
+        node: settings.node,
+        signing_key: SigningKey::from_bytes(&settings.signing_secret),
+        roster: settings.roster.clone(),
+        genesis,
+        timing: settings.chain,
+    });
+    run_node_with(settings, mode, around, Box::new(chain))
+}
+
+fn run_node_with(
+    settings: NodeSettings,
+    mode: OpenMode,
+    around: Around,
+    mut chain: Box<dyn Chain>,
+) -> Result<Exit, DriverError> {
     let (cluster, entry) = settings.roster.node(settings.node).expect("checked when the settings were read");
+    let charge = settings.hooks.clone().map(|hooks| Charge {
+        cluster: cluster.id.0,
+        node: settings.node.0,
+        priority: entry.priority,
+        lock: settings.store.with_extension("keeper"),
+        json_log: settings.log.format == LogFormat::Json,
+        settings: hooks,
+    });
     let (local, group, cluster) = (entry.address, cluster.group, cluster.id);
     let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
     let notes = around.notes(settings.node, &settings.timers);
     let store = OpenStore::open(&settings.store, identity, mode)?;
     let signing_key = SigningKey::from_bytes(&settings.signing_secret);
-    let mut chain = EmbeddedOf::with_application(EmbeddedConfig {
-        cluster,
-        node: settings.node,
-        signing_key: signing_key.clone(),
-        roster: settings.roster.clone(),
-        genesis,
-        timing: settings.chain,
-    });
     let stored = store.load()?;
-    let height = load_chain(&store, &stored, &mut chain)?;
+    let height = load_chain(&store, &stored, chain.as_mut())?;
     let config = NodeConfig {
         node: settings.node,
         session_secret: settings.session_secret,
@@ -82,16 +107,16 @@ pub fn run_node_as<A: Application + 'static>(
         operator_key: settings.roster_source.operator_key(),
         group_secret: settings.group_secret,
         timers: settings.timers,
-        outside: None,
+        outside: settings.hooks.as_ref().map(crate::hooks::settings::HooksSettings::outside),
         keep_blocks: settings.keep_blocks,
         seed: keys::random(),
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, Some(group), store, settings.roster_source, settings.drill_allowed)?;
-    let world = world.with_notes(notes).with_live(around.live);
+    let world = world.with_notes(notes).with_live(around.live).with_hooks(charge)?;
     #[cfg(feature = "key-log")]
     let world = world.with_key_log(settings.key_log.as_deref())?;
-    let mut node = Node::new(config, stored, Box::new(chain))
+    let mut node = Node::new(config, stored, chain)
         .map_err(|e| DriverError::Start { path: settings.store.clone(), reason: e.to_string() })?;
     tracing::info!(node = settings.node.0, cluster = cluster.0, %local, %group, height = height.0, "node started");
     event_loop::run(&mut node, world, &settings.store)

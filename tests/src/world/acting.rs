@@ -47,6 +47,9 @@ impl World {
         if self.lease_from_reception {
             return; // who counts so ends it later, too
         }
+        if self.ends_unreported {
+            return;
+        }
         let margin = self.settings.outside.map_or(Duration::ZERO, |o| o.lease.margin);
         let at = self.now + self.between((Duration::ZERO, margin / 2));
         self.schedule_input(id, at, Input::Outside(Report::Stopped));

@@ -111,6 +111,8 @@ pub struct World {
     pub acting: Acting,
     /// Breaks a rule on purpose: whoever acts counts its lease from when the last answer came.
     pub lease_from_reception: bool,
+    /// A fault: what acts is never reported to have ended.
+    pub ends_unreported: bool,
     /// Datagrams seen on the wire: receiver, input.
     captured: Vec<(NodeId, Input)>,
     /// What the client was answered.
@@ -188,6 +190,7 @@ impl World {
             checker: Checker::new(number),
             acting: Acting::default(),
             lease_from_reception: false,
+            ends_unreported: false,
             captured: Vec::new(),
             book: Rc::default(),
             ordered: 0,

@@ -332,7 +332,7 @@ impl World {
             }
             Output::Act { epoch, until, .. } => self.act(from, epoch, until),
             Output::StopActing => self.stop_acting(from),
-            Output::Cover { .. } | Output::Follow { .. } | Output::Exit => {}
+            Output::Cover { .. } | Output::Follow { .. } | Output::Answer { .. } | Output::Exit => {}
             #[cfg(feature = "key-log")]
             Output::Key(_) => {}
         }

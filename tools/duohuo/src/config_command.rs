@@ -43,6 +43,9 @@ enum What {
         /// operator.pub
         #[arg(long, value_name = "FILE")]
         operator_public_key: Option<PathBuf>,
+        /// Of a node that runs an existing service by programs, in the place of the embedded chain
+        #[arg(long)]
+        hooks: bool,
         /// Write it there; never over a file that is there
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -74,8 +77,8 @@ enum What {
 
 pub(crate) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     match &args.what {
-        What::Init { whose, node, operator_public_key, out } => {
-            let text = init(*whose, *node, operator_public_key.as_deref())?;
+        What::Init { whose, node, operator_public_key, hooks, out } => {
+            let text = init(*whose, *node, operator_public_key.as_deref(), *hooks)?;
             match out {
                 None => print!("{text}"),
                 Some(path) => {
@@ -104,7 +107,10 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn init(whose: Whose, node: Option<u32>, operator: Option<&Path>) -> Result<String, Failure> {
+fn init(whose: Whose, node: Option<u32>, operator: Option<&Path>, hooks: bool) -> Result<String, Failure> {
+    if hooks && whose != Whose::Node {
+        return Err(Failure::failed("--hooks: expected with `node`: only nodes have a chain"));
+    }
     let mut values = BTreeMap::new();
     let mut say = |key, value: String| values.insert(key, value);
     let text = |path: &str| format!("\"{path}\"");
@@ -121,7 +127,11 @@ fn init(whose: Whose, node: Option<u32>, operator: Option<&Path>) -> Result<Stri
         Whose::Node => {
             say("node", node.unwrap_or(0).to_string());
             say("store", text("node.redb"));
-            say("genesis", text("genesis.toml"));
+            if hooks {
+                say("chain", text("hooks"));
+            } else {
+                say("genesis", text("genesis.toml"));
+            }
             say("keys.group", text("group.key"));
             Process::Node
         }
@@ -178,14 +188,21 @@ fn check(path: &Path) -> Result<String, Failure> {
             let place =
                 settings.roster.node(settings.node).map(|(c, n)| (c.name.clone(), n.name.clone(), n.room));
             let (cluster, name, room) = place.unwrap_or_default();
-            let what = format!(
+            let mut what = format!(
                 "node {} ({name} of cluster {cluster}, room {}), roster version {}, keepalives every {} ms",
                 settings.node.0,
                 room.0,
                 settings.roster.version,
                 settings.timers.keepalive_interval.as_millis()
             );
-            (what, warnings(&settings.timers, Some(&settings.chain), settings.http))
+            if let Some(hooks) = &settings.hooks {
+                let _ = write!(what, ", hooks with a lease of {} ms", hooks.lease_ms);
+            }
+            (what, {
+                let hooks = settings.hooks.as_ref();
+                let chain = hooks.is_none().then_some(&settings.chain);
+                warnings(&settings.timers, chain, hooks, settings.http)
+            })
         }
         Process::Authority => {
             let settings = AuthoritySettings::read(path)?;
@@ -195,7 +212,7 @@ fn check(path: &Path) -> Result<String, Failure> {
                 settings.roster.version,
                 settings.timers.keepalive_interval.as_millis()
             );
-            (what, warnings(&settings.timers, None, settings.http))
+            (what, warnings(&settings.timers, None, None, settings.http))
         }
         Process::Client => {
             let access = Access::from_config(path)?;

@@ -92,30 +92,45 @@ pub(crate) struct WatchArgs {
     count: Option<u64>,
 }
 
-/// Names of the kinds of events, from 1 (spec/behaviour.md, section 14).
-const KINDS: [&str; 21] = [
-    "suspected",
-    "dead",
-    "alive",
-    "claimed",
-    "refused",
-    "granted",
-    "in_sync_changed",
-    "role_changed",
-    "released",
-    "received",
-    "committed",
-    "consensus_error_reported",
-    "forced_switch",
-    "alarm",
-    "aged_out",
-    "authority_reachable",
-    "joined",
-    "roster_in_force",
-    "halted",
-    "store_failed",
-    "unstable",
+/// Names of the kinds of events (spec/behaviour.md, section 14).
+const KINDS: [(u16, &str); 34] = [
+    (1, "suspected"),
+    (2, "dead"),
+    (3, "alive"),
+    (4, "claimed"),
+    (5, "refused"),
+    (6, "granted"),
+    (7, "in_sync_changed"),
+    (8, "role_changed"),
+    (9, "released"),
+    (10, "received"),
+    (11, "committed"),
+    (12, "consensus_error_reported"),
+    (13, "forced_switch"),
+    (14, "alarm"),
+    (15, "aged_out"),
+    (16, "authority_reachable"),
+    (17, "joined"),
+    (18, "roster_in_force"),
+    (19, "halted"),
+    (20, "store_failed"),
+    (21, "unstable"),
+    (30, "ordered"),
+    (31, "fenced"),
+    (32, "fence_promised"),
+    (40, "acting"),
+    (41, "acting_ended"),
+    (42, "program_ended"),
+    (43, "health_changed"),
+    (44, "copy_changed"),
+    (45, "overdue"),
+    (46, "keeper_lost"),
+    (50, "catching_up"),
+    (51, "caught_up"),
+    (52, "snapshot_kept"),
 ];
+/// Kinds from here on have no bit in a Watch: they are told to who wants all.
+const NO_BIT: u16 = 32;
 /// Those that come with every message.
 const FREQUENT: [u16; 3] = [9, 10, 11];
 const REDIAL_INTERVAL: Duration = Duration::from_millis(500);
@@ -123,13 +138,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_INTERVAL: Duration = Duration::from_secs(60);
 
 fn kind_name(kind: u16) -> String {
-    let known = kind.checked_sub(1).and_then(|k| KINDS.get(usize::from(k)));
-    known.map_or_else(|| format!("kind_{kind}"), |name| (*name).to_owned())
+    let known = KINDS.iter().find(|(known, _)| *known == kind);
+    known.map_or_else(|| format!("kind_{kind}"), |(_, name)| (*name).to_owned())
+}
+
+/// Kinds to ask for: without `all` none that comes with every message, unless it is asked for what has no bit.
+fn mask_of(all: bool, only: &[String]) -> u32 {
+    let has_no_bit = |name: &String| KINDS.iter().any(|(kind, known)| *kind >= NO_BIT && known == name);
+    if all || only.iter().any(has_no_bit) {
+        return 0;
+    }
+    FREQUENT.iter().fold(u32::MAX, |mask, kind| mask & !(1 << kind))
 }
 
 pub(crate) fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     let access = Access::open(&args.access)?;
-    let mask = if args.all { 0 } else { FREQUENT.iter().fold(u32::MAX, |mask, kind| mask & !(1 << kind)) };
+    let mask = mask_of(args.all, &args.only);
     let (lines, told) = mpsc::channel();
     for server in std::iter::once(access.authority()).chain(access.nodes()) {
         let (access, lines) = (access.clone(), lines.clone());
@@ -430,11 +454,18 @@ mod tests {
     #[test]
     fn kinds_have_the_names_of_the_specification() {
         let page = include_str!("../../../spec/behaviour.md");
-        for (kind, name) in (1..).zip(KINDS) {
+        for (kind, name) in KINDS {
             assert!(page.contains(&format!("| {kind} | {name} |")), "{kind} {name}");
             assert_eq!(kind_name(kind), name);
         }
         assert_eq!(kind_name(0), "kind_0");
         assert_eq!(kind_name(999), "kind_999");
+    }
+
+    #[test]
+    fn what_has_no_bit_is_asked_for_with_all() {
+        let only = |name: &str| mask_of(false, &[name.to_owned()]);
+        assert_eq!((mask_of(true, &[]), only("overdue"), only("fence_promised")), (0, 0, 0));
+        assert_eq!((mask_of(false, &[]), only("fenced")), (0xffff_f1ff, 0xffff_f1ff));
     }
 }

@@ -27,6 +27,7 @@ use duohuo_driver::config::{
 };
 use duohuo_driver::config_keys::Process;
 use duohuo_driver::event_loop::Exit;
+use duohuo_driver::hooks::keeper as hooks_keeper;
 use duohuo_driver::live::Live;
 use duohuo_driver::start::{Around, run_authority, run_node};
 use duohuo_driver::store::OpenMode;
@@ -56,6 +57,9 @@ enum Command {
     /// Run a node: a member of a cluster, which follows, stands by or acts for it
     #[command(after_help = PROCESS_HELP)]
     Node(ProcessArgs),
+    /// Run the programs of a node's hooks: started by the node itself, which speaks to it
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
     Demo(demo::DemoArgs),
     Status(status::StatusArgs),
     Neighbours(look::NeighboursArgs),
@@ -97,6 +101,13 @@ struct ProcessArgs {
     key_log: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+struct KeeperArgs {
+    /// As in [log] of the node's configuration
+    #[arg(long)]
+    json: bool,
+}
+
 const PROCESS_HELP: &str = "Signals: SIGTERM and SIGINT stop it in good order; SIGHUP makes it read the configuration and the roster again (duohuo config show --effective says what can change live); SIGUSR1 starts or ends a drill of \
 wrong results, where the configuration of a node allows one.\n\nExit status: 0 stopped by a signal; 1 cannot start or go on (the log says why and what to do); 2 wrong usage; \
 4 a configuration, key or roster file is invalid";
@@ -119,6 +130,7 @@ fn main() -> ExitCode {
             let around = around(args, Process::Node, settings.http, log)?;
             Ok(run_node(settings, mode(args), around)?)
         }),
+        Command::Keeper(args) => run_keeper(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Neighbours(args) => look::neighbours(&args),
@@ -145,6 +157,14 @@ fn main() -> ExitCode {
         eprintln!("duohuo: {why}");
         why.status()
     })
+}
+
+fn run_keeper(args: &KeeperArgs) -> Result<ExitCode, Failure> {
+    let format = if args.json { LogFormat::Json } else { LogFormat::Plain };
+    start_log(LogSettings { format, level: LogLevel::Info });
+    hooks_keeper::run(std::io::stdin(), std::io::stdout())
+        .map_err(|e| Failure::failed(format!("keeper: {e}")))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn process(

@@ -43,6 +43,9 @@ _duohuo() {
             duohuo,history)
                 cmd="duohuo__subcmd__history"
                 ;;
+            duohuo,keeper)
+                cmd="duohuo__subcmd__keeper"
+                ;;
             duohuo,keygen)
                 cmd="duohuo__subcmd__keygen"
                 ;;
@@ -144,6 +147,9 @@ _duohuo() {
                 ;;
             duohuo__subcmd__help,history)
                 cmd="duohuo__subcmd__help__subcmd__history"
+                ;;
+            duohuo__subcmd__help,keeper)
+                cmd="duohuo__subcmd__help__subcmd__keeper"
                 ;;
             duohuo__subcmd__help,keygen)
                 cmd="duohuo__subcmd__help__subcmd__keygen"
@@ -392,7 +398,7 @@ _duohuo() {
 
     case "${cmd}" in
         duohuo)
-            opts="-h -V --help --version authority node demo status neighbours watch wait check config submit ledger history switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config submit ledger history switchover failover unbar pause resume keygen layout roster store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,7 +590,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__config__subcmd__init)
-            opts="-h --node --operator-public-key --out --help node authority client"
+            opts="-h --node --operator-public-key --hooks --out --help node authority client"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -744,7 +750,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help)
-            opts="authority node demo status neighbours watch wait check config submit ledger history switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="authority node keeper demo status neighbours watch wait check config submit ledger history switchover failover unbar pause resume keygen layout roster store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -926,6 +932,20 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__history)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__keeper)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1418,6 +1438,20 @@ _duohuo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__keeper)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -41,6 +41,8 @@ pub(super) struct Outside {
     is_told: bool,
     /// Nothing of ours acts: the driver said so after the last stop.
     is_ended: bool,
+    /// By when what acts has ended: the newest lease's end. Taken when it is told that it has, or has not.
+    ends_by: Option<Instant>,
     leaving: Option<Leaving>,
     cut: u8,
     in_step: bool,
@@ -62,6 +64,7 @@ impl Outside {
             acted: None,
             is_told: false,
             is_ended: true,
+            ends_by: None,
             leaving: None,
             cut: 0,
             in_step: !config.has_copy,
@@ -77,7 +80,8 @@ impl Outside {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let leaving = self.leaving.map(|l| l.until);
-        self.lease.poll_timeout().into_iter().chain(leaving).min()
+        let ends_by = self.ends_by.filter(|_| !self.is_told);
+        self.lease.poll_timeout().into_iter().chain(leaving).chain(ends_by).min()
     }
 
     /// A roster's priority, lowered by the health of what acts; 0: never.
@@ -146,6 +150,7 @@ impl Node {
         self.follow_the_master();
         self.give_up_if_unfit();
         self.go_on_leaving();
+        self.tell_if_overdue();
     }
 
     fn follow_the_role(&mut self) {
@@ -235,6 +240,7 @@ impl Node {
                 let begins = !outside.is_told;
                 (outside.is_told, outside.is_ended) = (true, false);
                 outside.acted = Some(epoch);
+                outside.ends_by = Some(until);
                 self.out.push(Output::Act { epoch, stop_at, until });
                 if begins {
                     self.event(Event::Acting { epoch });
@@ -249,6 +255,18 @@ impl Node {
                 self.out.push(Output::StopActing);
                 self.event(Event::ActingEnded { epoch, why });
             }
+        }
+    }
+
+    /// B-HOOK-6: the lease is over, and what acted has not been reported to have ended.
+    fn tell_if_overdue(&mut self) {
+        let Some(outside) = &mut self.outside else { return };
+        if outside.is_told || outside.ends_by.take_if(|at| self.now >= *at).is_none() {
+            return;
+        }
+        if !outside.is_ended {
+            let epoch = outside.acted.unwrap_or(Epoch(0));
+            self.event(Event::Overdue { epoch });
         }
     }
 
@@ -329,7 +347,9 @@ impl Node {
         let Some(outside) = &mut self.outside else { return };
         match report {
             Report::Stopped => {
-                outside.is_ended |= outside.lease.acts_in().is_none();
+                if outside.lease.acts_in().is_none() {
+                    (outside.is_ended, outside.ends_by) = (true, None);
+                }
                 self.hand_over();
             }
             Report::Ran { program, ending } => self.event(Event::ProgramEnded { program, ending }),
@@ -352,6 +372,16 @@ impl Node {
                     outside.covered = members;
                     self.change_in_sync();
                 }
+            }
+            Report::Restarted => {
+                outside.wanted = None;
+                outside.covered.clear();
+                self.event(Event::KeeperLost);
+            }
+            Report::Word { token, word } => {
+                let answer = self.chain.told(word);
+                self.out.push(Output::Answer { token, answer });
+                self.run_chain();
             }
         }
     }

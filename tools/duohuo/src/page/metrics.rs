@@ -2,6 +2,7 @@
 
 use crate::status::role_name;
 use duohuo_driver::board::{BUCKETS_US, Histogram, Snapshot};
+use duohuo_driver::hooks::shown::Shown;
 use duohuo_wire::ids::NodeId;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -16,7 +17,7 @@ const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The metrics as OpenMetrics or in the older text form, and their content type.
 pub(super) fn text(snapshot: &Arc<Snapshot>, open: bool) -> (&'static str, String) {
     let mut registry = Registry::with_prefix("duohuo");
-    registry.register_collector(Box::new(Shown(Arc::clone(snapshot))));
+    registry.register_collector(Box::new(Page(Arc::clone(snapshot))));
     let mut text = String::new();
     // writing to a string cannot fail
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
@@ -39,7 +40,7 @@ fn as_plain(open: &str) -> String {
 }
 
 #[derive(Debug)]
-struct Shown(Arc<Snapshot>);
+struct Page(Arc<Snapshot>);
 
 /// A label and its value.
 type Labels<'a> = Vec<(&'a str, String)>;
@@ -85,7 +86,7 @@ impl Families<'_> {
     }
 }
 
-impl Collector for Shown {
+impl Collector for Page {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let s = &self.0;
         let mut families = Families(encoder);
@@ -184,7 +185,41 @@ fn node(f: &mut Families<'_>, s: &Snapshot) -> std::fmt::Result {
     let master = r.neighbours.iter().find(|n| n.node == r.master).map_or(r.height.0, |n| n.height.0);
     f.gauge("chain_lag_blocks", "Blocks behind its master", number(master.saturating_sub(r.height.0)))?;
     f.gauge("chain_pool_transactions", "Transactions that wait", f64::from(r.pool))?;
-    f.counters("conflicts", "Grants or statements that contradicted each other", &[(Vec::new(), r.conflicts)])
+    f.counters(
+        "conflicts",
+        "Grants or statements that contradicted each other",
+        &[(Vec::new(), r.conflicts)],
+    )?;
+    s.hooks.as_ref().map_or(Ok(()), |hooks| self::hooks(f, hooks))
+}
+
+fn hooks(f: &mut Families<'_>, shown: &Shown) -> std::fmt::Result {
+    f.gauge("hooks_acting", "1 while this node holds the lease to act", flag(shown.left_us > 0))?;
+    f.gauge(
+        "hooks_lease_remaining_seconds",
+        "Until what acts has ended, unless renewed",
+        seconds(shown.left_us),
+    )?;
+    f.gauge(
+        "hooks_health_cut",
+        "What the service's health takes off the priority; 255: unfit",
+        f64::from(shown.cut),
+    )?;
+    let (in_step, position) = shown.copy;
+    f.gauge("hooks_copy_in_step", "1 if the copy of a node that follows is in step", flag(in_step))?;
+    f.gauge(
+        "hooks_copy_position",
+        "How far it was when that changed, as the program counts",
+        number(position),
+    )?;
+    let run = |((program, ending), n): (&(&str, &str), &u64)| {
+        (vec![label("program", program), label("ending", ending)], *n)
+    };
+    let runs: Vec<_> = shown.runs.iter().map(run).collect();
+    f.counters("hooks_runs", "Programs that ended, of health and sync the changes", &runs)?;
+    let answers: Vec<_> =
+        shown.answers.iter().map(|(answer, n)| (vec![label("answer", answer)], *n)).collect();
+    f.counters("hooks_answers", "What the socket's questions were answered", &answers)
 }
 
 fn authority(f: &mut Families<'_>, s: &Snapshot) -> std::fmt::Result {

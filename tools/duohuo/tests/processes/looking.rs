@@ -46,7 +46,7 @@ fn ask(at: SocketAddr, method: &str, path: &str, more: &str) -> (u16, String, St
     (status, head.to_lowercase(), body.to_owned())
 }
 
-fn get(at: SocketAddr, path: &str) -> (u16, String, String) {
+pub(crate) fn get(at: SocketAddr, path: &str) -> (u16, String, String) {
     ask(at, "GET", path, "")
 }
 

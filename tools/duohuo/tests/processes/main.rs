@@ -7,6 +7,7 @@ mod config;
 mod decode;
 mod demo;
 mod full_disk;
+mod hooks;
 mod hostile;
 mod keys;
 mod layout;

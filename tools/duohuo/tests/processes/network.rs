@@ -101,19 +101,26 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 impl Network {
     /// One cluster of `nodes` nodes, 101, 102 ..., each in a room of its own, the first of the highest priority.
     pub(crate) fn new(nodes: u8) -> Self {
+        Self::of_clusters(1, nodes)
+    }
+
+    /// So many clusters A, B ... of `nodes` nodes: 101, 102 ..., 201 ...
+    pub(crate) fn of_clusters(clusters: u8, nodes: u8) -> Self {
         let block = u8::try_from(60 + NEXT.fetch_add(1, Ordering::Relaxed) % 100).expect("in range");
         let port = free_port(block);
         let network = Self { directory: tempfile::tempdir().expect("a temporary directory"), port, block };
-        let mut layout = format!(
-            "authority = \"{}\"\n[[cluster]]\nname = \"A\"\ngroup = \"239.78.{block}.1:{port}\"\n",
-            network.address(0)
-        );
-        for n in 1..=nodes {
-            let (priority, address) = (201 - n, network.address(n));
-            let _ = write!(
-                layout,
-                "[[cluster.node]]\nname = \"a{n}\"\nroom = {n}\npriority = {priority}\naddress = \"{address}\"\n"
-            );
+        let mut layout = format!("authority = \"{}\"\n", network.address(0));
+        for (c, name) in (1..=clusters).zip('a'..) {
+            let upper = name.to_ascii_uppercase();
+            let _ =
+                write!(layout, "[[cluster]]\nname = \"{upper}\"\ngroup = \"239.78.{block}.{c}:{port}\"\n");
+            for n in 1..=nodes {
+                let (priority, address) = (201 - n, network.address_in(c, n));
+                let _ = write!(
+                    layout,
+                    "[[cluster.node]]\nname = \"{name}{n}\"\nroom = {n}\npriority = {priority}\naddress = \"{address}\"\n"
+                );
+            }
         }
         std::fs::write(network.path("layout.toml"), layout).expect("layout");
         let (directory, layout) = (network.file("net"), network.file("layout.toml"));
@@ -133,7 +140,11 @@ impl Network {
 
     /// 0: the authority.
     pub(crate) fn address(&self, n: u8) -> SocketAddr {
-        SocketAddr::from(([127, self.block, 1, n + 1], self.port))
+        self.address_in(1, n)
+    }
+
+    fn address_in(&self, cluster: u8, n: u8) -> SocketAddr {
+        SocketAddr::from(([127, self.block, cluster, n + 1], self.port))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

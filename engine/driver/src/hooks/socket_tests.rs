@@ -1,0 +1,133 @@
+use super::*;
+use duohuo_core::outside::WordAnswer;
+use mio::{Events, Poll, Token};
+
+/// A socket, and a loop that answers every question with `told`.
+struct Stage {
+    directory: tempfile::TempDir,
+    looping: Option<std::thread::JoinHandle<()>>,
+    stop: SyncSender<()>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("chain.sock");
+        let mut poll = Poll::new().expect("poll");
+        let socket =
+            Socket::listen(&path, Waker::new(poll.registry(), Token(1)).expect("waker")).expect("bound");
+        let (stop, stopped) = sync_channel(1);
+        let looping = std::thread::spawn(move || {
+            let mut events = Events::with_capacity(8);
+            while stopped.try_recv().is_err() {
+                poll.poll(&mut events, Some(Duration::from_millis(10))).expect("poll");
+                while let Some(asked) = socket.next() {
+                    let _ = asked.reply.send(Answer::of(WordAnswer::Told));
+                }
+            }
+        });
+        Self { directory, looping: Some(looping), stop }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("chain.sock")
+    }
+
+    fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.path()).expect("connected")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.stop.send(());
+        if let Some(looping) = self.looping.take() {
+            let _ = looping.join();
+        }
+    }
+}
+
+fn say(stream: &UnixStream, bytes: &[u8]) -> String {
+    let mut stream: &UnixStream = stream;
+    stream.write_all(bytes).expect("written");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("an answer");
+    line
+}
+
+/// Until the other side has closed.
+fn rest(stream: &UnixStream) -> String {
+    let mut all = String::new();
+    let mut stream: &UnixStream = stream;
+    stream.read_to_string(&mut all).expect("read");
+    all
+}
+
+#[test]
+fn questions_are_answered_one_after_the_other() {
+    let stage = Stage::new();
+    let stream = stage.connect();
+    for _ in 0..3 {
+        assert_eq!(say(&stream, b"{\"do\":\"state\"}\n"), "{\"ok\":true,\"answer\":\"told\"}\n");
+    }
+    assert!(say(&stream, b"nonsense\n").contains("\"malformed\""));
+    assert!(say(&stream, b"{\"do\":\"state\"}\n").contains("told"), "a line that is none ends nothing");
+}
+
+#[test]
+fn b_hook_10_only_its_owner_can_open_it() {
+    let stage = Stage::new();
+    let mode = std::fs::metadata(stage.path()).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn b_hook_10_a_line_that_is_too_long_or_does_not_end_closes_the_connection() {
+    let stage = Stage::new();
+    let stream = stage.connect();
+    (&stream).write_all(&[b'x'; MOST_LINE + 1]).expect("written");
+    assert!(rest(&stream).contains("\"too_long\""));
+    let stream = stage.connect();
+    (&stream).write_all(b"{\"do\":").expect("written");
+    stream.shutdown(std::net::Shutdown::Write).expect("ended");
+    assert!(rest(&stream).contains("the line does not end"));
+    let mut longest = b"{\"do\":\"state\"}".to_vec();
+    longest.resize(MOST_LINE - 1, b' ');
+    longest.push(b'\n');
+    assert!(say(&stage.connect(), &longest).contains("told"));
+}
+
+#[test]
+fn b_hook_10_one_connection_too_many_is_told_so_and_one_that_ends_makes_room() {
+    let stage = Stage::new();
+    let mut held: Vec<UnixStream> = (0..MOST_CONNECTIONS).map(|_| stage.connect()).collect();
+    for stream in &held {
+        assert!(say(stream, b"{\"do\":\"state\"}\n").contains("told"));
+    }
+    assert!(rest(&stage.connect()).contains("\"too_many\""));
+    drop(held.pop());
+    let until = Instant::now() + Duration::from_secs(10);
+    let has_room = || {
+        let stream = stage.connect();
+        let _ = (&stream).write_all(b"{\"do\":\"state\"}\n");
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).is_ok() && line.contains("told")
+    };
+    while !has_room() {
+        assert!(Instant::now() < until, "room was never made");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_socket_that_nobody_listens_at_is_taken_over_and_nothing_else_is() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("chain.sock");
+    drop(UnixListener::bind(&path).expect("bound"));
+    let listener = bind(&path).expect("nobody listens there");
+    assert_eq!(bind(&path).expect_err("in use").kind(), ErrorKind::AddrInUse);
+    drop(listener);
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, "a file").expect("written");
+    assert_eq!(bind(&path).expect_err("a file").kind(), ErrorKind::AlreadyExists);
+}
