@@ -15,6 +15,7 @@ pub mod key_log;
 pub mod keys;
 pub mod live;
 pub mod net;
+mod privacy;
 pub mod roster_file;
 pub mod signals;
 pub mod start;

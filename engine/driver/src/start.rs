@@ -83,6 +83,7 @@ fn run_node_with(
     around: Around,
     mut chain: Box<dyn Chain>,
 ) -> Result<Exit, DriverError> {
+    crate::privacy::keep_private();
     let (cluster, entry) = settings.roster.node(settings.node).expect("checked when the settings were read");
     let charge = settings.hooks.clone().map(|hooks| Charge {
         cluster: cluster.id.0,
@@ -148,6 +149,7 @@ pub fn run_authority(
     mode: OpenMode,
     around: Around,
 ) -> Result<Exit, DriverError> {
+    crate::privacy::keep_private();
     let identity = Identity { consortium: settings.roster.consortium, node: NodeId::AUTHORITY };
     let notes = around.notes(NodeId::AUTHORITY, &settings.timers);
     let store = OpenStore::open(&settings.store, identity, mode)?;
