@@ -79,6 +79,7 @@ kinds! {
     OrderedSwitch "F47" "ordered-switch" "An operator orders a switch",
     OrderedPause "F47" "ordered-pause" "An operator suspends automatic switches for a while",
     OrderedUnbar "F47" "ordered-unbar" "An operator clears a barred node, which may lead again",
+    OrderedForce "F47" "ordered-force" "A whole in-sync set is lost or cut off, and an operator forces a start with who is left",
     RoomDark "F49" "room-dark" "A room loses power, and gets it back",
     MasterAndStandby "F50" "master-and-standby" "Master and standby of a cluster die together",
     MostRoomsDark "F51" "most-rooms-dark" "All rooms but one lose power",
@@ -125,6 +126,21 @@ enum Ending {
     Version(NodeId),
     Flap(NodeId, NodeId, u32),
     CrashAgain(NodeId, u32),
+    /// Who is to be forced is down: once it is out of the set, all of that is lost.
+    LoseSet(Force),
+}
+
+/// A start by force, in the making.
+struct Force {
+    cluster: ClusterId,
+    /// Who is to be the master.
+    node: NodeId,
+    /// The set is cut off, not killed: its master lives on, where nobody hears it.
+    cuts: bool,
+    /// For so long the set is away.
+    span: Duration,
+    /// How often its leaving the set was waited for.
+    tries: u32,
 }
 
 /// Does faults to a world, and ends them.
@@ -210,7 +226,41 @@ impl Injector {
                     self.endings.push((at, Ending::CrashAgain(id, left - 1)));
                 }
             }
+            Ending::LoseSet(force) => self.lose_set(world, force),
         }
+    }
+
+    /// The rest of the set goes away, and the operator, who sees nobody of it, forces a start with the node that was removed
+    /// before. Whether it comes to that is the authority's to say: somebody may be back by then.
+    fn lose_set(&mut self, world: &mut World, force: Force) {
+        let Force { cluster, node, cuts, span, tries } = force;
+        let row = world.checker.rows().entry(cluster).map(|entry| entry.row.clone());
+        let Some(row) = row.filter(|row| !row.barred.contains(&node)) else { return start(world, node) };
+        if row.in_sync.contains(&node) {
+            if tries < 5 && !world.is_up(node) {
+                let at = world.now() + world.settings().keepalive * 10;
+                self.endings.push((at, Ending::LoseSet(Force { tries: tries + 1, ..force })));
+            } else {
+                start(world, node);
+            }
+            return;
+        }
+        let until = world.now() + span;
+        if cuts {
+            let away = |id: &NodeId| row.in_sync.contains(id);
+            let pairs = everybody(world).into_iter().filter(|id| !away(id));
+            let pairs: Vec<(NodeId, NodeId)> =
+                pairs.flat_map(|id| row.in_sync.iter().map(move |member| (id, *member))).collect();
+            pairs.iter().for_each(|(a, b)| world.set_cut(*a, *b, true));
+            self.endings.push((until, Ending::Mend(pairs)));
+        } else {
+            for member in &row.in_sync {
+                world.kill(*member);
+                self.endings.push((until, Ending::Start(*member)));
+            }
+        }
+        start(world, node);
+        world.order(OrderKind::Force, cluster, node);
     }
 
     /// End everything at once: the faults stop.
@@ -220,6 +270,7 @@ impl Injector {
             match ending {
                 Ending::Flap(a, b, _) => world.set_cut(a, b, false),
                 Ending::CrashAgain(id, _) => start(world, id),
+                Ending::LoseSet(force) => start(world, force.node),
                 other => self.end(world, other),
             }
         }
@@ -339,17 +390,26 @@ impl Injector {
                 later(Ending::Mend(vec![(any, other)]));
                 return true;
             }
-            Kind::Narrow if any != other => {
-                let most = usize::try_from(100 + fault.more % 900).unwrap_or(500);
-                world.set_narrow(any, other, Some(most));
-                later(Ending::Wide(any, other));
-                return true;
+            Kind::Narrow => {
+                // Where datagrams go: between a node and the authority, and inside a cluster.
+                let fellows = world.consortium.roster.node(node).map(|(c, _)| members(world, c.id));
+                let fellows: Vec<NodeId> = fellows.into_iter().flatten().filter(|id| *id != node).collect();
+                let far = if fault.more.is_multiple_of(2) || fellows.is_empty() {
+                    NodeId::AUTHORITY
+                } else {
+                    pick(&fellows, fault.more / 4)
+                };
+                let (from, to) = if (fault.more / 2).is_multiple_of(2) { (node, far) } else { (far, node) };
+                let most = usize::try_from(100 + fault.more / 4 % 200).unwrap_or(200);
+                world.set_narrow(from, to, Some(most));
+                later(Ending::Wide(from, to));
+                return true; // felt per datagram
             }
             Kind::Reset if any != other => {
                 world.reset_streams(any, other);
                 return true;
             }
-            Kind::OneWay | Kind::Flap | Kind::Slow | Kind::Clog | Kind::Narrow | Kind::Reset => return false,
+            Kind::OneWay | Kind::Flap | Kind::Slow | Kind::Clog | Kind::Reset => return false,
             Kind::NoMulticast => {
                 world.set_mute(node, true);
                 later(Ending::Unmute(node));
@@ -429,6 +489,23 @@ impl Injector {
                 };
                 world.order(OrderKind::Unbar, *cluster, *node);
                 return true;
+            }
+            Kind::OrderedForce => {
+                let cluster = cluster_of(world, fault.whom);
+                let Some(master) = world.master(cluster) else { return false };
+                let others: Vec<NodeId> =
+                    members(world, cluster).into_iter().filter(|n| *n != master).collect();
+                if others.is_empty() {
+                    return false;
+                }
+                let node = pick(&others, fault.more / 2);
+                let cuts = fault.more.is_multiple_of(2);
+                world.kill(node);
+                let at = world.now() + world.settings().keepalive * 10;
+                let span = world.settings().keepalive * 20 + fault.span;
+                let force = Force { cluster, node, cuts, span, tries: 0 };
+                self.endings.push((at, Ending::LoseSet(force)));
+                return true; // felt when it is carried out
             }
             Kind::WrongResults | Kind::Slander => {
                 let cluster = cluster_of(world, fault.whom);

@@ -202,6 +202,15 @@ impl Plan {
             let mid_word = dice.below(2) == 0;
             faults.push(Fault { at: order_at.min(at), kind, whom, more, span: unit * factor, mid_word });
         }
+        // In half of the runs whole in-sync sets are lost, and starts forced.
+        for _ in 0..dice.one_of(&[0, 0, 0, 1, 2, 4]) {
+            let order_at =
+                unit * 80 + Duration::from_millis(dice.below(u64::try_from(span.as_millis()).unwrap_or(0)));
+            let factor = u32::try_from(dice.one_of(&[1, 20, 100])).unwrap_or(1);
+            let (whom, more) = (dice.below(u64::MAX), dice.below(u64::MAX));
+            let (at, kind, span) = (order_at.min(at), Kind::OrderedForce, unit * factor);
+            faults.push(Fault { at, kind, whom, more, span, mid_word: dice.below(2) == 0 });
+        }
         faults.sort_by_key(|fault| fault.at);
         Self { seed, layout, settings, luck, rate, faults, end: at + unit * 20, remembers }
     }

@@ -242,7 +242,8 @@ impl World {
             OrderKind::Switch => self.feel(Kind::OrderedSwitch),
             OrderKind::Pause => self.feel(Kind::OrderedPause),
             OrderKind::Unbar => self.feel(Kind::OrderedUnbar),
-            OrderKind::Resume | OrderKind::Force => {}
+            OrderKind::Force => self.feel(Kind::OrderedForce),
+            OrderKind::Resume => {}
         }
     }
 
