@@ -18,12 +18,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "\
 usage: sim --seed N [--without I,J..] [--quiet]   one run, an event a line, and what it came to
-       sim --seeds A..B [--jobs N] [--counters]   the runs of these seeds
+       sim --seeds A..B [--jobs N] [--counters] [--every N]   the runs of these seeds
        sim --minutes M | --hours H [--from N]     the seeds from N on until the time is over
        sim --fresh N                              N seeds that nobody chose: the first is drawn from the system
        sim --kept                                 the seeds of tests/seeds.txt, which once found a bug
        sim --legend                               what the lines and the fault counters mean
 --jobs: runs side by side, default: one per core. --counters: fail if a kind of fault had no effect in all runs.
+--every: what it came to so far, after each N runs.
 --tries: runs spent on making a failing one smaller, default 60.
 --without: leave out the faults with these numbers (as a failing run prints them).
 exit status: 0 nothing broken, 1 a promise was broken, 2 wrong usage";
@@ -38,6 +39,8 @@ struct Options {
     one: bool,
     quiet: bool,
     counters: bool,
+    /// Runs after which the sum so far is printed; 0: at the end only.
+    every: u64,
     /// Runs spent on making a failing one smaller.
     tries: usize,
     without: Vec<usize>,
@@ -54,6 +57,7 @@ fn options() -> Result<Options, String> {
         one: false,
         quiet: false,
         counters: false,
+        every: 0,
         tries: 60,
         without: Vec::new(),
     };
@@ -89,6 +93,7 @@ fn options() -> Result<Options, String> {
             "--jobs" => options.jobs = usize::try_from(number(value()?)?.max(1)).unwrap_or(1),
             "--tries" => options.tries = usize::try_from(number(value()?)?).unwrap_or(usize::MAX),
             "--counters" => options.counters = true,
+            "--every" => options.every = number(value()?)?,
             "--quiet" => options.quiet = true,
             "--without" => {
                 for part in value()?.split(',') {
@@ -229,7 +234,7 @@ impl Sum {
     fn print(&self, spent: Duration) {
         let work = processor_time().as_secs_f64();
         println!(
-            "{} runs, {} failed; {} with a switch; {} switches, {} blocks, {} words in rounds above 0; slowest to converge: {:.1} s",
+            "{} seeds, {} failed, {} with a change of leaders: {} changes, {} blocks, {} words in rounds above 0; slowest to converge: {:.1} s",
             self.runs,
             self.failed,
             self.switched,
@@ -239,12 +244,13 @@ impl Sum {
             self.slowest.as_secs_f64()
         );
         println!(
-            "{:.0} s of virtual time in {:.0} s, {work:.0} s of processor time: {:.0} times real time per core, {:.0} node-hours per core-hour",
-            self.virtual_time.as_secs_f64(),
-            spent.as_secs_f64(),
+            "simulated: {:.0} node-hours per CPU hour, {:.0} times real time per core ({:.0} s of virtual time, {work:.0} s of CPU, {:.0} s passed)",
+            self.node_time.as_secs_f64() / work,
             self.virtual_time.as_secs_f64() / work,
-            self.node_time.as_secs_f64() / work
+            self.virtual_time.as_secs_f64(),
+            spent.as_secs_f64()
         );
+        println!("faults, by kind, that had an effect:");
         for kind in Kind::ALL {
             println!(
                 "{:>4} {:<18} {}",
@@ -297,6 +303,9 @@ fn many(options: &Options) -> ExitCode {
                     }
                     if let Ok(mut sum) = sum.lock() {
                         sum.add(&outcome);
+                        if sum.runs.is_multiple_of(options.every) {
+                            sum.print(begun.elapsed());
+                        }
                     }
                 }
             });
