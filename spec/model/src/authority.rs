@@ -3,10 +3,13 @@
 use crate::members::{Members, id, index};
 use crate::mutant::Mutant;
 use duohuo_core::authority::table::{At, Command, Table};
-use duohuo_wire::ids::{ClusterId, Epoch, Height, Version};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
+use duohuo_wire::order::{OrderKind, SignedOrder};
 use std::sync::Arc;
 
 const CLUSTER: ClusterId = ClusterId(1);
+/// The others, so that one cluster may be forced.
+const OTHERS: [ClusterId; 3] = [ClusterId(2), ClusterId(3), ClusterId(4)];
 /// Distinct reporters that bar a master without proof: f + 1 of four clusters.
 const THRESHOLD: u8 = 2;
 
@@ -23,6 +26,8 @@ pub struct Row {
     pub in_sync: Members,
     /// Barred nodes.
     pub barred: Members,
+    /// Its master was forced, or follows one that was, and no fence stands yet.
+    pub unfenced: bool,
 }
 
 impl Row {
@@ -55,7 +60,14 @@ impl Decided {
             master: index(row.master),
             in_sync: Members::of(&row.in_sync),
             barred: Members::of(&row.barred),
+            unfenced: row.unfenced,
         }
+    }
+
+    /// The same, as if the master had put up a fence.
+    fn fenced(&self) -> Self {
+        let at = self.row().at();
+        self.after(Command::Fenced { cluster: CLUSTER, at, height: Height(0) }).expect("an unfenced row")
     }
 
     /// The same history, as if nobody had been barred since the last grant.
@@ -94,6 +106,9 @@ impl Authority {
             let at = decided.row().at();
             decided =
                 decided.after(Command::Add { cluster: CLUSTER, at, node: id(node) }).expect("a node more");
+        }
+        for cluster in OTHERS {
+            decided = decided.after(Command::Register { cluster, node: id(0) }).expect("another cluster");
         }
         let decided = Arc::new(decided);
         Self { memory: Arc::clone(&decided), disk: decided, reports: 0 }
@@ -134,7 +149,10 @@ impl Authority {
         }
         let now = base.row();
         let in_sync = now.in_sync.and(alive).minus(now.barred).with(claimant).ids();
-        let next = base.after(Command::Grant { cluster: CLUSTER, at, node: id(claimant), in_sync })?;
+        let mut next = base.after(Command::Grant { cluster: CLUSTER, at, node: id(claimant), in_sync })?;
+        if mutant == Some(Mutant::DutyNotInherited) && next.row().unfenced {
+            next = next.fenced();
+        }
         self.reports = 0;
         Some(self.decide(next, mutant))
     }
@@ -156,6 +174,39 @@ impl Authority {
         let command =
             if add { Command::Add { cluster, at, node } } else { Command::Remove { cluster, at, node } };
         let next = self.memory.after(command)?;
+        Some(self.decide(next, mutant))
+    }
+
+    /// An operator, who saw nobody of the set, forces a start with a node outside. The authority may still hear some of it, or
+    /// think so: its question (B-ORD-7) makes accidents rarer, and nothing rests on it.
+    pub fn forced(&mut self, node: u8) -> Option<Row> {
+        let at = self.row().at();
+        let order = SignedOrder {
+            consortium: [0; 16],
+            number: self.memory.table.orders() + 1,
+            kind: OrderKind::Force,
+            cluster: CLUSTER,
+            node: id(node),
+            epoch: Epoch(0),
+            expires: u64::MAX,
+            who: String::new(),
+            why: String::new(),
+            signature: [0; 64],
+        };
+        let (order, node, in_sync, height) = (Box::new(order), id(node), Vec::<NodeId>::new(), Height(0));
+        let next = self.memory.after(Command::Order { order, at, node, in_sync, height })?;
+        self.reports = 0;
+        Some(self.decide(next, None))
+    }
+
+    /// The master of the row `known` says that its fence stands.
+    pub fn fenced(&mut self, from: u8, known: Row, mutant: Option<Mutant>) -> Option<Row> {
+        let row = self.row();
+        if row.master != from {
+            return None;
+        }
+        let at = compared(known, row, mutant);
+        let next = self.memory.after(Command::Fenced { cluster: CLUSTER, at, height: Height(0) })?;
         Some(self.decide(next, mutant))
     }
 

@@ -24,6 +24,8 @@ pub struct Bounds {
     pub messages: usize,
     /// Whether masters may be accused of errors and barred.
     pub bars: bool,
+    /// Starts by an operator's force.
+    pub forces: u8,
 }
 
 impl Bounds {
@@ -42,6 +44,7 @@ impl Bounds {
         within("--epochs", self.epochs, 1, MAX_EPOCHS)?;
         within("--slots", self.slots, 1, MAX_SLOTS)?;
         within("--values", self.values, 1, 2)?;
-        within("--changes", self.changes, 0, 16)
+        within("--changes", self.changes, 0, 16)?;
+        within("--forces", self.forces, 0, MAX_EPOCHS)
     }
 }

@@ -36,6 +36,9 @@ struct Arguments {
     /// Let masters be accused and barred
     #[arg(long)]
     bars: bool,
+    /// Starts by an operator's force; words then count when the other clusters have them, if ever
+    #[arg(long, default_value_t = 0)]
+    forces: u8,
     /// Threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         values: arguments.values,
         messages: arguments.messages.unwrap_or(usize::MAX),
         bars: arguments.bars,
+        forces: arguments.forces,
     };
     if let Err(why) = bounds.check() {
         eprintln!("duohuo-model: {why}");

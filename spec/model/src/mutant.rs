@@ -38,11 +38,19 @@ pub enum Mutant {
     BarredGranted,
     /// The authority counts reports by packet and not by cluster (B-ERR-3).
     ReportsPerPacket,
+    /// A forced master speaks without putting up a fence (B-FNC-1).
+    NoFence,
+    /// The others tell a forced master what they counted, and promise nothing (B-FNC-2).
+    FenceWithoutPromise,
+    /// The duty to fence ends with the grant that the force made (B-TAB-7).
+    DutyNotInherited,
+    /// A forced master knows what its fence closed, and its log does not (B-FNC-3, B-FNC-4).
+    FenceNotInLog,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::ReleaseAlone,
         Self::ReleaseAfterMajority,
         Self::ReleaseBeforeOwnDisk,
@@ -59,6 +67,10 @@ impl Mutant {
         Self::AuthorityForgets,
         Self::BarredGranted,
         Self::ReportsPerPacket,
+        Self::NoFence,
+        Self::FenceWithoutPromise,
+        Self::DutyNotInherited,
+        Self::FenceNotInLog,
     ];
 }
 

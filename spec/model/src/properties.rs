@@ -34,6 +34,9 @@ pub const REJOINED: &str = "a node is added";
 /// Not vacuous: a barred master is followed by another.
 pub const BARRED_REPLACED: &str = "a barred master is replaced";
 
+/// Not vacuous: a master that was forced says a word in that epoch.
+pub const FORCED_SPEAKS: &str = "a forced master speaks";
+
 /// Those that must hold in every state.
 pub const ALWAYS: &[&str] = &[
     AGREEMENT,
@@ -70,8 +73,15 @@ pub fn all(model: &Protocol) -> Vec<Property<Protocol>> {
     ];
     if model.bounds.epochs > 1 {
         all.push(Property::sometimes(SUCCESSOR_SPEAKS, |_, s: &State| {
-            s.released.iter().any(|record| record.epoch() > 1)
+            let sent = s.outside.sent.iter().map(|(_, _, record)| record);
+            s.released.iter().chain(sent).any(|record| record.epoch() > 1)
         }));
+        if model.bounds.forces > 0 && model.bounds.changes > 0 {
+            all.push(Property::sometimes(FORCED_SPEAKS, |_, s: &State| {
+                let forced = |epoch| s.rows.iter().any(|row| row.unfenced && row.epoch == epoch);
+                s.outside.sent.iter().any(|(_, _, record)| forced(record.epoch()))
+            }));
+        }
         if model.bounds.bars {
             all.push(Property::sometimes(BARRED_REPLACED, |_, s: &State| {
                 let row = s.authority.row();
@@ -91,8 +101,11 @@ fn nodes(state: &State) -> impl Iterator<Item = (u8, &Node)> {
     (0..state.size).zip(&state.nodes)
 }
 
+/// What left the cluster. A force gives up by intent that anybody holds it: from then on only what is counted matters.
 fn released(state: &State) -> impl Iterator<Item = (u8, Record)> {
-    (0..).zip(state.released.iter().copied()).filter(|(_, record)| *record != Record::NONE)
+    let sent = state.outside.sent.iter().map(|(slot, _, record)| (*slot, *record));
+    let sent = sent.filter(|_| state.outside.forces == 0);
+    (0..).zip(state.released.iter().copied()).filter(|(_, record)| *record != Record::NONE).chain(sent)
 }
 
 fn one_master(state: &State) -> bool {
@@ -146,7 +159,8 @@ fn beyond(model: &Protocol) -> Protocol {
     model
 }
 
-/// Every unbarred member of the set, left alone with the authority: is granted, adopts, signs and releases.
+/// Every unbarred member of the set, left alone with the authority: is granted, adopts, signs and releases. If the set was forced,
+/// the other clusters must answer before.
 fn take_over(model: &Protocol, state: &State) -> bool {
     if state.breach.is_some() {
         return true;
@@ -163,8 +177,22 @@ fn take_over(model: &Protocol, state: &State) -> bool {
                     let row = granted.authority.row();
                     model.step(&granted, Action::Learn { node, row })
                 })
+                .and_then(|adopted| fenced(&model, adopted, node))
                 .is_some_and(|adopted| speaks(&model, adopted, node))
         })
+}
+
+/// A master that owes a fence puts it up, the authority hears of it and says so.
+fn fenced(model: &Protocol, state: State, node: u8) -> Option<State> {
+    let role = state.nodes[usize::from(node)].role?;
+    if !role.fencing {
+        return Some(state);
+    }
+    let Role { epoch, version, .. } = role;
+    let closed = model.step(&state, Action::Fence { node })?;
+    let told = model.step(&closed, Action::Fenced { node, epoch, version })?;
+    let row = told.authority.row();
+    model.step(&told, Action::Learn { node, row })
 }
 
 /// The master of the newest epoch, with those it waits for and without the authority: signs and releases.
@@ -172,7 +200,8 @@ fn go_on(model: &Protocol, state: &State) -> bool {
     if state.breach.is_some() {
         return true;
     }
-    leader(state).is_none_or(|(node, _, _)| speaks(&beyond(model), state.clone(), node))
+    // One that still owes a fence waits for the others and the authority.
+    leader(state).is_none_or(|(node, _, role)| role.fencing || speaks(&beyond(model), state.clone(), node))
 }
 
 /// A master signs if there is a slot left, everybody it waits for follows, and it releases all of its log.
@@ -188,6 +217,10 @@ fn speaks(model: &Protocol, state: State, node: u8) -> bool {
     for slot in 0..log.len() {
         state = try_step(state, Action::Release { node, slot });
     }
-    let all = (0..log.len()).all(|slot| state.released[usize::from(slot)] == log.at(slot));
+    let said = |slot: u8, record: Record| {
+        let sent = state.outside.sent.binary_search(&(slot, role.epoch, record)).is_ok();
+        record == Record::CLOSED || sent || state.released[usize::from(slot)] == record
+    };
+    let all = (0..log.len()).all(|slot| said(slot, log.at(slot)));
     all && state.breach.is_none()
 }

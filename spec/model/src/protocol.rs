@@ -5,7 +5,7 @@ use crate::bounds::Bounds;
 use crate::members::Members;
 use crate::mutant::Mutant;
 use crate::rules;
-use crate::state::{Breach, Log, Node, Record, Request, Role, State};
+use crate::state::{Breach, Log, Node, Outside, Record, Request, Role, State};
 use stateright::{Model, Property};
 use std::sync::Arc;
 
@@ -88,6 +88,34 @@ pub enum Action {
     Accuse,
     /// The one cluster that lies reports the master, or its report arrives again.
     Slander,
+    /// An operator forces a start.
+    Force {
+        /// With whom.
+        node: u8,
+    },
+    /// The other clusters answer a forced master, and its log is closed.
+    Fence {
+        /// The forced master.
+        node: u8,
+    },
+    /// The news that a fence stands arrives at the authority, for the first time or again.
+    Fenced {
+        /// Whose fence.
+        node: u8,
+        /// In which epoch.
+        epoch: u8,
+        /// By which version of the row.
+        version: u8,
+    },
+    /// The other clusters count a word.
+    Count {
+        /// The slot signed.
+        slot: u8,
+        /// The epoch it was sent in.
+        epoch: u8,
+        /// The word.
+        record: Record,
+    },
 }
 
 impl Protocol {
@@ -112,6 +140,7 @@ impl Protocol {
             released: Default::default(),
             breach: None,
             wrong: Members::default(),
+            outside: Outside::default(),
         };
         for node in 0..size {
             let of = &mut state.nodes[usize::from(node)];
@@ -160,13 +189,25 @@ impl Protocol {
                     state.tell(row);
                 }
             }
+            Action::Force { node } => {
+                let row = state.authority.forced(node)?;
+                state.outside.forces += 1;
+                state.tell(row);
+            }
+            Action::Fence { node } => self.fence(&mut state, node)?,
+            Action::Fenced { node, epoch, version } => {
+                let known = Row { epoch, version, ..state.authority.row() };
+                let row = state.authority.fenced(node, known, self.mutant)?;
+                state.tell(row);
+            }
+            Action::Count { slot, epoch, record } => count(&mut state, slot, epoch, record)?,
         }
         (state != *before).then_some(state)
     }
 
     fn append(&self, state: &mut State, node: u8, value: u8) -> Option<()> {
         let of = &mut state.nodes[usize::from(node)];
-        let role = of.role?;
+        let role = of.role.filter(|role| !role.fencing)?;
         let slot = of.memory.log.len();
         if slot >= self.bounds.slots {
             return None;
@@ -212,7 +253,7 @@ impl Protocol {
 
     fn release(&self, state: &mut State, node: u8, slot: u8) -> Option<()> {
         let of = &state.nodes[usize::from(node)];
-        let role = of.role?;
+        let role = of.role.filter(|role| !role.fencing)?;
         let own = if self.is(Mutant::ReleaseBeforeOwnDisk) { &of.memory } else { &of.disk }.log.len();
         let waited_for = role.waiting.or(role.adding);
         let acknowledged = |k: u8| u64::from(state.acknowledgement(role.epoch, k).unwrap_or(0));
@@ -228,13 +269,17 @@ impl Protocol {
             return None;
         }
         let record = of.memory.log.at(slot);
-        let first = &mut state.released[usize::from(slot)];
-        if *first == Record::NONE {
-            *first = record;
-        } else if first.value() != record.value() {
-            state.breach = Some(Breach::Value);
-        } else if *first != record {
-            state.breach = Some(Breach::Bytes);
+        if record == Record::CLOSED {
+            return None;
+        }
+        if self.bounds.forces > 0 {
+            // It counts when the others have it.
+            if !state.send_word(slot, role.epoch, record) {
+                return None;
+            }
+        } else {
+            let first = &mut state.released[usize::from(slot)];
+            state.breach = state.breach.or(said(first, record));
         }
         if let Some(role) = &mut state.nodes[usize::from(node)].role {
             role.exposed = role.exposed.max(slot + 1);
@@ -244,7 +289,7 @@ impl Protocol {
 
     fn ask(&self, state: &mut State, node: u8, add: bool, subject: u8) -> Option<()> {
         let of = &mut state.nodes[usize::from(node)];
-        let role = of.role.as_mut()?;
+        let role = of.role.as_mut().filter(|role| !role.fencing)?;
         if subject == node || role.waiting.has(subject) == add {
             return None;
         }
@@ -279,6 +324,11 @@ impl Protocol {
     fn learn(&self, state: &mut State, node: u8, row: Row) {
         let of = &mut state.nodes[usize::from(node)];
         let barred = row.barred.has(node);
+        let stands = |role: &Role| role.fencing && role.epoch == row.epoch && !row.unfenced;
+        if of.role.as_ref().is_some_and(stands) && !barred {
+            self.lead(state, node, row);
+            return;
+        }
         if let Some(role) = &mut of.role {
             if row.epoch > role.epoch {
                 of.role = None;
@@ -313,9 +363,33 @@ impl Protocol {
         let log = of.memory.log;
         let exposed = if self.is(Mutant::InheritedNotExposed) { 0 } else { log.len() };
         let waiting = row.in_sync.without(node);
-        let adding = Members::default();
-        of.role = Some(Role { epoch: row.epoch, version: row.version, waiting, adding, exposed });
-        state.send_log(row.epoch, log);
+        let (epoch, version, adding) = (row.epoch, row.version, Members::default());
+        let fencing = row.unfenced && !self.is(Mutant::NoFence);
+        of.role = Some(Role { epoch, version, waiting, adding, exposed, fencing });
+        if !fencing {
+            state.send_log(epoch, log);
+        }
+    }
+
+    /// The others tell what they counted, and promise to count nothing of an older epoch. Up to there the log is closed, and
+    /// up to the end of what it holds; that is durable before the authority is told.
+    fn fence(&self, state: &mut State, node: u8) -> Option<()> {
+        let role = state.nodes[usize::from(node)].role.filter(|role| role.fencing)?;
+        if role.epoch < state.outside.promised {
+            return None;
+        }
+        if !self.is(Mutant::FenceWithoutPromise) {
+            state.outside.promised = role.epoch;
+        }
+        let last = state.outside.counted.iter().rposition(|record| *record != Record::NONE);
+        let counted = last.map_or(0, |slot| u8::try_from(slot + 1).unwrap_or(u8::MAX));
+        let of = &mut state.nodes[usize::from(node)];
+        of.memory.log = Log::closed(counted.max(of.memory.log.len()));
+        if !self.is(Mutant::FenceNotInLog) {
+            of.disk = of.memory;
+        }
+        state.tell_fenced(node, role.epoch, role.version);
+        Some(())
     }
 
     /// Changes decided in an epoch so far; the first one began with a full set.
@@ -328,6 +402,9 @@ impl Protocol {
         if let Some(role) = of.role {
             actions.extend((0..self.bounds.values).map(|value| Action::Append { node, value }));
             actions.extend((0..of.memory.log.len()).map(|slot| Action::Release { node, slot }));
+            if role.fencing {
+                actions.push(Action::Fence { node });
+            }
             if self.changes(role.epoch, role.version) < self.bounds.changes {
                 for subject in 0..self.bounds.nodes {
                     actions.extend([true, false].map(|add| Action::Ask { node, add, subject }));
@@ -361,7 +438,22 @@ impl Protocol {
                     }));
                 }
             }
+            if state.outside.forces < self.bounds.forces {
+                actions.extend((0..self.bounds.nodes).map(|node| Action::Force { node }));
+            }
         }
+        let fenced = |(node, epoch, version): &(u8, u8, u8)| Action::Fenced {
+            node: *node,
+            epoch: *epoch,
+            version: *version,
+        };
+        actions.extend(state.outside.fences.iter().map(fenced));
+        let count = |(slot, epoch, record): &(u8, u8, Record)| Action::Count {
+            slot: *slot,
+            epoch: *epoch,
+            record: *record,
+        };
+        actions.extend(state.outside.sent.iter().map(count));
         if self.changes(row.epoch, row.version) < self.bounds.changes {
             actions.extend(state.requests.iter().copied().map(Action::Change));
         }
@@ -369,6 +461,30 @@ impl Protocol {
         if self.bounds.bars {
             actions.extend([Action::Accuse, Action::Slander]);
         }
+    }
+}
+
+/// The other clusters count a word, but for one of an epoch below their promise.
+fn count(state: &mut State, slot: u8, epoch: u8, record: Record) -> Option<()> {
+    if epoch < state.outside.promised {
+        return None;
+    }
+    let breach = said(&mut state.outside.counted[usize::from(slot)], record);
+    state.breach = state.breach.or(breach);
+    Some(())
+}
+
+/// A word for a slot, after the first one.
+fn said(first: &mut Record, record: Record) -> Option<Breach> {
+    if *first == Record::NONE {
+        *first = record;
+    }
+    if first.value() != record.value() {
+        Some(Breach::Value)
+    } else if *first != record {
+        Some(Breach::Bytes)
+    } else {
+        None
     }
 }
 

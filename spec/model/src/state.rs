@@ -14,6 +14,8 @@ pub struct Record(u8);
 impl Record {
     /// Nothing.
     pub const NONE: Self = Self(0);
+    /// A fence closed the slot: nothing is signed there.
+    pub const CLOSED: Self = Self(1);
 
     /// A record made in `epoch` (from 1).
     #[must_use]
@@ -64,6 +66,14 @@ impl Log {
         self.0[slot as usize]
     }
 
+    /// Nothing but closed slots.
+    #[must_use]
+    pub fn closed(slots: u8) -> Self {
+        let mut log = Self::default();
+        (0..slots).for_each(|_| log.push(Record::CLOSED));
+        log
+    }
+
     /// One more record.
     pub fn push(&mut self, record: Record) {
         let end = usize::from(self.len());
@@ -108,6 +118,8 @@ pub struct Role {
     pub adding: Members,
     /// Log length that may be known outside.
     pub exposed: u8,
+    /// It was forced, and says nothing before its fence stands.
+    pub fencing: bool,
 }
 
 /// A node.
@@ -171,6 +183,24 @@ pub struct State {
     pub breach: Option<Breach>,
     /// Nodes that did err: only they may be barred.
     pub wrong: Members,
+    /// What there is to say where an operator may force a start.
+    pub outside: Outside,
+}
+
+/// The other clusters, who answer as one, and what is on its way to them. Used only where a start may be forced: else a word
+/// counts as soon as it is released.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Outside {
+    /// Forces so far.
+    pub forces: u8,
+    /// They count nothing of an epoch below this one.
+    pub promised: u8,
+    /// The first word counted for each slot.
+    pub counted: [Record; MAX_SLOTS],
+    /// Words sent: slot, epoch of the sender, record; ascending.
+    pub sent: Arc<Vec<(u8, u8, Record)>>,
+    /// Masters that told the authority of their fences: node, epoch, version; ascending.
+    pub fences: Arc<Vec<(u8, u8, u8)>>,
 }
 
 impl State {
@@ -201,18 +231,32 @@ impl State {
         insert(&mut self.requests, request);
     }
 
+    /// A master's word goes to the other clusters. Whether it is new.
+    pub fn send_word(&mut self, slot: u8, epoch: u8, record: Record) -> bool {
+        let before = self.outside.sent.len();
+        insert(&mut self.outside.sent, (slot, epoch, record));
+        self.outside.sent.len() > before
+    }
+
+    /// A forced master tells the authority that its fence stands.
+    pub fn tell_fenced(&mut self, node: u8, epoch: u8, version: u8) {
+        insert(&mut self.outside.fences, (node, epoch, version));
+    }
+
     /// Different messages sent so far.
     #[must_use]
     pub fn messages(&self) -> usize {
         let acknowledgements = self.acknowledged.iter().flatten().filter(|length| **length > 0).count();
-        self.rows.len() + self.requests.len() + self.logs.len() + acknowledgements
+        let outside = self.outside.sent.len() + self.outside.fences.len();
+        self.rows.len() + self.requests.len() + self.logs.len() + acknowledgements + outside
     }
 
     /// All that tells this state from another, with the nodes called by other names.
     fn write(&self, names: &[u8], out: &mut Vec<u8>) {
         let row = |out: &mut Vec<u8>, row: &Row| {
             let sets = [row.in_sync.renamed(names).0, row.barred.renamed(names).0];
-            out.extend([row.epoch, row.version, names[usize::from(row.master)], sets[0], sets[1]]);
+            let unfenced = u8::from(row.unfenced);
+            out.extend([row.epoch, row.version, names[usize::from(row.master)], sets[0], sets[1], unfenced]);
         };
         row(out, &self.authority.row());
         row(out, &self.authority.row_on_disk());
@@ -223,15 +267,16 @@ impl State {
         ]);
         out.extend(self.released.iter().map(|record| record.0));
         let nodes = out.len();
-        const NODE: usize = 2 * (2 + MAX_SLOTS) + 5 + MAX_EPOCHS + 2;
+        const NODE: usize = 2 * (2 + MAX_SLOTS) + 6 + MAX_EPOCHS + 2;
         out.resize(nodes + NODE * names.len(), 0);
         for (old, new) in names.iter().enumerate() {
             let node = &self.nodes[old];
             let kept = [&node.disk, &node.memory].into_iter().flat_map(|kept| {
                 [kept.promised, kept.synced].into_iter().chain(kept.log.0.iter().map(|record| record.0))
             });
-            let role = node.role.map_or([0; 5], |r| {
-                [r.epoch, r.version, r.waiting.renamed(names).0, r.adding.renamed(names).0, r.exposed]
+            let role = node.role.map_or([0; 6], |r| {
+                let (waiting, adding) = (r.waiting.renamed(names).0, r.adding.renamed(names).0);
+                [r.epoch, r.version, waiting, adding, r.exposed, u8::from(r.fencing)]
             });
             let acknowledged = self.acknowledged.iter().map(|of| of[old]);
             let place = nodes + NODE * usize::from(*new);
@@ -256,6 +301,17 @@ impl State {
                 .iter()
                 .flat_map(|(epoch, log)| core::iter::once(*epoch).chain(log.0.iter().map(|record| record.0))),
         );
+        let Outside { forces, promised, counted, sent, fences } = &self.outside;
+        out.extend([u8::MAX, *forces, *promised]);
+        out.extend(counted.iter().map(|record| record.0));
+        out.extend(sent.iter().flat_map(|(slot, epoch, record)| [*slot, *epoch, record.0]));
+        out.push(u8::MAX);
+        let mut fences: Vec<[u8; 3]> = fences
+            .iter()
+            .map(|(node, epoch, version)| [names[usize::from(*node)], *epoch, *version])
+            .collect();
+        fences.sort_unstable();
+        out.extend(fences.iter().flatten());
     }
 }
 

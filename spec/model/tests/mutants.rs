@@ -7,8 +7,16 @@ use duohuo_model::properties::{AGREEMENT, ALWAYS, NO_BARRED_GRANT, NO_SLANDER, S
 use duohuo_model::protocol::Protocol;
 
 /// Two nodes, two epochs, one slot, two values; no changes, no bars.
-const SMALL: Bounds =
-    Bounds { nodes: 2, epochs: 2, changes: 0, slots: 1, values: 2, messages: usize::MAX, bars: false };
+const SMALL: Bounds = Bounds {
+    nodes: 2,
+    epochs: 2,
+    changes: 0,
+    slots: 1,
+    values: 2,
+    messages: usize::MAX,
+    bars: false,
+    forces: 0,
+};
 const ONE_CHANGE: Bounds = Bounds { changes: 1, ..SMALL };
 const TWO_CHANGES: Bounds = Bounds { changes: 2, ..SMALL };
 /// Out, in, out; and in again by a request of long ago.
@@ -17,6 +25,12 @@ const LEAVE_AND_REJOIN: Bounds = Bounds { changes: 4, ..SMALL };
 const THREE_EPOCHS: Bounds = Bounds { epochs: 3, values: 1, ..ONE_CHANGE };
 const THREE_NODES: Bounds = Bounds { nodes: 3, ..SMALL };
 const BARS: Bounds = Bounds { bars: true, ..THREE_NODES };
+/// Out, and forced.
+const FORCED: Bounds = Bounds { forces: 1, ..ONE_CHANGE };
+/// Out, forced, and a grant to whoever was forced.
+const FORCED_AND_GRANTED: Bounds = Bounds { epochs: 3, ..FORCED };
+/// The forced master goes on where its fence ends.
+const FORCED_WITH_ROOM: Bounds = Bounds { slots: 2, values: 1, ..FORCED };
 
 /// Without the rule: the shortest trace to any broken property, and to `property`.
 fn dies(mutant: Mutant, bounds: Bounds, property: &'static str) {
@@ -39,7 +53,10 @@ fn dies(mutant: Mutant, bounds: Bounds, property: &'static str) {
 
 #[test]
 fn the_whole_protocol_keeps_every_property_in_the_bounds_that_kill_the_mutants() {
-    for bounds in [SMALL, ONE_CHANGE, TWO_CHANGES, LEAVE_AND_REJOIN, THREE_EPOCHS, THREE_NODES, BARS] {
+    for bounds in [SMALL, ONE_CHANGE, TWO_CHANGES, LEAVE_AND_REJOIN, THREE_EPOCHS, THREE_NODES, BARS]
+        .into_iter()
+        .chain([FORCED, FORCED_AND_GRANTED, FORCED_WITH_ROOM])
+    {
         let summary = explore(&Protocol { bounds, mutant: None }, 2);
         println!("{bounds:?}: {} distinct states, depth {}", summary.distinct, summary.depth);
         assert_eq!(summary.broken, [""; 0], "{bounds:?}");
@@ -125,4 +142,24 @@ fn a_barred_node_is_granted() {
 #[test]
 fn reports_are_counted_by_packet() {
     dies(Mutant::ReportsPerPacket, BARS, NO_SLANDER);
+}
+
+#[test]
+fn a_forced_master_puts_up_no_fence() {
+    dies(Mutant::NoFence, FORCED, AGREEMENT);
+}
+
+#[test]
+fn the_others_answer_a_forced_master_and_promise_nothing() {
+    dies(Mutant::FenceWithoutPromise, FORCED, AGREEMENT);
+}
+
+#[test]
+fn the_duty_to_fence_ends_with_the_next_grant() {
+    dies(Mutant::DutyNotInherited, FORCED_AND_GRANTED, AGREEMENT);
+}
+
+#[test]
+fn a_fence_that_is_in_no_log() {
+    dies(Mutant::FenceNotInLog, FORCED_AND_GRANTED, AGREEMENT);
 }
