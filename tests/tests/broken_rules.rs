@@ -12,6 +12,7 @@ use duohuo_tests::scenario::{ms, settled};
 use duohuo_tests::sim::converge;
 use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::{Epoch, Height, NodeId};
+use duohuo_wire::packet::OrderKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// So many seeds at most until a broken rule must have been noticed.
@@ -319,6 +320,51 @@ fn r2_a_driver_that_writes_in_another_order_is_noticed() {
     });
     let complaint = complaint.expect("a checker fires");
     println!("{complaint}");
+}
+
+#[test]
+fn s18_a_driver_that_writes_in_another_order_leaves_gaps_in_logs_and_it_is_noticed() {
+    let complaint = first_complaint(|seed| {
+        let mut world = settled(seed);
+        world.silence(&["S1", "S2", "S3", "S4", "S5", "S6", "S12", "S13", "S14", "R8"]);
+        world.set_luck(Luck { disk: (ms(2), ms(9)), ..Luck::default() });
+        world.reordering_disks = true;
+        world.run_for(ms(1000));
+    });
+    let complaint = complaint.expect("a checker fires");
+    assert!(complaint.contains("S18: "), "{complaint}");
+}
+
+/// Rule 17: a forced node whose log lost what its fence closed speaks where its predecessor may have spoken.
+#[test]
+fn s17_a_forced_master_whose_fence_is_lost_is_noticed() {
+    let complaint = first_complaint(|seed| {
+        let mut world = settled(seed);
+        world.silence(&["S2", "S13", "S18", "R8"]);
+        let (cluster, forced) = (cluster_id(0), node(0, 2));
+        world.kill(forced);
+        let is_out = |w: &World| {
+            w.checker.rows().entry(cluster).is_some_and(|entry| !entry.row.in_sync.contains(&forced))
+        };
+        assert!(world.run_until(ms(2000), is_out), "seed {seed}");
+        world.kill(node(0, 0));
+        world.kill(node(0, 1));
+        world.start(forced);
+        world.run_for(ms(500));
+        world.order(OrderKind::Force, cluster, forced);
+        let stands = |w: &World| w.saw(|e| matches!(e, Event::Fenced { .. }));
+        assert!(world.run_until(ms(3000), stands), "seed {seed}");
+        // Without a fourth cluster nothing is decided before this one speaks.
+        for n in 0..3 {
+            world.kill(node(1, n));
+        }
+        world.kill(forced);
+        world.lose(forced, |table, _| table == Table::Record);
+        world.start(forced);
+        world.run_for(ms(3000));
+    });
+    let complaint = complaint.expect("a checker fires");
+    assert!(complaint.contains("S17: "), "{complaint}");
 }
 
 #[test]
