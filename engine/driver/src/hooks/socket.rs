@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Connections at a time.
 const MOST_CONNECTIONS: usize = 8;
+/// Connections that are being told why they are refused.
+const MOST_REFUSED: usize = 8;
 /// Questions that wait for the loop.
 const MOST_WAITING: usize = 16;
 /// Questions of one connection in [`PACE`]; the rest waits.
@@ -45,6 +47,7 @@ struct Shared {
     asked: SyncSender<Asked>,
     waker: Waker,
     connections: AtomicUsize,
+    refused: AtomicUsize,
 }
 
 impl Socket {
@@ -56,7 +59,12 @@ impl Socket {
         let wrong = |source| DriverError::HookSocket { path: path.into(), source };
         let listener = bind(path).map_err(wrong)?;
         let (sender, asked) = sync_channel(MOST_WAITING);
-        let shared = Arc::new(Shared { asked: sender, waker, connections: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared {
+            asked: sender,
+            waker,
+            connections: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+        });
         let accepting = std::thread::Builder::new().name("hook-socket".into());
         accepting.spawn(move || accept(&listener, &shared)).map_err(wrong)?;
         Ok(Self { path: path.into(), asked })
@@ -105,20 +113,26 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
             std::thread::sleep(Duration::from_millis(100));
             continue;
         };
-        if let Err(refusal) = admit(&stream, shared) {
-            let _ = (&stream).write_all(refusal.line().as_bytes());
+        let refusal = admit(&stream, shared).err();
+        // Who is refused is told, too, unless so many are that they are a flood.
+        let (counter, most) = match refusal {
+            None => (&shared.connections, MOST_CONNECTIONS),
+            Some(_) => (&shared.refused, MOST_REFUSED),
+        };
+        if counter.load(Ordering::Relaxed) >= most {
             continue;
         }
-        let shared = Arc::clone(shared);
-        shared.connections.fetch_add(1, Ordering::Relaxed);
-        let serving = std::thread::Builder::new().name("hook-words".into());
-        let served = Arc::clone(&shared);
-        let spawned = serving.spawn(move || {
-            let _ = serve(&stream, &served);
-            served.connections.fetch_sub(1, Ordering::Relaxed);
+        counter.fetch_add(1, Ordering::Relaxed);
+        let served = Arc::clone(shared);
+        let is_refused = refusal.is_some();
+        let spawned = std::thread::Builder::new().name("hook-words".into()).spawn(move || {
+            // an error: the other side is gone
+            let _ = refusal.map_or_else(|| serve(&stream, &served), |refusal| refuse(&stream, &refusal));
+            let counter = if is_refused { &served.refused } else { &served.connections };
+            counter.fetch_sub(1, Ordering::Relaxed);
         });
         if spawned.is_err() {
-            shared.connections.fetch_sub(1, Ordering::Relaxed);
+            counter.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -179,6 +193,7 @@ fn serve(stream: &UnixStream, shared: &Shared) -> Result<(), Error> {
 /// The last word. What was sent already is read and dropped, up to a bound: else the other side would be told of a
 /// reset before it has read the answer.
 fn refuse(mut stream: &UnixStream, refusal: &Answer) -> Result<(), Error> {
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(refusal.line().as_bytes())?;
     stream.shutdown(std::net::Shutdown::Write)?;
     stream.set_read_timeout(Some(PATIENCE))?;
