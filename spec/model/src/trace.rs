@@ -106,6 +106,11 @@ fn epoch_of(record: &Bytes) -> Option<u64> {
     height_of(&record.slice(8.min(record.len())..))
 }
 
+/// Whether nothing is signed at its height or below: the record of a fence (behaviour.md 7.4).
+fn is_closed(record: &Bytes) -> bool {
+    record.get(16..) == Some(&[0xFF])
+}
+
 /// A node's disk, and whether it leads.
 #[derive(Clone, Default)]
 struct Seen {
@@ -166,6 +171,11 @@ impl Seen {
         });
         self.height = whole.map(|snapshot| snapshot.height.0).fold(self.height, u64::max);
         Ok(())
+    }
+
+    /// Up to where a fence has closed the log.
+    fn closed(&self) -> u64 {
+        self.records.values().filter(|record| is_closed(record)).filter_map(height_of).max().unwrap_or(0)
     }
 
     /// The records that are kept are the end of the log, without a gap.
@@ -282,12 +292,19 @@ impl Acceptor {
         Ok(())
     }
 
-    /// What stands on the disk is a part of the log of the epoch's master, and in the same epoch the log only grows.
+    /// What stands on the disk is a part of the log of the epoch's master, and in the same epoch the log only grows; but a
+    /// forced master's fence takes the place of all that lies where it closes the log (B-FNC-3).
     fn keeps_to_the_log(&mut self, cluster: ClusterId, before: &Seen, after: &Seen) -> Result<(), Refusal> {
         let same_epoch = after.synced == before.synced;
         if same_epoch {
+            let closed = after.closed();
+            let is_forced = self.told.get(&(cluster, after.synced)).is_some_and(|row| row.unfenced);
+            if closed > before.closed() && !is_forced {
+                return Err(Refusal::Shrunk);
+            }
+            let history = after.height.max(closed);
             let kept = |index: &u64, record: &Bytes| {
-                height_of(record).is_some_and(|height| height <= after.height)
+                height_of(record).is_some_and(|height| height <= history)
                     || after.records.get(index) == Some(record)
             };
             let grows = rules::may_become(before.end, after.end);

@@ -4,7 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use duohuo_core::authority::table::Command;
 use duohuo_core::io::{Table, Write};
-use duohuo_core::store::{META_PROMISE, META_SNAPSHOTS};
+use duohuo_core::store::{META_LOG_END, META_PROMISE, META_SNAPSHOTS};
 use duohuo_model::trace::{Accepted, Acceptor, Observation, Refusal, Refused};
 use duohuo_tests::checker::Step;
 use duohuo_tests::plan::Plan;
@@ -253,4 +253,31 @@ fn a_grant_to_a_node_outside_the_set_is_refused() {
         },
         &[Refusal::Decision],
     );
+}
+
+/// B-FNC-3: only whose row says that it is forced closes its log.
+#[test]
+fn a_log_that_is_closed_by_one_who_was_not_forced_is_refused() {
+    let close = |_: &Clusters, run: &mut Vec<Observation>| {
+        let appended = |write: &Write| match write {
+            Write::Put { table: Table::Record, key, value } => Some((*key, value.clone())),
+            _ => None,
+        };
+        let found = run.iter().rev().find_map(|step| match step {
+            Observation::Wrote { node, writes } => Some((*node, writes.iter().find_map(appended)?)),
+            _ => None,
+        });
+        let (node, (last, record)) = found.unwrap();
+        let put = |table, key, value| Write::Put { table, key, value };
+        let closed = Bytes::from([&record[..16], &[0xFF]].concat());
+        run.push(Observation::Wrote {
+            node,
+            writes: vec![
+                Write::DeleteRange { table: Table::Record, from: 0, to: last + 1 },
+                put(Table::Record, last + 1, closed),
+                put(Table::Meta, META_LOG_END, Bytes::from((last + 2).to_be_bytes().to_vec())),
+            ],
+        });
+    };
+    refused(close, &[Refusal::Shrunk]);
 }
