@@ -135,6 +135,20 @@ def lease_given(nonce, in_step, position):
     return Extension(type=LEASE, value=struct.pack("!QBQ", nonce, in_step, position))
 
 
+DISK = 0x0001
+PAUSES = 0x0002
+
+
+def disk(last, worst):
+    """The extension of StatusAnswer that tells how many microseconds writes took until they were durable."""
+    return Extension(type=DISK, value=struct.pack("!II", last, worst))
+
+
+def pauses(*clusters):
+    """The extension of StatusAnswer that tells where automatic switches are paused; 0 is everywhere."""
+    return Extension(type=PAUSES, value=b"".join(struct.pack("!I", cluster) for cluster in clusters))
+
+
 # --- statements (section 5) -----------------------------------------------------------------------------------------------
 
 SIGNED = fixed("signature", SIGNATURE)

@@ -327,6 +327,30 @@ local LEASE = {
     end,
 }
 
+-- What StatusAnswer tells whoever operates the sender, by the extension's type; false where a value of this length is as
+-- if the extension were absent.
+local OPERATIONS = {
+    [0x0001] = function(r, start, count, tree)
+        if count ~= 8 then return false end
+        local last, worst = r.tvb(start, 4), r.tvb(start + 4, 4)
+        local item = tree:add(G.status_answer_disk, r.tvb(start, count))
+        item:add(G.status_answer_disk_last, last)
+        item:add(G.status_answer_disk_worst, worst)
+        item:append_text(string.format(": %d us, worst %d us", last:uint(), worst:uint()))
+        return true
+    end,
+    [0x0002] = function(r, start, count, tree)
+        if count % 4 ~= 0 then return false end
+        if count == 0 then
+            tree:append_text(", no pauses")
+            return true
+        end
+        local item = tree:add(G.status_answer_pauses, r.tvb(start, count))
+        for at = start, start + count - 4, 4 do item:add(G.status_answer_pauses_cluster, r.tvb(at, 4)) end
+        return true
+    end,
+}
+
 local function read_extensions(r, tree, packet, out)
     local last, heard = nil, nil
     while left(r) > 0 do
@@ -351,6 +375,10 @@ local function read_extensions(r, tree, packet, out)
         elseif LEASE[packet.key] and last == 0x0001 then
             out.lease = count > 0 and LEASE[packet.key](r.tvb(start + 4, count), rest)
             if not out.lease then rest:add_proto_expert_info(EXPERT["note.no_lease"]) end
+        elseif packet.key == "status_answer" and OPERATIONS[last] then
+            if not OPERATIONS[last](r, start + 4, count, rest) then
+                rest:add_proto_expert_info(EXPERT["note.no_meaning"])
+            end
         elseif last >= 0x8000 then
             refuse("unknown_critical_tlv", "extensions", kind_item)
         else

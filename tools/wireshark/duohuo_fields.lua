@@ -66,6 +66,11 @@ local G = {
     ack_lease_nonce = add_field(ProtoField.uint64, "ack.lease.nonce", "nonce", base.HEX),
     ack_lease_in_step = add_field(ProtoField.bool, "ack.lease.in_step", "in_step"),
     ack_lease_position = add_field(ProtoField.uint64, "ack.lease.position", "position"),
+    status_answer_disk = add_field(ProtoField.none, "status_answer.disk", "disk"),
+    status_answer_disk_last = add_field(ProtoField.uint32, "status_answer.disk.last", "last write in us"),
+    status_answer_disk_worst = add_field(ProtoField.uint32, "status_answer.disk.worst", "worst write in us"),
+    status_answer_pauses = add_field(ProtoField.none, "status_answer.pauses", "pauses"),
+    status_answer_pauses_cluster = add_field(ProtoField.uint32, "status_answer.pauses.cluster", "cluster"),
     response_in = add_field(ProtoField.framenum, "response_in", "Answered in", base.NONE, frametype.RESPONSE),
     response_to = add_field(ProtoField.framenum, "response_to", "Answer to", base.NONE, frametype.REQUEST),
     response_time = add_field(ProtoField.relative_time, "response_time", "Time from the first request"),
@@ -241,6 +246,7 @@ add_expert("note.old_generation", "Older than the last two group generations", g
 add_expert("note.nonce_reuse", "Two packets under one sequence of one key", group.SECURITY, severity.ERROR)
 add_expert("note.ignored_flags", "Flags that are to be sent 0", group.PROTOCOL, severity.NOTE)
 add_expert("note.cut_capture", "The capture does not hold the whole packet", group.UNDECODED, severity.NOTE)
+add_expert("note.no_meaning", "An extension of another length: as if it were absent", group.PROTOCOL, severity.NOTE)
 add_expert("note.no_lease", "A lease of another length or state: as if it were absent", group.PROTOCOL, severity.NOTE)
 add_expert("note.unknown_extension", "Unknown extension, ignored", group.UNDECODED, severity.NOTE)
 

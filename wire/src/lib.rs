@@ -18,6 +18,7 @@ pub mod memory;
 #[cfg(not(feature = "stand-ins"))]
 #[path = "no_memory.rs"]
 mod memory;
+pub mod operations;
 pub mod order;
 pub mod packet;
 pub mod roster;

@@ -88,6 +88,8 @@ pub enum Input {
     Roster(Box<Roster>),
     /// A drill: from now on (or no longer) compute wrong results (REC-3).
     WrongResults(bool),
+    /// The operator wants so many blocks kept below the newest proven snapshot.
+    KeepBlocks(u64),
     /// News of what acts outside the chain (design R7).
     Outside(Report),
     /// Stop in good order: resign.

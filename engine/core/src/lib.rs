@@ -8,6 +8,7 @@ pub mod chain;
 pub mod config;
 mod deadlines;
 pub mod discard;
+mod disk;
 pub mod election;
 pub mod event;
 pub mod held;

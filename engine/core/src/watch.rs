@@ -11,6 +11,9 @@ use duohuo_wire::packet::{Event as EventPacket, Packet};
 use duohuo_wire::status::StatusReport;
 use std::collections::BTreeMap;
 
+/// Stands for all kinds from 32 up, since there is no kind 0.
+const LATER_KINDS: u32 = 1;
+
 /// The clients that watch, each with the kinds it wants: bit `kind` set, or 0 for all.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers(BTreeMap<StreamId, u32>);
@@ -38,9 +41,8 @@ impl Watchers {
         out: &mut Outbox,
     ) {
         let fields = event.fields();
-        let wanted = |kinds: u32| {
-            kinds == 0 || 1u32.checked_shl(u32::from(fields.kind)).is_some_and(|b| kinds & b != 0)
-        };
+        let bit = 1u32.checked_shl(u32::from(fields.kind)).unwrap_or(LATER_KINDS);
+        let wanted = |kinds: u32| kinds == 0 || kinds & bit != 0;
         if self.0.values().any(|kinds| wanted(*kinds)) {
             let packet = Packet::from(EventPacket {
                 at_unix_us: u64::try_from(unix.as_micros()).unwrap_or(u64::MAX),

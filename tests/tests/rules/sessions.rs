@@ -145,6 +145,29 @@ fn b_cli_3_a_client_has_no_say() {
     assert_eq!((z.discards("forbidden"), client.read(&mut z)), (4, vec![]));
 }
 
+/// B-MESH-2: a person may look from several windows with one key; the ninth closes the first.
+#[test]
+fn b_mesh_2_a_client_has_eight_streams_and_the_ninth_closes_the_oldest() {
+    let (mut z, _, _, _) = three();
+    let mut client = Peer::new(&z, CLIENT);
+    let mut windows = Vec::new();
+    for request in 1..=8 {
+        client.open_stream(&mut z, true);
+        client.tell(&mut z, StatusQuery { request, ..Default::default() });
+        assert_eq!(client.read(&mut z).len(), 1);
+        windows.extend(client.stream.take());
+    }
+    // the first one is still open
+    client.stream = Some(windows.remove(0));
+    client.tell(&mut z, StatusQuery { request: 9, ..Default::default() });
+    assert!(matches!(&client.read(&mut z)[..], [Packet::StatusAnswer(answer)] if answer.request == 9));
+    windows.insert(0, client.stream.take().expect("a stream"));
+    client.open_stream(&mut z, true);
+    windows.extend(client.stream.take());
+    let closed: Vec<bool> = windows.iter().map(|(stream, _)| z.has_closed(*stream)).collect();
+    assert_eq!(closed, [true, false, false, false, false, false, false, false, false]);
+}
+
 /// W-HSK-3, W-HSK-4: above a thousand initiations a second a cookie is asked for; with it, from the address it was given to and
 /// under the same ephemeral key, the initiation is answered. The cookie is smaller than what it answers.
 #[test]

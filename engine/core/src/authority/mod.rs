@@ -14,6 +14,7 @@ pub mod table;
 use crate::config::AuthorityConfig;
 use crate::deadlines::Deadlines;
 use crate::discard::{Discard, Discards};
+use crate::disk::Disk;
 use crate::event::Event;
 use crate::held::Held;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
@@ -27,12 +28,14 @@ use crate::watch::Watchers;
 use bytes::{Bytes, BytesMut};
 use claims::Inquiry;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::operations::put_paused;
 use duohuo_wire::packet::{
     DecisionReason, History, Journal as JournalPage, Notice, OrderOutcome, Outcome, Packet, Role, RosterPush,
     StatusAnswer,
 };
 use duohuo_wire::statement::{Row, SignedRow, SignedSwitch};
 use duohuo_wire::status::{NeighbourStatus, StatusReport};
+use duohuo_wire::tlv::Extensions;
 use journal::Journal;
 use orders::Pending;
 use reports::Reports;
@@ -45,6 +48,7 @@ pub struct Authority {
     random: Random,
     links: Links,
     out: Outbox,
+    disk: Disk,
     table: Table,
     journal: Journal,
     /// What waits for the batch of that token.
@@ -184,6 +188,7 @@ impl Authority {
             random,
             links,
             out: Outbox::default(),
+            disk: Disk::default(),
             table,
             journal,
             deferred: BTreeMap::new(),
@@ -261,6 +266,7 @@ impl Authority {
         let value = journal::dated(command, at_unix_us, reason);
         let put = Write::Put { table: StoreTable::Command, key: self.table.version(), value };
         let token = self.out.persist(vec![put]);
+        self.disk.asked(token, self.now);
         let deferred: Vec<Deferred> = effects.into_iter().map(|effect| self.as_decided(effect)).collect();
         self.deferred.entry(token).or_default().extend(deferred);
         Ok(())
@@ -374,7 +380,12 @@ impl Authority {
             Packet::StatusQuery(query) => {
                 let report = self.status();
                 let report = crate::watch::encode_report(&report);
-                let answer = StatusAnswer { request: query.request, report, ..Default::default() };
+                let mut extensions = Extensions::new();
+                if let Some(times) = self.disk.times() {
+                    times.put(&mut extensions);
+                }
+                put_paused(self.table.paused(), &mut extensions);
+                let answer = StatusAnswer { request: query.request, report, extensions };
                 self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
             }
@@ -453,6 +464,7 @@ impl Authority {
                 self.stream_lost(stream, party);
             }
             Input::Persisted { token } => {
+                self.disk.done(token, self.now);
                 self.persisted = self.persisted.max(token);
                 let later = self.deferred.split_off(&(token + 1));
                 for deferred in core::mem::replace(&mut self.deferred, later).into_values().flatten() {
@@ -469,6 +481,7 @@ impl Authority {
             Input::BlocksRead { .. }
             | Input::ChunkRead { .. }
             | Input::WrongResults(_)
+            | Input::KeepBlocks(_)
             | Input::Outside(_) => {
                 return Err(Discard::Unexpected);
             }

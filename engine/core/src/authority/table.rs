@@ -187,6 +187,11 @@ impl Table {
         self.orders
     }
 
+    /// Where an operator paused automatic switches.
+    pub fn paused(&self) -> impl Iterator<Item = ClusterId> + '_ {
+        self.paused.iter().copied()
+    }
+
     /// Whether an operator paused automatic switches there.
     #[must_use]
     pub fn is_paused(&self, cluster: ClusterId) -> bool {

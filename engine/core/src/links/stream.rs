@@ -86,6 +86,9 @@ struct Stream {
     deadline_at: Option<Instant>,
 }
 
+/// That one client may have; who opens another loses the oldest.
+const CLIENT_STREAMS: usize = 8;
+
 impl Stream {
     fn deadlines(&self) -> [Option<Instant>; 2] {
         let renew_at = match &self.state {
@@ -195,9 +198,14 @@ impl Streams {
                     for event in step.into_iter().flatten() {
                         if let StreamEvent::Established(party) = event {
                             self.changes += 1;
-                            // A newer stream replaces the older one, of which nothing more is heard.
-                            let old = self.current.insert(party, stream);
-                            if let Some(old) = old.filter(|old| *old != stream) {
+                            let newest = self.current.insert(party, stream);
+                            let old = match party {
+                                // One person looks from several windows.
+                                Party::Client(_) => self.one_too_many(party),
+                                // A newer stream replaces the older one, of which nothing more is heard.
+                                _ => newest.filter(|old| *old != stream),
+                            };
+                            if let Some(old) = old {
                                 self.close(old, turn.out);
                             }
                         }
@@ -211,6 +219,14 @@ impl Streams {
                 }
             }
         }
+    }
+
+    /// The oldest stream of a client that has more than it may.
+    fn one_too_many(&self, client: Party) -> Option<StreamId> {
+        let named = |s: &Stream| s.party == Some(client) && matches!(s.state, State::Established(_));
+        let mut ids = self.streams.iter().filter(|(_, s)| named(s)).map(|(id, _)| *id);
+        let oldest = ids.next();
+        (1 + ids.count() > CLIENT_STREAMS).then_some(oldest).flatten()
     }
 
     pub(super) fn send(&mut self, me: NodeId, stream: StreamId, packet: &Packet, out: &mut Outbox) -> bool {

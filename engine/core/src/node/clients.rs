@@ -15,6 +15,7 @@ use duohuo_wire::packet::{
     Subscribe,
 };
 use duohuo_wire::status::{NeighbourStatus, StatusReport};
+use duohuo_wire::tlv::Extensions;
 
 /// Clients that may wait for one transaction: more are told to try later.
 const WAITERS_PER_TRANSACTION: usize = 8;
@@ -38,7 +39,11 @@ impl Node {
             }
             Packet::StatusQuery(query) => {
                 let report = crate::watch::encode_report(&self.status());
-                let answer = StatusAnswer { request: query.request, report, ..Default::default() };
+                let mut extensions = Extensions::new();
+                if let Some(times) = self.disk.times() {
+                    times.put(&mut extensions);
+                }
+                let answer = StatusAnswer { request: query.request, report, extensions };
                 self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
             }

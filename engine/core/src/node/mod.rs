@@ -37,6 +37,7 @@ mod watched;
 use crate::chain::{Chain, TransactionId};
 use crate::config::NodeConfig;
 use crate::discard::{Discard, Discards};
+use crate::disk::Disk;
 use crate::event::Event;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Write};
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
@@ -79,6 +80,7 @@ pub struct Node {
     random: Random,
     links: Links,
     out: Outbox,
+    disk: Disk,
     discards: Discards,
     watchers: Watchers,
 
@@ -221,6 +223,7 @@ impl Node {
             random,
             links,
             out: Outbox::default(),
+            disk: Disk::default(),
             discards: Discards::default(),
             watchers: Watchers::default(),
             signers: Signers::of(&config.roster, cluster_id),
@@ -283,7 +286,13 @@ impl Node {
 
     /// Queue a batch; `after` follows when it is durable. Nothing to write: when all before it is.
     fn persist(&mut self, writes: Vec<Write>, after: After) {
-        let token = if writes.is_empty() { self.out.last_token() } else { self.out.persist(writes) };
+        let token = if writes.is_empty() {
+            self.out.last_token()
+        } else {
+            let token = self.out.persist(writes);
+            self.disk.asked(token, self.now);
+            token
+        };
         if token == self.persisted {
             self.follow_up(after);
         } else {
@@ -292,6 +301,7 @@ impl Node {
     }
 
     fn on_persisted(&mut self, token: u64) {
+        self.disk.done(token, self.now);
         self.persisted = self.persisted.max(token);
         let later = self.after.split_off(&(token + 1));
         for after in core::mem::replace(&mut self.after, later).into_values().flatten() {
@@ -630,6 +640,7 @@ impl Node {
             Input::BlocksRead { token, blocks } => self.send_blocks(token, blocks),
             Input::ChunkRead { token, chunk } => self.chunk_read(token, chunk),
             Input::Roster(roster) => self.on_roster(*roster),
+            Input::KeepBlocks(count) => self.config.keep_blocks = count,
             Input::WrongResults(on) => self.chain.inject_wrong_results(on),
             Input::Outside(report) => self.on_report(report),
             Input::Shutdown => self.leave(true),

@@ -82,8 +82,33 @@ pub(super) fn status_answer() -> Case {
             "a longer one",
             StatusAnswer { request: MAX, report: Bytes::from(vec![0xFF; 1500]), extensions: none() }.into(),
         ),
+        ("the disk", telling(Some(DiskTimes { last_us: 850, worst_us: 12_200 }), None, &[])),
+        ("nothing is paused", telling(None, Some(&[]), &[])),
+        (
+            "the disk, and two pauses",
+            telling(Some(DiskTimes { last_us: 0, worst_us: u32::MAX }), Some(&[0, 3]), &[]),
+        ),
+        (
+            "a disk and pauses of another length: as if they were absent",
+            telling(None, None, &[(1, &[0; 7]), (2, &[0; 5])]),
+        ),
     ];
     Case { valid, patches }
+}
+
+/// A StatusAnswer for the sake of its extensions.
+fn telling(disk: Option<DiskTimes>, pauses: Option<&[u32]>, bent: &[(u16, &[u8])]) -> Packet {
+    let mut extensions = none();
+    if let Some(times) = disk {
+        times.put(&mut extensions);
+    }
+    if let Some(pauses) = pauses {
+        put_paused(pauses.iter().copied().map(ClusterId), &mut extensions);
+    }
+    for (kind, value) in bent {
+        extensions.insert(*kind, value);
+    }
+    StatusAnswer { request: 14, report: Bytes::new(), extensions }.into()
 }
 
 pub(super) fn watch() -> Case {

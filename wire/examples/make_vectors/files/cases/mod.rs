@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use duohuo_wire::{
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
     lease::{LeaseGiven, LeaseRequest},
+    operations::{DiskTimes, put_paused},
     packet::*,
     tlv::Extensions,
 };

@@ -1,0 +1,84 @@
+//! What whoever operates a network asks a process beside its report: extensions of StatusAnswer (spec/wire.md 7.33).
+//!
+//! A value of another length is as if the extension were absent: nobody decides anything by it.
+
+use crate::ids::ClusterId;
+use crate::tlv::Extensions;
+
+/// Extension 0x0001 of StatusAnswer.
+const DISK: u16 = 0x0001;
+/// Extension 0x0002 of StatusAnswer.
+const PAUSED: u16 = 0x0002;
+
+/// How long writes to disk take, from the asking until they are durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DiskTimes {
+    /// Microseconds that the last one took.
+    pub last_us: u32,
+    /// The longest of the recent past, which decays by 1/64 with each.
+    pub worst_us: u32,
+}
+
+impl DiskTimes {
+    /// What an answer tells of it.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let value: [u8; 8] = extensions.get(DISK)?.try_into().ok()?;
+        let [l0, l1, l2, l3, worst @ ..] = value;
+        Some(Self { last_us: u32::from_be_bytes([l0, l1, l2, l3]), worst_us: u32::from_be_bytes(worst) })
+    }
+
+    /// Add it to an answer.
+    pub fn put(self, extensions: &mut Extensions) {
+        let mut value = Vec::with_capacity(8);
+        value.extend(self.last_us.to_be_bytes());
+        value.extend(self.worst_us.to_be_bytes());
+        extensions.insert(DISK, &value);
+    }
+}
+
+/// Where an operator paused automatic switches, as the authority tells; cluster 0 is everywhere. `None`: it does not say.
+#[must_use]
+pub fn paused(extensions: &Extensions) -> Option<Vec<ClusterId>> {
+    let (clusters, rest) = extensions.get(PAUSED)?.as_chunks::<4>();
+    rest.is_empty().then(|| clusters.iter().map(|c| ClusterId(u32::from_be_bytes(*c))).collect())
+}
+
+/// Add it to an answer.
+pub fn put_paused(clusters: impl Iterator<Item = ClusterId>, extensions: &mut Extensions) {
+    let value: Vec<u8> = clusters.flat_map(|cluster| cluster.0.to_be_bytes()).collect();
+    extensions.insert(PAUSED, &value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(kind: u16, value: &[u8]) -> Extensions {
+        let mut extensions = Extensions::new();
+        extensions.insert(kind, value);
+        extensions
+    }
+
+    #[test]
+    fn the_literal_bytes_both_ways() {
+        let times = DiskTimes { last_us: 0x0001_0203, worst_us: 0x0405_0607 };
+        let mut extensions = Extensions::new();
+        times.put(&mut extensions);
+        put_paused([ClusterId(1), ClusterId(0x0A0B_0C0D)].into_iter(), &mut extensions);
+        assert_eq!(extensions.get(0x0001), Some(&[0, 1, 2, 3, 4, 5, 6, 7][..]));
+        assert_eq!(extensions.get(0x0002), Some(&[0, 0, 0, 1, 10, 11, 12, 13][..]));
+        assert_eq!(DiskTimes::of(&extensions), Some(times));
+        assert_eq!(paused(&extensions), Some(vec![ClusterId(1), ClusterId(0x0A0B_0C0D)]));
+    }
+
+    #[test]
+    fn a_value_of_another_length_is_as_if_it_were_absent() {
+        for length in [0, 7, 9] {
+            assert_eq!(DiskTimes::of(&one(0x0001, &vec![0; length])), None, "{length}");
+        }
+        assert_eq!(paused(&one(0x0002, &[0, 0, 0, 1, 0])), None);
+        assert_eq!(paused(&one(0x0002, &[])), Some(vec![]));
+        assert_eq!((DiskTimes::of(&Extensions::new()), paused(&Extensions::new())), (None, None));
+    }
+}
