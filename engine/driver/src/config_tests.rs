@@ -166,7 +166,7 @@ fn a_bad_key_file_is_refused() {
     std::fs::write(&path, "01020304\n").expect("write");
     assert_eq!(
         files.error(),
-        "session.key: content: 8 characters that are not one key; expected 64 hex digits; restore it from the operator's copy, or make new keys (duohuo keygen node) and enrol them in a new roster"
+        "session.key: content: 8 characters that are not one key; expected 64 hex digits; bring it again from the operator's directory (duohuo roster pack)"
     );
     std::fs::remove_file(&path).expect("remove");
     assert!(files.error().starts_with("session.key: file: No such file or directory"), "{}", files.error());

@@ -286,6 +286,9 @@ impl World {
             if let Some(allow) = taken.as_ref().and_then(|t| t.drill_allowed) {
                 self.drill_allowed = allow;
             }
+            if let Some(count) = taken.as_ref().and_then(|t| t.keep_blocks) {
+                self.give(machine, Input::KeepBlocks(count));
+            }
             if let Some(notes) = &mut self.notes {
                 notes.reloaded(clock::now(), taken.is_some());
             }

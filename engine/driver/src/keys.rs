@@ -12,13 +12,15 @@ use std::path::Path;
 /// The file is missing, too open, or holds no 64 hex digits.
 pub fn read_secret(path: &Path) -> Result<[u8; 32], ConfigError> {
     let unreadable = |e: std::io::Error| {
-        ConfigError::new(
-            path,
-            "file",
-            e.to_string(),
-            "a key file",
-            "restore it from the operator's copy, or make new keys (duohuo keygen node) and enrol them in a new roster",
-        )
+        let advice = if e.kind() == std::io::ErrorKind::PermissionDenied {
+            format!(
+                "give it to the account that this runs as: chown -R duohuo: {}",
+                path.parent().unwrap_or(path).display()
+            )
+        } else {
+            "check the path; the operator's directory has all keys (duohuo roster pack writes those of one machine)".into()
+        };
+        ConfigError::new(path, "file", e.to_string(), "a key file that can be read", advice)
     };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     let mode = metadata.permissions().mode() & 0o777;
@@ -38,7 +40,7 @@ pub fn read_secret(path: &Path) -> Result<[u8; 32], ConfigError> {
             "content",
             format!("{} characters that are not one key", text.trim().len()),
             "64 hex digits",
-            "restore it from the operator's copy, or make new keys (duohuo keygen node) and enrol them in a new roster",
+            "bring it again from the operator's directory (duohuo roster pack)",
         )
     })
 }

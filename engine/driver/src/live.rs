@@ -1,15 +1,35 @@
 //! What SIGHUP reads again of a process's configuration: what can change live does, what cannot is named.
 
-use crate::config::{AuthoritySettings, ConfigError, LogLevel, LogSettings, NodeSettings, log_settings};
+use crate::config::{AuthoritySettings, ConfigError, LogSettings, NodeSettings};
 use crate::config_keys::{self, Effective, Process};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// As [`config_keys::differences`] tells of a key that has no value.
+const NOTHING: &str = "nothing";
+
+/// What is not the loop's own.
+pub struct Switches {
+    /// How the log is written.
+    pub log: Box<dyn FnMut(LogSettings) + Send>,
+    /// Where the status page is; an error, for a person: it stays where it was.
+    pub http: Box<dyn FnMut(Option<SocketAddr>) -> Result<(), String> + Send>,
+}
 
 /// The configuration in force.
 pub struct Live {
     path: PathBuf,
     process: Process,
     in_force: Vec<Effective>,
-    set_level: Box<dyn FnMut(LogLevel) + Send>,
+    switches: Switches,
+}
+
+/// Of a file that was read again.
+struct Read {
+    keys: Vec<Effective>,
+    log: LogSettings,
+    http: Option<SocketAddr>,
+    keep_blocks: Option<u64>,
 }
 
 /// What changed.
@@ -17,6 +37,8 @@ pub struct Live {
 pub struct Taken {
     /// Whether drills are allowed now; `None`: as before.
     pub drill_allowed: Option<bool>,
+    /// How many blocks are kept now; `None`: as before.
+    pub keep_blocks: Option<u64>,
 }
 
 impl std::fmt::Debug for Live {
@@ -29,17 +51,13 @@ impl std::fmt::Debug for Live {
 }
 
 impl Live {
-    /// What the file says now; `set_level` changes the log's level.
+    /// What the file says now.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn new(
-        path: PathBuf,
-        process: Process,
-        set_level: Box<dyn FnMut(LogLevel) + Send>,
-    ) -> Result<Self, ConfigError> {
+    pub fn new(path: PathBuf, process: Process, switches: Switches) -> Result<Self, ConfigError> {
         let in_force = config_keys::effective(&path, process)?;
-        Ok(Self { path, process, in_force, set_level })
+        Ok(Self { path, process, in_force, switches })
     }
 
     /// Read the file again, and everything that it names; `None`: it cannot be used, and nothing changed.
@@ -53,27 +71,33 @@ impl Live {
         }
     }
 
-    fn read(&self) -> Result<Vec<Effective>, ConfigError> {
-        match self.process {
-            Process::Node => NodeSettings::read(&self.path).map(|_| ())?,
-            Process::Authority => AuthoritySettings::read(&self.path).map(|_| ())?,
-            Process::Client => {}
-        }
-        config_keys::effective(&self.path, self.process)
+    fn read(&self) -> Result<Read, ConfigError> {
+        let (log, http, keep_blocks) = match self.process {
+            Process::Node => {
+                let s = NodeSettings::read(&self.path)?;
+                (s.log, s.http, Some(s.keep_blocks))
+            }
+            _ => {
+                let s = AuthoritySettings::read(&self.path)?;
+                (s.log, s.http, None)
+            }
+        };
+        let keys = config_keys::effective(&self.path, self.process)?;
+        Ok(Read { keys, log, http, keep_blocks })
     }
 
-    fn take(&mut self, new: Vec<Effective>) -> Taken {
+    fn take(&mut self, read: Read) -> Taken {
         let mut taken = Taken::default();
-        for (key, old, new) in config_keys::differences(&self.in_force, &new) {
+        for (key, old, new) in config_keys::differences(&self.in_force, &read.keys) {
             match key.as_str() {
-                "log.level" => {
-                    let LogSettings { level, .. } = log_settings(&self.path);
-                    (self.set_level)(level);
-                    tracing::info!("{key} is {new} now, it was {old}");
-                }
-                "drill.allow" => {
-                    taken.drill_allowed = Some(new == "true");
-                    tracing::info!("{key} is {new} now, it was {old}");
+                "log.level" | "log.format" => (self.switches.log)(read.log),
+                "drill.allow" => taken.drill_allowed = Some(new == "true"),
+                "chain.keep_blocks" => taken.keep_blocks = read.keep_blocks,
+                "http.listen" => {
+                    if let Err(why) = (self.switches.http)(read.http) {
+                        tracing::error!("{why}; it stays at {old}");
+                        continue;
+                    }
                 }
                 _ => {
                     tracing::warn!(
@@ -82,8 +106,9 @@ impl Live {
                     continue;
                 }
             }
+            tracing::info!("{key} is {new} now, it was {old}");
             if let Some(entry) = self.in_force.iter_mut().find(|e| e.name == key) {
-                entry.value = new;
+                entry.value = if new == NOTHING { String::new() } else { new };
             }
         }
         taken

@@ -13,10 +13,12 @@
 //! 12.2 ms. The price is that opening after a crash walks the file; we walk it anyway, to verify it and to execute its
 //! blocks. One-phase commit relies on redb's page checksums to tell a torn commit from a whole one.
 
+mod copy;
 mod error;
 mod scratch;
 mod witness;
 
+pub use copy::{ChainCopy, Restoring};
 pub use error::StoreError;
 
 use bytes::Bytes;
@@ -134,6 +136,12 @@ impl OpenStore {
         drop(verified);
         let db = builder().open(path).map_err(|e| at.open_error(e))?;
         Ok(Self { db, path: path.into(), identity, commits })
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What it holds is refused by who reads it.

@@ -182,7 +182,10 @@ fn a_missing_store_is_refused_and_so_is_a_second_first_start() {
     let error = bench.reopen().expect_err("there is none");
     assert!(matches!(error, StoreError::Missing { .. }));
     let text = error.to_string();
-    assert!(text.contains("node.redb") && text.contains("--init") && text.contains("new node id"), "{text}");
+    assert!(
+        text.contains("node.redb") && text.contains("--init") && text.contains("duohuo roster replace"),
+        "{text}"
+    );
     drop(bench.create());
     assert!(matches!(OpenStore::open(&bench.path, OURS, OpenMode::Create), Err(StoreError::Exists { .. })));
 }

@@ -1,13 +1,16 @@
 //! How a command reaches a network: the roster and a client's key.
 
+use crate::network::is_retired;
 use clap::Args;
 use duohuo_driver::client::{Client, ClientError, Credentials};
 use duohuo_driver::config::{ConfigError, RosterSource, beside, read_toml};
+use duohuo_driver::config_keys::{Process, process_of};
 use duohuo_driver::{keys, roster_file};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, StatusQuery};
 use duohuo_wire::roster::{PartyRef, Roster};
 use duohuo_wire::status::StatusReport;
+use duohuo_wire::tlv::Extensions;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -78,6 +81,16 @@ impl Access {
     /// # Errors
     /// A file that cannot be used.
     pub fn from_config(config: &Path) -> Result<Self, ConfigError> {
+        let whose = std::fs::read_to_string(config).ok().and_then(|text| process_of(&text));
+        if let Some(process @ (Process::Node | Process::Authority)) = whose {
+            let whose = if process == Process::Node { "a node" } else { "the authority" };
+            return Err(problem(
+                config,
+                &format!("it is the configuration of {whose}"),
+                "a client's, with the keys roster, operator_public_key and key",
+                "duohuo keygen network made one: client.toml",
+            ));
+        }
         let file: ClientFile = read_toml(config, "duohuo keygen network writes complete examples")?;
         let operator = keys::parse_hex::<32>(&file.operator_public_key).ok_or_else(|| {
             problem(
@@ -112,11 +125,12 @@ impl Access {
         Server { id: NodeId::AUTHORITY, address: authority.address, key: authority.session_key }
     }
 
-    /// All nodes of the roster.
+    /// All nodes of the roster but those that were taken out.
     #[must_use]
     pub fn nodes(&self) -> Vec<Server> {
         self.roster
             .all_nodes()
+            .filter(|(_, n)| !is_retired(n))
             .map(|(_, n)| Server { id: n.id, address: n.address, key: n.session_key })
             .collect()
     }
@@ -144,6 +158,14 @@ impl Access {
 /// # Errors
 /// The session broke, or no answer came within `timeout`.
 pub fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport, ClientError> {
+    ask_answer(client, timeout).map(|(report, _)| report)
+}
+
+/// As [`ask_status`], with what the answer tells beside the report.
+///
+/// # Errors
+/// As [`ask_status`].
+pub fn ask_answer(client: &mut Client, timeout: Duration) -> Result<(StatusReport, Extensions), ClientError> {
     client.send(&Packet::from(StatusQuery { request: 1, ..Default::default() }))?;
     let until = Instant::now() + timeout;
     loop {
@@ -153,8 +175,9 @@ pub fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport
             return Err(ClientError::Io { address: client.address(), source });
         }
         if let Some(Packet::StatusAnswer(answer)) = client.recv(left)? {
-            return StatusReport::decode(&answer.report)
-                .map_err(|_| ClientError::Protocol { address: client.address() });
+            let report = StatusReport::decode(&answer.report)
+                .map_err(|_| ClientError::Protocol { address: client.address() })?;
+            return Ok((report, answer.extensions));
         }
     }
 }

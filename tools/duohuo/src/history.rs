@@ -4,11 +4,13 @@
 use crate::access::{Access, AccessArgs};
 use crate::failure::{EXIT_HELP, Failure};
 use clap::{Args, ValueEnum};
-use duohuo_driver::keys::hex;
+use duohuo_driver::keys::{self, hex};
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::order::SignedOrder;
 use duohuo_wire::packet::{Journal, JournalEntry, JournalQuery, Packet};
 use duohuo_wire::sign::VerifyingKey;
+use jiff::Timestamp;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ pub(crate) struct HistoryArgs {
     /// A table, or one JSON object with a schema number
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     output: Format,
+    /// Refuse a history that is not the one noted in this file grown longer; then note how far it is now. A new file is made
+    #[arg(long, value_name = "FILE")]
+    seen: Option<PathBuf>,
     /// Seconds to wait for the authority
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
@@ -35,8 +40,10 @@ enum Format {
 }
 
 /// The whole journal that the authority still shows, verified.
-struct Record {
-    entries: Vec<JournalEntry>,
+pub(crate) struct Record {
+    pub(crate) entries: Vec<JournalEntry>,
+    /// The chain's hash before the first of them.
+    before: [u8; 32],
     head: u64,
     head_hash: [u8; 32],
 }
@@ -51,6 +58,9 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
         }
     };
     let record = read(&access, Duration::from_secs(args.timeout))?;
+    if let Some(seen) = &args.seen {
+        grown(&record, seen)?;
+    }
     let shown = |e: &&JournalEntry| wanted.is_none_or(|id| e.cluster == id || e.cluster == ClusterId(0));
     let entries: Vec<&JournalEntry> = record.entries.iter().filter(shown).collect();
     match args.output {
@@ -60,7 +70,7 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {
+pub(crate) fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {
     let key = VerifyingKey::from_bytes(&access.roster.authority.signing_key)
         .map_err(|_| Failure::invalid("the roster's key of the authority is no key"))?;
     let no_answer = |e: duohuo_driver::client::ClientError| {
@@ -70,6 +80,7 @@ fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {
     let until = Instant::now() + timeout;
     let mut entries: Vec<JournalEntry> = Vec::new();
     let mut hash = None;
+    let mut before = None;
     loop {
         let from = entries.last().map_or(1, |entry| entry.number + 1);
         client
@@ -88,9 +99,10 @@ fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {
         let ended = verify(&page, &key, entries.last(), &mut hash)
             .map_err(|why| Failure::failed(format!("the journal does not hold: {why}")))?;
         let (head, head_hash) = (page.head, page.head_hash);
+        let before = *before.get_or_insert(page.before);
         entries.extend(page.entries);
         if ended {
-            return Ok(Record { entries, head, head_hash });
+            return Ok(Record { entries, before, head, head_hash });
         }
     }
 }
@@ -126,6 +138,60 @@ fn verify(
         return Err("a page is missing".into());
     }
     Ok(ended)
+}
+
+/// An authority could sign another past; not to somebody who noted where it was.
+fn grown(record: &Record, seen: &Path) -> Result<(), Failure> {
+    let wrong = |what: String| Failure::failed(format!("{}: {what}", seen.display()));
+    if let Ok(noted) = std::fs::read_to_string(seen) {
+        let parsed = noted
+            .trim()
+            .split_once(' ')
+            .and_then(|(number, hash)| Some((number.parse::<u64>().ok()?, keys::parse_hex::<32>(hash)?)));
+        let (number, hash) = parsed.ok_or_else(|| {
+            wrong("it holds no decision and hash; expected a file that duohuo history --seen wrote".into())
+        })?;
+        match hash_at(record, number) {
+            Some(found) if found == hash => {}
+            Some(found) => {
+                return Err(wrong(format!(
+                    "decision {number} ended with {} when it was noted, and ends with {} now: the history was rewritten; keep both files, and ask who has the authority's key",
+                    hex(&hash),
+                    hex(&found)
+                )));
+            }
+            None if number > record.head => {
+                return Err(wrong(format!(
+                    "decision {number} was noted, and there are only {} now: the authority forgot some; stop it, its disk was set back",
+                    record.head
+                )));
+            }
+            None => {
+                return Err(wrong(format!(
+                    "decision {number} was noted, and the authority shows only those from {} on; read it more often",
+                    record.entries.first().map_or(0, |e| e.number)
+                )));
+            }
+        }
+    }
+    std::fs::write(seen, format!("{} {}\n", record.head, hex(&record.head_hash)))
+        .map_err(|e| wrong(format!("{e}; expected a file that can be written")))
+}
+
+/// The chain's hash after a decision, if it is shown.
+fn hash_at(record: &Record, number: u64) -> Option<[u8; 32]> {
+    let first = record.entries.first().map_or(record.head + 1, |entry| entry.number);
+    let mut hash = record.before;
+    if number + 1 == first {
+        return Some(hash);
+    }
+    for entry in &record.entries {
+        hash = entry.chained(&hash);
+        if entry.number == number {
+            return Some(hash);
+        }
+    }
+    None
 }
 
 fn order_of(entry: &JournalEntry) -> Option<SignedOrder> {
@@ -165,19 +231,8 @@ fn time(at_unix_us: u64) -> String {
     if at_unix_us == 0 {
         return "-".into();
     }
-    let (seconds, ms) = (at_unix_us / 1_000_000, at_unix_us / 1_000 % 1_000);
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days since 1970 to a date of the Gregorian calendar, whose years begin in March here (Hinnant's days algorithm).
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    let at = i64::try_from(at_unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    at.map_or_else(|| at_unix_us.to_string(), |at| format!("{at:.3}"))
 }
 
 /// Text of others on one line: nothing in it can move the cursor.
@@ -282,6 +337,35 @@ mod tests {
         assert_eq!(verify(&cut, &public, last, &mut hash.clone()), Ok(false), "more is to come");
         cut.entries.clear();
         assert!(verify(&cut, &public, last, &mut hash.clone()).is_err(), "it never comes");
+    }
+
+    #[test]
+    fn a_history_that_was_rewritten_or_cut_is_noticed_by_who_noted_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let seen = directory.path().join("seen");
+        let record = |entries: Vec<JournalEntry>| {
+            let head_hash = entries.iter().fold([0; 32], |hash, entry| entry.chained(&hash));
+            Record { head: entries.len() as u64, head_hash, before: [0; 32], entries }
+        };
+        assert!(grown(&record(chain(3)), &seen).is_ok(), "a new note");
+        assert!(grown(&record(chain(3)), &seen).is_ok(), "nothing new");
+        assert!(grown(&record(chain(5)), &seen).is_ok(), "grown");
+        let mut other = chain(7);
+        other.iter_mut().take(1).for_each(|entry| entry.node = NodeId(9));
+        let told = grown(&record(other), &seen).expect_err("rewritten").to_string();
+        assert!(told.contains("the history was rewritten"), "{told}");
+        let told = grown(&record(chain(4)), &seen).expect_err("cut").to_string();
+        assert!(told.contains("decision 5 was noted, and there are only 4 now"), "{told}");
+        // what is older than the authority shows: the hash before the first entry still tells
+        let whole = record(chain(9));
+        let rest = |from: usize| Record {
+            before: hash_at(&whole, from as u64).expect("there"),
+            entries: whole.entries.iter().skip(from).cloned().collect(),
+            ..record(chain(9))
+        };
+        let told = grown(&rest(7), &seen).expect_err("not shown").to_string();
+        assert!(told.contains("shows only those from 8 on"), "{told}");
+        assert!(grown(&rest(5), &seen).is_ok());
     }
 
     #[test]

@@ -212,10 +212,10 @@ fn as_json(committed: &CommittedBlock) -> String {
 }
 
 /// Every grant that the authority signed, from whichever node tells.
-fn grants(access: &Access, patience: Patience, chain: &mut dyn Chain) -> Result<usize, Failure> {
+fn grants(access: &Access, patience: Duration, chain: &mut dyn Chain) -> Result<usize, Failure> {
     let authority = sign::verifying_key(&access.roster.authority.signing_key)
         .ok_or_else(|| Failure::failed("the roster's signing key of the authority is none"))?;
-    let until = Instant::now() + patience.span();
+    let until = Instant::now() + patience;
     let mut last = String::from("no node answered");
     for server in access.nodes() {
         let told = (|| -> Result<usize, ClientError> {
@@ -258,6 +258,19 @@ fn grants(access: &Access, patience: Patience, chain: &mut dyn Chain) -> Result<
 }
 
 fn verify(access: &Access, settings: &NodeSettings, patience: Patience) -> Result<ExitCode, Failure> {
+    let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
+    let store = OpenStore::open(&settings.store, identity, OpenMode::Existing).map_err(Failure::failed)?;
+    println!("proven: {}", prove(access, settings, &store, patience.span())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every block of a store against its certificate and what the authority signed; what was proven, in words.
+pub(crate) fn prove(
+    access: &Access,
+    settings: &NodeSettings,
+    store: &OpenStore,
+    patience: Duration,
+) -> Result<String, Failure> {
     let refused = |what: String| Failure::failed(format!("{}: {what}", settings.store.display()));
     let (cluster, _) =
         settings.roster.node(settings.node).ok_or_else(|| refused("its node is not in the roster".into()))?;
@@ -270,9 +283,6 @@ fn verify(access: &Access, settings: &NodeSettings, patience: Patience) -> Resul
         timing: settings.chain,
     });
     let grants = grants(access, patience, &mut chain)?;
-    let identity = Identity { consortium: settings.roster.consortium, node: settings.node };
-    let store =
-        OpenStore::open(&settings.store, identity, OpenMode::Existing).map_err(|e| refused(e.to_string()))?;
     let stored = store.load().map_err(|e| refused(e.to_string()))?;
     let lowest = lowest_block(&stored.meta).map_err(|e| refused(e.to_string()))?;
     let mut start = String::from("the genesis");
@@ -304,12 +314,11 @@ fn verify(access: &Access, settings: &NodeSettings, patience: Patience) -> Resul
             Ok(())
         })
         .map_err(|e| refused(e.to_string()))?;
-    println!(
-        "proven: {} blocks, {} to {}, from {start}, against {grants} grants; state hash {}",
+    Ok(format!(
+        "{} blocks, {} to {}, from {start}, against {grants} grants; state hash {}",
         last.0 + 1 - from.0,
         from.0,
         last.0,
         keys::hex(&chain.status().state_hash)
-    );
-    Ok(ExitCode::SUCCESS)
+    ))
 }

@@ -2,7 +2,8 @@
 
 use crate::access::{Access, AccessArgs, Server};
 use crate::failure::{EXIT_HELP, FAILED, Failure};
-use crate::status::{Answer, ask_all, state};
+use crate::network::in_service;
+use crate::status::{Answer, ask_all, paused, state};
 use clap::{Args, ValueEnum};
 use duohuo_driver::client::{Client, ClientError};
 use duohuo_driver::keys::hex;
@@ -40,7 +41,7 @@ fn grid(access: &Access, answers: &[Answer]) -> String {
     let mut out = String::from(
         "who (left) last heard whom (top), in milliseconds; silent: no longer heard; ?: did not answer us\n",
     );
-    for cluster in &access.roster.clusters {
+    for cluster in &in_service(&access.roster) {
         let width = cluster.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0).max(8);
         let mut row = |first: &str, cells: Vec<String>| {
             let cells: String = cells.iter().map(|c| format!(" {c:>width$}")).collect();
@@ -129,8 +130,6 @@ const KINDS: [(u16, &str); 34] = [
     (51, "caught_up"),
     (52, "snapshot_kept"),
 ];
-/// Kinds from here on have no bit in a Watch: they are told to who wants all.
-const NO_BIT: u16 = 32;
 /// Those that come with every message.
 const FREQUENT: [u16; 3] = [9, 10, 11];
 const REDIAL_INTERVAL: Duration = Duration::from_millis(500);
@@ -138,22 +137,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_INTERVAL: Duration = Duration::from_secs(60);
 
 fn kind_name(kind: u16) -> String {
-    let known = KINDS.iter().find(|(known, _)| *known == kind);
+    let known = KINDS.iter().find(|(number, _)| *number == kind);
     known.map_or_else(|| format!("kind_{kind}"), |(_, name)| (*name).to_owned())
-}
-
-/// Kinds to ask for: without `all` none that comes with every message, unless it is asked for what has no bit.
-fn mask_of(all: bool, only: &[String]) -> u32 {
-    let has_no_bit = |name: &String| KINDS.iter().any(|(kind, known)| *kind >= NO_BIT && known == name);
-    if all || only.iter().any(has_no_bit) {
-        return 0;
-    }
-    FREQUENT.iter().fold(u32::MAX, |mask, kind| mask & !(1 << kind))
 }
 
 pub(crate) fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     let access = Access::open(&args.access)?;
-    let mask = mask_of(args.all, &args.only);
+    let mask = if args.all { 0 } else { FREQUENT.iter().fold(u32::MAX, |mask, kind| mask & !(1 << kind)) };
     let (lines, told) = mpsc::channel();
     for server in std::iter::once(access.authority()).chain(access.nodes()) {
         let (access, lines) = (access.clone(), lines.clone());
@@ -299,12 +289,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) fn wait(args: &WaitArgs) -> Result<ExitCode, Failure> {
     let access = Access::open(&args.access)?;
-    let clusters: Vec<_> = access
-        .roster
-        .clusters
-        .iter()
-        .filter(|c| args.cluster.as_ref().is_none_or(|name| *name == c.name))
-        .collect();
+    let mut clusters = in_service(&access.roster);
+    clusters.retain(|c| args.cluster.as_ref().is_none_or(|name| *name == c.name));
     let wanted_node = args.node.as_ref().map(|name| {
         let found = clusters.iter().flat_map(|c| &c.nodes).find(|n| n.name == *name);
         found
@@ -355,7 +341,7 @@ fn leads<'a>(answers: &'a [Answer], nodes: &[duohuo_wire::roster::NodeEntry]) ->
 /// Judge the network for a supervisor (Nagios, Icinga): one line, figures behind the bar
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit status: 0 OK; 1 WARNING: a node is silent, lags, is not in sync or barred, or the authority is silent; 2 CRITICAL: a cluster has no \
+    after_help = "Exit status: 0 OK; 1 WARNING: a node is silent, lags, is not in sync or barred, the authority is silent, or automatic switches are paused; 2 CRITICAL: a cluster has no \
 master, a node halted, or ledgers differ; 3 UNKNOWN: nobody answers, or a file is invalid"
 )]
 pub(crate) struct CheckArgs {
@@ -380,14 +366,16 @@ pub(crate) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
     };
     let answers = ask_all(&access, Duration::from_secs(args.timeout));
-    let (status, line) = judge(&access, &answers, args.lag);
+    let paused = paused(&access, Duration::from_secs(args.timeout));
+    let (status, line) = judge(&access, &answers, args.lag, paused.as_deref());
     println!("{line}");
     Ok(ExitCode::from(status))
 }
 
-fn judge(access: &Access, answers: &[Answer], most_lag: u64) -> (u8, String) {
-    let nodes: Vec<_> = access.roster.all_nodes().collect();
-    let reports: Vec<_> = nodes.iter().filter_map(|(_, n)| report_of(answers, n.id)).collect();
+fn judge(access: &Access, answers: &[Answer], most_lag: u64, paused: Option<&str>) -> (u8, String) {
+    let in_service = in_service(&access.roster);
+    let nodes: Vec<_> = in_service.iter().flat_map(|c| &c.nodes).collect();
+    let reports: Vec<_> = nodes.iter().filter_map(|n| report_of(answers, n.id)).collect();
     if reports.is_empty() && report_of(answers, NodeId::AUTHORITY).is_none() {
         return (UNKNOWN, "DUOHUO UNKNOWN - nobody answers".into());
     }
@@ -401,7 +389,7 @@ fn judge(access: &Access, answers: &[Answer], most_lag: u64) -> (u8, String) {
     }
     let top = reports.iter().map(|r| r.height.0).max().unwrap_or(0);
     let mut lag = 0;
-    for (_, node) in &nodes {
+    for node in &nodes {
         match report_of(answers, node.id) {
             None => warning.push(format!("{} is silent", node.name)),
             Some(r) if r.halted => critical.push(format!("{} halted", node.name)),
@@ -427,6 +415,9 @@ fn judge(access: &Access, answers: &[Answer], most_lag: u64) -> (u8, String) {
     }
     if report_of(answers, NodeId::AUTHORITY).is_none() {
         warning.push("the authority is silent".into());
+    }
+    if let Some(paused) = paused {
+        warning.push(format!("automatic switches are paused: {paused}"));
     }
     let clusters = access.roster.clusters.len();
     let figures = format!(
@@ -454,18 +445,15 @@ mod tests {
     #[test]
     fn kinds_have_the_names_of_the_specification() {
         let page = include_str!("../../../spec/behaviour.md");
-        for (kind, name) in KINDS {
-            assert!(page.contains(&format!("| {kind} | {name} |")), "{kind} {name}");
-            assert_eq!(kind_name(kind), name);
-        }
+        let (_, page) = page.split_once("## 14. Events").expect("a section");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
+        let rows: Vec<(u16, &str)> = rows
+            .filter_map(|row| row.split_once(" | "))
+            .filter_map(|(kind, rest)| Some((kind.parse().ok()?, rest.split(" |").next()?)))
+            .collect();
+        assert_eq!(rows, KINDS);
+        assert_eq!(kind_name(52), "snapshot_kept");
         assert_eq!(kind_name(0), "kind_0");
         assert_eq!(kind_name(999), "kind_999");
-    }
-
-    #[test]
-    fn what_has_no_bit_is_asked_for_with_all() {
-        let only = |name: &str| mask_of(false, &[name.to_owned()]);
-        assert_eq!((mask_of(true, &[]), only("overdue"), only("fence_promised")), (0, 0, 0));
-        assert_eq!((mask_of(false, &[]), only("fenced")), (0xffff_f1ff, 0xffff_f1ff));
     }
 }

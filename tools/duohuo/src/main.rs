@@ -5,6 +5,7 @@ mod config_command;
 mod decode;
 mod demo;
 mod docs;
+mod drill;
 mod failure;
 mod history;
 mod keeper;
@@ -12,6 +13,7 @@ mod keygen;
 mod layout_command;
 mod ledger;
 mod look;
+mod moment;
 mod orders;
 mod page;
 mod roster_command;
@@ -28,11 +30,12 @@ use duohuo_driver::config::{
 use duohuo_driver::config_keys::Process;
 use duohuo_driver::event_loop::Exit;
 use duohuo_driver::hooks::keeper as hooks_keeper;
-use duohuo_driver::live::Live;
+use duohuo_driver::live::{Live, Switches};
 use duohuo_driver::start::{Around, run_authority, run_node};
 use duohuo_driver::store::OpenMode;
 use duohuo_rig::{access, layout, network};
 use failure::{EXIT_HELP, Failure};
+use page::Page;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +73,7 @@ enum Command {
     Submit(submit::SubmitArgs),
     Ledger(ledger::LedgerArgs),
     History(history::HistoryArgs),
+    Drill(drill::DrillArgs),
     Switchover(orders::SwitchoverArgs),
     Failover(orders::FailoverArgs),
     Unbar(orders::UnbarArgs),
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
         Command::Submit(args) => submit::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Drill(args) => drill::run(&args),
         Command::Switchover(args) => orders::switchover(&args),
         Command::Failover(args) => orders::failover(&args),
         Command::Unbar(args) => orders::unbar(&args),
@@ -223,14 +228,14 @@ fn around(
     log: LogControl,
 ) -> Result<Around, NotRun> {
     let board = Board::default();
-    if let Some(listen) = http {
-        let listener = page::bind(listen).map_err(NotRun::Around)?;
-        page::start(listener, board.clone())
-            .map_err(|e| NotRun::Around(format!("the page's thread cannot start: {e}")))?;
-        tracing::info!(%listen, "status page");
-    }
+    let mut page = Page::new(board.clone());
+    page.serve_at(http).map_err(NotRun::Around)?;
     keeper::start(board.clone());
-    let live = Live::new(args.config.clone(), process, Box::new(move |level| log.set(level)))?;
+    let switches = Switches {
+        log: Box::new(move |settings| log.set(settings)),
+        http: Box::new(move |listen| page.serve_at(listen)),
+    };
+    let live = Live::new(args.config.clone(), process, switches)?;
     Ok(Around { board: Some(board), live: Some(live) })
 }
 
@@ -238,13 +243,20 @@ fn mode(args: &ProcessArgs) -> OpenMode {
     if args.init { OpenMode::Create } else { OpenMode::Existing }
 }
 
-/// Changes the level of the log.
-struct LogControl(reload::Handle<Targets, Registry>);
+/// Lines of one form or the other.
+type Lines = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
+
+/// Changes the level and the form of the log.
+struct LogControl {
+    targets: reload::Handle<Targets, Registry>,
+    lines: reload::Handle<Lines, Registry>,
+}
 
 impl LogControl {
-    fn set(&self, level: LogLevel) {
+    fn set(&self, settings: LogSettings) {
         // an error: the log is gone, with the process
-        let _ = self.0.reload(targets(level));
+        let _ = self.lines.reload(lines(settings.format));
+        let _ = self.targets.reload(targets(settings.level));
     }
 }
 
@@ -259,16 +271,17 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new().with_target("duohuo", level).with_default(level.min(tracing::Level::WARN))
 }
 
-fn start_log(settings: LogSettings) -> LogControl {
-    let (ours, control) = reload::Layer::new(targets(settings.level));
+fn lines(format: LogFormat) -> Lines {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let log = tracing_subscriber::registry();
-    match settings.format {
-        LogFormat::Plain => {
-            log.with(lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(ours))
-                .init();
-        }
-        LogFormat::Json => log.with(lines.json().with_filter(ours)).init(),
+    match format {
+        LogFormat::Plain => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     }
-    LogControl(control)
+}
+
+fn start_log(settings: LogSettings) -> LogControl {
+    let (ours, targets) = reload::Layer::new(targets(settings.level));
+    let (lines, form) = reload::Layer::new(lines(settings.format));
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
+    LogControl { targets, lines: form }
 }

@@ -7,8 +7,10 @@ use duohuo_driver::{keys, roster_file};
 use duohuo_wire::ids::{ClusterId, NodeId, RoomId};
 use duohuo_wire::roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster};
 use duohuo_wire::sign::SigningKey;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Clients that every new network enrols: name and id.
@@ -17,6 +19,33 @@ pub const CLIENTS: [(&str, u32); 3] = [("client", 9001), ("load", 9002), ("obser
 pub const ACCOUNTS: u32 = 100;
 /// What each holds at the beginning, in the ledger's smallest unit.
 pub const OPENING_BALANCE: u64 = 1_000_000_000;
+
+/// Where nobody is: each host finds its own closed port there, at once.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+/// The session key of a node that was taken out: a hash, so that nobody has the private half, and everybody who looks
+/// knows that nobody has.
+fn retired_key(id: NodeId) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(b"duohuo: this node was taken out")
+        .chain_update(id.0.to_be_bytes())
+        .finalize()
+        .into()
+}
+
+/// Whether a node was taken out of its network for good.
+#[must_use]
+pub fn is_retired(node: &NodeEntry) -> bool {
+    node.priority == 0 && node.session_key == retired_key(node.id)
+}
+
+/// The clusters with those of their nodes that were not taken out.
+#[must_use]
+pub fn in_service(roster: &Roster) -> Vec<ClusterEntry> {
+    let mut clusters = roster.clusters.clone();
+    clusters.iter_mut().for_each(|cluster| cluster.nodes.retain(|node| !is_retired(node)));
+    clusters
+}
 
 /// What stands in the configurations besides keys and places.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +135,15 @@ impl Network {
     /// # Errors
     /// A file is missing or wrong.
     pub fn open(directory: &Path) -> Result<Self, ConfigError> {
+        if !directory.join("operator.key").exists() {
+            return Err(ConfigError::new(
+                directory,
+                "file",
+                "there is no operator.key in it",
+                "the directory that duohuo keygen network made, on the operator's machine",
+                "check the path",
+            ));
+        }
         let operator = SigningKey::from_bytes(&keys::read_secret(&directory.join("operator.key"))?);
         let public = operator.verifying_key().to_bytes();
         let roster = roster_file::read_verified(&directory.join("roster.toml"), &public)?;
@@ -128,8 +166,32 @@ impl Network {
     pub fn retire(&mut self, id: NodeId) {
         if let Some(entry) = self.entry_mut(id) {
             entry.priority = 0;
-            entry.session_key = keys::session_public(&keys::random());
+            entry.session_key = retired_key(id);
+            entry.address = NOWHERE;
         }
+    }
+
+    /// Put a new node, with new keys and a new number, in the place of one that lost its disk: same name, room, address
+    /// and priority. The old one is taken out. In force by [`Network::publish`].
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn replace_node(&mut self, id: NodeId) -> Result<NodeId, ConfigError> {
+        let Some((cluster, old)) = self.roster.node(id).map(|(c, n)| (c.id, n.clone())) else {
+            return Ok(NodeId::AUTHORITY);
+        };
+        let place = LayoutNode {
+            name: old.name.clone(),
+            room: old.room.0,
+            priority: old.priority,
+            address: old.address,
+        };
+        let new = self.add_node(cluster, &place)?;
+        self.retire(id);
+        if let Some(entry) = self.entry_mut(id) {
+            entry.name = format!("{}-{}", old.name, id.0);
+        }
+        Ok(new)
     }
 
     /// Give a node another session key. In force by [`Network::publish`], and for the node when it starts again.

@@ -3,6 +3,8 @@
 
 use crate::access::{Access, AccessArgs, ask_status};
 use crate::failure::{EXIT_HELP, Failure};
+use crate::moment;
+use crate::status::ask_all;
 use clap::Args;
 use duohuo_driver::client::{Client, ClientError};
 use duohuo_driver::keys;
@@ -12,10 +14,15 @@ use duohuo_wire::packet::{Order, OrderAnswer, OrderOutcome, Packet};
 use duohuo_wire::roster::ClusterEntry;
 use duohuo_wire::sign::SigningKey;
 use duohuo_wire::statement::Row;
+use duohuo_wire::status::{Role, StatusReport};
+use jiff::Timestamp;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
+const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What every order needs.
 #[derive(Args, Debug)]
@@ -48,6 +55,9 @@ pub(crate) struct SwitchoverArgs {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Wait until then: 2026-11-27T02:00:00Z, or a span from now, as +15m; void if the master changes before
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, conflicts_with = "dry_run")]
+    at: Option<Timestamp>,
     #[command(flatten)]
     means: Means,
 }
@@ -87,6 +97,9 @@ pub(crate) struct UnbarArgs {
 pub(crate) struct PauseArgs {
     /// The cluster, by name or number [default: all]
     cluster: Option<String>,
+    /// Then wait until every node that answers has heard of it, and a master leads each of these clusters
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     means: Means,
 }
@@ -97,6 +110,9 @@ pub(crate) struct PauseArgs {
 pub(crate) struct ResumeArgs {
     /// The cluster, by name or number [default: all]
     cluster: Option<String>,
+    /// Then wait until every node that answers has heard of it, and a master leads each of these clusters
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     means: Means,
 }
@@ -277,6 +293,13 @@ pub(crate) fn switchover(args: &SwitchoverArgs) -> Result<ExitCode, Failure> {
         println!("nothing was done");
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(at) = args.at {
+        let to = if node == NodeId(0) { "the next in order".into() } else { desk.name(node) };
+        eprintln!("duohuo: {name}: {} of epoch {} hands over to {to}", desk.name(from), epoch.0);
+        moment::wait_until(at)?;
+        // the session may be gone; the epoch stays the one that was looked at
+        desk = open(&args.means)?;
+    }
     let begun = Instant::now();
     let answer = desk.order(&What { kind: OrderKind::Switch, cluster, node, epoch })?;
     println!(
@@ -346,14 +369,20 @@ pub(crate) fn unbar(args: &UnbarArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) fn pause(args: &PauseArgs) -> Result<ExitCode, Failure> {
-    hold(OrderKind::Pause, args.cluster.as_deref(), &args.means, "no automatic switches")
+    hold(OrderKind::Pause, args.cluster.as_deref(), args.wait, &args.means, "no automatic switches")
 }
 
 pub(crate) fn resume(args: &ResumeArgs) -> Result<ExitCode, Failure> {
-    hold(OrderKind::Resume, args.cluster.as_deref(), &args.means, "automatic switches again")
+    hold(OrderKind::Resume, args.cluster.as_deref(), args.wait, &args.means, "automatic switches again")
 }
 
-fn hold(kind: OrderKind, cluster: Option<&str>, means: &Means, done: &str) -> Result<ExitCode, Failure> {
+fn hold(
+    kind: OrderKind,
+    cluster: Option<&str>,
+    wait: bool,
+    means: &Means,
+    done: &str,
+) -> Result<ExitCode, Failure> {
     let mut desk = open(means)?;
     let (id, name) = match cluster {
         Some(text) => desk.cluster(text).map(|c| (c.id, c.name.clone()))?,
@@ -361,7 +390,42 @@ fn hold(kind: OrderKind, cluster: Option<&str>, means: &Means, done: &str) -> Re
     };
     let answer = desk.order(&What { kind, cluster: id, node: NodeId(0), epoch: Epoch(0) })?;
     println!("{name}: {done} (decision {})", answer.table_version);
+    if wait {
+        settled(&mut desk, id)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// An order of this kind counts at once: the authority refuses claims or no longer does. What is waited for is that it is
+/// known everywhere, and that nothing of before is under way.
+fn settled(desk: &mut Desk<'_>, cluster: ClusterId) -> Result<(), Failure> {
+    let until = Instant::now() + timeout(desk.means);
+    loop {
+        let rows = ask_status(&mut desk.client, timeout(desk.means)).map_err(|e| no_answer(&e))?.rows;
+        let answers = ask_all(&desk.access, ASK_TIMEOUT);
+        let of = |id: NodeId| answers.iter().find(|(s, _)| s.id == id).and_then(|(_, a)| a.as_ref().ok());
+        let mut missing = None;
+        for row in rows.iter().filter(|row| cluster == ClusterId(0) || row.cluster == cluster) {
+            let leads = |r: &StatusReport| r.role == Role::Master && r.epoch == row.epoch && !r.halted;
+            let behind = answers
+                .iter()
+                .filter_map(|(_, a)| a.as_ref().ok())
+                .find(|r| r.cluster == row.cluster && (r.epoch, r.version) < (row.epoch, row.version));
+            if !of(row.master).is_some_and(leads) {
+                missing = Some(format!("{} does not lead (yet, or any more)", desk.name(row.master)));
+            } else if let Some(r) = behind {
+                missing = Some(format!("{} has not heard of it", desk.name(r.node)));
+            }
+        }
+        let Some(missing) = missing else { return Ok(()) };
+        if Instant::now() >= until {
+            return Err(Failure::failed(format!(
+                "it is in force, but not settled within {} s: {missing}; duohuo status shows what there is",
+                desk.means.timeout
+            )));
+        }
+        std::thread::sleep(ASK_INTERVAL);
+    }
 }
 
 #[cfg(test)]

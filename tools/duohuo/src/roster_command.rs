@@ -58,7 +58,7 @@ enum What {
         #[arg(long, value_name = "ROOM")]
         room: u16,
         /// UDP and TCP
-        #[arg(long, value_name = "ADDRESS:PORT")]
+        #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
         address: SocketAddr,
         /// The highest leads; 0 never does
         #[arg(long, default_value_t = ADDED_PRIORITY)]
@@ -67,6 +67,17 @@ enum What {
     /// Take a node out for good (stop it first); its entry stays, since what it signed must verify for ever
     #[command(after_help = EXIT_HELP)]
     Remove {
+        #[command(flatten)]
+        change: Change,
+        /// By name
+        #[arg(long, value_name = "NAME")]
+        node: String,
+    },
+    /// Put a new node in the place of one that lost its disk: same name, room and address, new keys and a new number; the old one is
+    /// taken out
+    #[command(after_help = format!("What the old node said and promised is lost with its disk, so nobody may speak under its number again. The old line stays, as NAME-NUMBER: \
+what it signed must verify for ever.\n\n{EXIT_HELP}"))]
+    Replace {
         #[command(flatten)]
         change: Change,
         /// By name
@@ -104,6 +115,10 @@ enum What {
         #[arg(long, value_name = "DIRECTORY")]
         out: PathBuf,
     },
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an address and a port, as 10.0.3.11:4750".into())
 }
 
 pub(crate) fn run(args: &RosterArgs) -> Result<ExitCode, Failure> {
@@ -155,6 +170,20 @@ pub(crate) fn run(args: &RosterArgs) -> Result<ExitCode, Failure> {
             );
             told(&network, change.reload.as_deref())?;
         }
+        What::Replace { change, node } => {
+            let mut network = Network::open(&change.dir)?;
+            let old = found(&network, node)?;
+            let new = network.replace_node(old).map_err(Failure::failed)?;
+            network.publish().map_err(Failure::failed)?;
+            println!(
+                "node {}: {node}, in the place of node {}, roster version {}",
+                new.0, old.0, network.roster.version
+            );
+            told(&network, change.reload.as_deref())?;
+            println!(
+                "next: duohuo roster pack --node {node}; on its machine duohuo store restore, or store init"
+            );
+        }
         What::Rotate { change, node } => {
             let mut network = Network::open(&change.dir)?;
             let id = found(&network, node)?;
@@ -201,6 +230,15 @@ fn found(network: &Network, name: &str) -> Result<NodeId, Failure> {
     })
 }
 
+/// The roster is changed, but nobody knows.
+fn untold(network: &Network, why: &str) -> Failure {
+    Failure::failed(format!(
+        "{why}; version {} is written, do not repeat the change: put {} where the authority reads it and tell it (systemctl reload duohuo-authority, or SIGHUP)",
+        network.roster.version,
+        network.directory.join("roster.toml").display()
+    ))
+}
+
 /// Let the authority read the new version, or say how.
 fn told(network: &Network, reload: Option<&str>) -> Result<(), Failure> {
     let Some(whom) = reload else {
@@ -211,13 +249,13 @@ fn told(network: &Network, reload: Option<&str>) -> Result<(), Failure> {
         return Ok(());
     };
     if let Some(pid) = whom.parse().ok().and_then(Pid::from_raw) {
-        return kill_process(pid, Signal::HUP).map_err(|e| Failure::failed(format!("process {whom}: {e}")));
+        return kill_process(pid, Signal::HUP).map_err(|e| untold(network, &format!("process {whom}: {e}")));
     }
     let status = std::process::Command::new("systemctl").arg("reload").arg(whom).status();
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::failed(format!("systemctl reload {whom}: {status}"))),
-        Err(e) => Err(Failure::failed(format!("systemctl: {e}; expected systemd here, or --reload PID"))),
+        Ok(status) => Err(untold(network, &format!("systemctl reload {whom}: {status}"))),
+        Err(e) => Err(untold(network, &format!("systemctl: {e}; expected systemd here, or --reload PID"))),
     }
 }
 

@@ -1,10 +1,12 @@
 //! `duohuo status`: asks every node and the authority, and prints one table.
 
-use crate::access::{Access, AccessArgs, Server};
+use crate::access::{Access, AccessArgs, Server, ask_answer};
 use crate::failure::{EXIT_HELP, Failure, UNREACHABLE};
+use crate::network::in_service;
 use clap::{Args, ValueEnum};
 use duohuo_driver::keys::hex;
-use duohuo_wire::ids::NodeId;
+use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::operations;
 use duohuo_wire::status::{Role, StatusReport};
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -53,9 +55,10 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let format = if args.json { Format::Json } else { args.output };
     loop {
         let answers = ask_all(&access, timeout);
+        let paused = paused(&access, timeout);
         let text = match format {
-            Format::Table => as_table(&access, &answers),
-            Format::Json => format!("{}\n", as_json(&access, &answers)),
+            Format::Table => as_table(&access, &answers, paused.as_deref()),
+            Format::Json => format!("{}\n", as_json(&access, &answers, paused.as_deref())),
             Format::Tsv => as_tsv(&access, &answers),
         };
         if args.watch && format == Format::Table && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
@@ -86,6 +89,19 @@ pub(crate) fn ask_all(access: &Access, timeout: Duration) -> Vec<Answer> {
             .collect();
         asked.into_iter().filter_map(|thread| thread.join().ok()).collect()
     })
+}
+
+/// Where an operator paused automatic switches, in words, if anywhere and if the authority tells.
+pub(crate) fn paused(access: &Access, timeout: Duration) -> Option<String> {
+    let mut client = access.connect(&access.authority(), timeout).ok()?;
+    let (_, extensions) = ask_answer(&mut client, timeout).ok()?;
+    let clusters = operations::paused(&extensions)?;
+    if clusters.contains(&ClusterId(0)) {
+        return Some("everywhere".into());
+    }
+    let name =
+        |id: &ClusterId| access.roster.cluster(*id).map_or_else(|| id.0.to_string(), |c| c.name.clone());
+    (!clusters.is_empty()).then(|| clusters.iter().map(name).collect::<Vec<_>>().join(", "))
 }
 
 fn place(access: &Access, server: &Server) -> (String, String, String) {
@@ -166,7 +182,7 @@ fn newest<'a>(
     ours.filter_map(|(_, a)| a.as_ref().ok()).max_by_key(|r| (r.epoch, r.version))
 }
 
-fn as_table(access: &Access, answers: &[Answer]) -> String {
+fn as_table(access: &Access, answers: &[Answer], paused: Option<&str>) -> String {
     let mut out = String::new();
     let authority = answers.iter().find(|(s, _)| s.id == NodeId::AUTHORITY);
     if let Some((server, answer)) = authority {
@@ -184,7 +200,10 @@ fn as_table(access: &Access, answers: &[Answer]) -> String {
             Err(why) => writeln!(out, "authority {}: NO ANSWER: {why}", server.address),
         };
     }
-    for cluster in &access.roster.clusters {
+    if let Some(paused) = paused {
+        let _ = writeln!(out, "automatic switches are paused: {paused} (duohuo resume ends it)");
+    }
+    for cluster in &in_service(&access.roster) {
         let newest = newest(answers, &cluster.nodes);
         let master = newest.and_then(|r| cluster.nodes.iter().find(|n| n.id == r.master));
         let top = newest.map_or(0, |r| {
@@ -289,7 +308,7 @@ fn as_tsv(access: &Access, answers: &[Answer]) -> String {
     out
 }
 
-fn as_json(access: &Access, answers: &[Answer]) -> serde_json::Value {
+fn as_json(access: &Access, answers: &[Answer], paused: Option<&str>) -> serde_json::Value {
     let nodes: Vec<_> = answers
         .iter()
         .map(|(server, answer)| {
@@ -307,7 +326,7 @@ fn as_json(access: &Access, answers: &[Answer]) -> serde_json::Value {
             value
         })
         .collect();
-    serde_json::json!({ "schema": 1, "nodes": nodes })
+    serde_json::json!({ "schema": 1, "nodes": nodes, "paused": paused })
 }
 
 pub(crate) fn report_json(r: &StatusReport) -> serde_json::Value {

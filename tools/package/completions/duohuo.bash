@@ -34,6 +34,9 @@ _duohuo() {
             duohuo,docs)
                 cmd="duohuo__subcmd__docs"
                 ;;
+            duohuo,drill)
+                cmd="duohuo__subcmd__drill"
+                ;;
             duohuo,failover)
                 cmd="duohuo__subcmd__failover"
                 ;;
@@ -138,6 +141,9 @@ _duohuo() {
                 ;;
             duohuo__subcmd__help,docs)
                 cmd="duohuo__subcmd__help__subcmd__docs"
+                ;;
+            duohuo__subcmd__help,drill)
+                cmd="duohuo__subcmd__help__subcmd__drill"
                 ;;
             duohuo__subcmd__help,failover)
                 cmd="duohuo__subcmd__help__subcmd__failover"
@@ -247,6 +253,9 @@ _duohuo() {
             duohuo__subcmd__help__subcmd__roster,remove)
                 cmd="duohuo__subcmd__help__subcmd__roster__subcmd__remove"
                 ;;
+            duohuo__subcmd__help__subcmd__roster,replace)
+                cmd="duohuo__subcmd__help__subcmd__roster__subcmd__replace"
+                ;;
             duohuo__subcmd__help__subcmd__roster,rotate)
                 cmd="duohuo__subcmd__help__subcmd__roster__subcmd__rotate"
                 ;;
@@ -256,8 +265,14 @@ _duohuo() {
             duohuo__subcmd__help__subcmd__roster,sign)
                 cmd="duohuo__subcmd__help__subcmd__roster__subcmd__sign"
                 ;;
+            duohuo__subcmd__help__subcmd__store,backup)
+                cmd="duohuo__subcmd__help__subcmd__store__subcmd__backup"
+                ;;
             duohuo__subcmd__help__subcmd__store,init)
                 cmd="duohuo__subcmd__help__subcmd__store__subcmd__init"
+                ;;
+            duohuo__subcmd__help__subcmd__store,restore)
+                cmd="duohuo__subcmd__help__subcmd__store__subcmd__restore"
                 ;;
             duohuo__subcmd__keygen,client)
                 cmd="duohuo__subcmd__keygen__subcmd__client"
@@ -349,6 +364,9 @@ _duohuo() {
             duohuo__subcmd__roster,remove)
                 cmd="duohuo__subcmd__roster__subcmd__remove"
                 ;;
+            duohuo__subcmd__roster,replace)
+                cmd="duohuo__subcmd__roster__subcmd__replace"
+                ;;
             duohuo__subcmd__roster,rotate)
                 cmd="duohuo__subcmd__roster__subcmd__rotate"
                 ;;
@@ -370,6 +388,9 @@ _duohuo() {
             duohuo__subcmd__roster__subcmd__help,remove)
                 cmd="duohuo__subcmd__roster__subcmd__help__subcmd__remove"
                 ;;
+            duohuo__subcmd__roster__subcmd__help,replace)
+                cmd="duohuo__subcmd__roster__subcmd__help__subcmd__replace"
+                ;;
             duohuo__subcmd__roster__subcmd__help,rotate)
                 cmd="duohuo__subcmd__roster__subcmd__help__subcmd__rotate"
                 ;;
@@ -379,17 +400,29 @@ _duohuo() {
             duohuo__subcmd__roster__subcmd__help,sign)
                 cmd="duohuo__subcmd__roster__subcmd__help__subcmd__sign"
                 ;;
+            duohuo__subcmd__store,backup)
+                cmd="duohuo__subcmd__store__subcmd__backup"
+                ;;
             duohuo__subcmd__store,help)
                 cmd="duohuo__subcmd__store__subcmd__help"
                 ;;
             duohuo__subcmd__store,init)
                 cmd="duohuo__subcmd__store__subcmd__init"
                 ;;
+            duohuo__subcmd__store,restore)
+                cmd="duohuo__subcmd__store__subcmd__restore"
+                ;;
+            duohuo__subcmd__store__subcmd__help,backup)
+                cmd="duohuo__subcmd__store__subcmd__help__subcmd__backup"
+                ;;
             duohuo__subcmd__store__subcmd__help,help)
                 cmd="duohuo__subcmd__store__subcmd__help__subcmd__help"
                 ;;
             duohuo__subcmd__store__subcmd__help,init)
                 cmd="duohuo__subcmd__store__subcmd__help__subcmd__init"
+                ;;
+            duohuo__subcmd__store__subcmd__help,restore)
+                cmd="duohuo__subcmd__store__subcmd__help__subcmd__restore"
                 ;;
             *)
                 ;;
@@ -398,7 +431,7 @@ _duohuo() {
 
     case "${cmd}" in
         duohuo)
-            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config submit ledger history switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -699,6 +732,48 @@ _duohuo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        duohuo__subcmd__drill)
+            opts="-o -h --config --roster --key --rounds --output --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --roster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rounds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         duohuo__subcmd__failover)
             opts="-h --to --unsafe --confirm --config --roster --key --operator-key --why --who --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -750,7 +825,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help)
-            opts="authority node keeper demo status neighbours watch wait check config submit ledger history switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="authority node keeper demo status neighbours watch wait check config submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -890,6 +965,20 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__docs)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__drill)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1198,7 +1287,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__roster)
-            opts="show add remove rotate sign pack"
+            opts="show add remove replace rotate sign pack"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1240,6 +1329,20 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__roster__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__roster__subcmd__replace)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1310,7 +1413,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__store)
-            opts="init"
+            opts="init backup restore"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1323,7 +1426,35 @@ _duohuo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        duohuo__subcmd__help__subcmd__store__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         duohuo__subcmd__help__subcmd__store__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__store__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1408,7 +1539,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__history)
-            opts="-o -h --config --roster --key --output --timeout --help"
+            opts="-o -h --config --roster --key --output --seen --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1432,6 +1563,10 @@ _duohuo() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --seen)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --timeout)
@@ -2058,7 +2193,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__pause)
-            opts="-h --config --roster --key --operator-key --why --who --timeout --help"
+            opts="-h --wait --config --roster --key --operator-key --why --who --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2100,7 +2235,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__resume)
-            opts="-h --config --roster --key --operator-key --why --who --timeout --help"
+            opts="-h --wait --config --roster --key --operator-key --why --who --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2142,7 +2277,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster)
-            opts="-h --help show add remove rotate sign pack help"
+            opts="-h --help show add remove replace rotate sign pack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2198,7 +2333,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster__subcmd__help)
-            opts="show add remove rotate sign pack help"
+            opts="show add remove replace rotate sign pack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2254,6 +2389,20 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster__subcmd__help__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__roster__subcmd__help__subcmd__replace)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2336,6 +2485,32 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster__subcmd__remove)
+            opts="-h --dir --reload --node --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reload)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__roster__subcmd__replace)
             opts="-h --dir --reload --node --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2462,7 +2637,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__store)
-            opts="-h --help init help"
+            opts="-h --help init backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2475,9 +2650,45 @@ _duohuo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        duohuo__subcmd__store__subcmd__help)
-            opts="init help"
+        duohuo__subcmd__store__subcmd__backup)
+            opts="-h --config --out --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__store__subcmd__help)
+            opts="init backup restore help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__store__subcmd__help__subcmd__backup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2517,6 +2728,20 @@ _duohuo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        duohuo__subcmd__store__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         duohuo__subcmd__store__subcmd__init)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2525,6 +2750,44 @@ _duohuo() {
             fi
             case "${prev}" in
                 --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__store__subcmd__restore)
+            opts="-h --node --from --config --roster --key --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --roster)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2586,13 +2849,17 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__switchover)
-            opts="-h --to --dry-run --config --roster --key --operator-key --why --who --timeout --help"
+            opts="-h --to --dry-run --at --config --roster --key --operator-key --why --who --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --at)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Nothing at the path.
-    #[error("store {path}: the file is missing; expected the store of this {kind}. On its very first start give --init. {advice}", kind = kind(*node), advice = lost(*node))]
+    #[error("store {path}: the file is missing; expected the store of this {kind}. Before its very first start: duohuo store init, or start it with --init. {advice}", kind = kind(*node), advice = lost(*node))]
     Missing {
         /// The file.
         path: PathBuf,
@@ -63,6 +63,14 @@ pub enum StoreError {
         /// Its owner.
         node: NodeId,
     },
+    /// Not what `duohuo backup` makes.
+    #[error("{path}: {what}; expected a file that duohuo backup made: a store is never copied by hand")]
+    NoCopy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// The disk does not answer.
     #[error(
         "store {path}: {what}; expected a readable and writable file on a disk with free space: check the directory, its owner and the disk, then start again"
@@ -85,8 +93,8 @@ fn lost(node: NodeId) -> &'static str {
         "Do not start it empty: an authority that forgot its table can grant an epoch twice. Restore the newest copy of \
          its disk only if you know that nothing was decided after it; otherwise enrol a new consortium table with the operator"
     } else {
-        "Do not start it empty under its old name: a node that lost its log must not vote. Move the file and its .witness away, enrol the \
-         node again under a new node id (duohuo keygen node), put it into the next roster, and start it with --init: it \
-         comes back outside the in-sync set and catches up"
+        "Do not start it empty under its old name: a node that lost its log must not vote. Move the file and its .witness away, give \
+         its machine a new number (duohuo roster replace), and make a store for that (duohuo store init, or store restore from a \
+         backup of the chain): it comes back outside the in-sync set and catches up"
     }
 }

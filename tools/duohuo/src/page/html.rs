@@ -1,6 +1,7 @@
 //! The page: made here as a whole, no script; it renews itself. `maud` escapes all that comes from elsewhere.
 
 use super::plot;
+use crate::network::in_service;
 use crate::status::{role_name, state};
 use duohuo_driver::board::{Happened, Snapshot, Switch};
 use duohuo_wire::ids::{ClusterId, NodeId, RoomId};
@@ -129,12 +130,13 @@ fn sign(
 }
 
 fn map(s: &Snapshot, roster: &Roster) -> Markup {
-    let rooms: BTreeSet<RoomId> = roster.all_nodes().map(|(_, n)| n.room).collect();
+    let clusters = in_service(roster);
+    let rooms: BTreeSet<RoomId> = clusters.iter().flat_map(|c| &c.nodes).map(|n| n.room).collect();
     let row_of = |cluster: ClusterId| s.report.rows.iter().find(|r| r.cluster == cluster);
     html! {
         table class="map" {
             tr { th { "cluster" } th { "epoch" } @for room in &rooms { th { "room " (room.0) } } }
-            @for cluster in &roster.clusters {
+            @for cluster in &clusters {
                 @let row = row_of(cluster.id);
                 tr class=[(cluster.id == s.report.cluster).then_some("own")] {
                     th { (cluster.name) }

@@ -6,7 +6,9 @@ mod html;
 mod metrics;
 mod plot;
 
-use duohuo_driver::board::Board;
+use crate::network::is_retired;
+use duohuo_driver::board::{Board, Snapshot};
+use duohuo_wire::ids::NodeId;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
@@ -17,7 +19,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Connections at one time; the others wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 32;
@@ -38,7 +40,7 @@ const POLICY: &str =
 ///
 /// # Errors
 /// For a person.
-pub(crate) fn bind(listen: SocketAddr) -> Result<TcpListener, String> {
+fn bind(listen: SocketAddr) -> Result<TcpListener, String> {
     let listener = TcpListener::bind(listen).and_then(|l| l.set_nonblocking(true).map(|()| l));
     listener.map_err(|e| {
         format!(
@@ -48,18 +50,51 @@ pub(crate) fn bind(listen: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// Serve from a thread of its own until the process ends.
-///
-/// # Errors
-/// The system gives no thread or no event queue.
-pub(crate) fn start(listener: TcpListener, board: Board) -> std::io::Result<()> {
+/// The page, wherever it is at the moment.
+pub(crate) struct Page {
+    board: Board,
+    /// Dropped, it ends the thread that serves now.
+    serving: Option<oneshot::Sender<()>>,
+}
+
+impl Page {
+    /// Nowhere yet.
+    pub(crate) fn new(board: Board) -> Self {
+        Self { board, serving: None }
+    }
+
+    /// Serve there from now on, by a thread of its own; `None`: nowhere. Where it cannot be, it stays where it was.
+    ///
+    /// # Errors
+    /// For a person.
+    pub(crate) fn serve_at(&mut self, listen: Option<SocketAddr>) -> Result<(), String> {
+        let begun = match listen {
+            None => None,
+            Some(listen) => {
+                let listener = bind(listen)?;
+                let (end, ended) = oneshot::channel();
+                start(listener, self.board.clone(), ended)
+                    .map_err(|e| format!("the page's thread cannot start: {e}"))?;
+                tracing::info!(%listen, "status page");
+                Some(end)
+            }
+        };
+        self.serving = begun;
+        Ok(())
+    }
+}
+
+/// Serve from a thread of its own until `ended` is.
+fn start(listener: TcpListener, board: Board, ended: oneshot::Receiver<()>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     std::thread::Builder::new().name("page".into()).spawn(move || {
         runtime.block_on(async move {
             // it was made non-blocking by `bind`, and the runtime is there
             if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                serve(&listener, &board).await;
+                tokio::spawn(async move { serve(&listener, &board).await });
             }
+            // the other end is only ever dropped
+            let _ = ended.await;
         });
     })?;
     Ok(())
@@ -93,6 +128,19 @@ async fn serve(listener: &tokio::net::TcpListener, board: &Board) {
     }
 }
 
+/// Without the neighbours that were taken out for good: their silence is none.
+fn in_service(snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+    let retired = |id: NodeId| {
+        snapshot.roster.as_ref().and_then(|roster| roster.node(id)).is_some_and(|(_, node)| is_retired(node))
+    };
+    if !snapshot.report.neighbours.iter().any(|n| retired(n.node)) {
+        return snapshot;
+    }
+    let mut shown = Snapshot::clone(&snapshot);
+    shown.report.neighbours.retain(|n| !retired(n.node));
+    Arc::new(shown)
+}
+
 fn answer(board: &Board, method: &Method, path: &str, accept: Option<&HeaderValue>) -> Response<Full<Bytes>> {
     if method == Method::OPTIONS {
         let mut response = plain(StatusCode::NO_CONTENT, String::new());
@@ -104,7 +152,7 @@ fn answer(board: &Board, method: &Method, path: &str, accept: Option<&HeaderValu
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         return response;
     }
-    let snapshot = board.look();
+    let snapshot = in_service(board.look());
     let fresh = board.idle().is_some_and(|idle| idle <= health::FRESH);
     match path {
         "/" => with(StatusCode::OK, "text/html; charset=utf-8", html::page(&snapshot, fresh)),

@@ -85,7 +85,7 @@ fn an_example_is_complete_and_what_it_amounts_to_can_be_shown_and_compared() {
     for line in [
         "timers.keepalive_interval_ms = 100   # default; the same for the whole network\n",
         "log.level = \"info\"   # default; SIGHUP is enough\n",
-        "http.listen = -   # off\n",
+        "http.listen = -   # off; SIGHUP is enough\n",
         "# dead_interval = 500 ms\n",
     ] {
         assert!(shown.contains(line), "{line}: {shown}");

@@ -205,12 +205,31 @@ fn a_reload_changes_what_can_change_live_and_names_what_cannot() {
     node.await_log("timers.keepalive_interval_ms is 60 in the file and 50 here: it changes when this process is started again");
     node.signal(Signal::USR1);
     node.await_log("drill: wrong results");
+    // the page moves; to an address that is taken it does not
+    let (free, taken) =
+        (std::net::TcpListener::bind("127.0.0.1:0"), std::net::TcpListener::bind("127.0.0.1:0"));
+    let (free, taken) = (free.expect("a port"), taken.expect("a port"));
+    let (moved, other) = (free.local_addr().expect("bound"), taken.local_addr().expect("bound"));
+    drop(free);
+    network.edit(&file, &format!("listen = \"{}\"", looked.page), &format!("listen = \"{moved}\""));
+    network.edit(&file, "[timers]", "[chain]\nkeep_blocks = 7\n[timers]");
+    node.signal(Signal::HUP);
+    node.await_log(&format!("http.listen is \"{moved}\" now, it was \"{}\"", looked.page));
+    node.await_log("chain.keep_blocks is 7 now, it was 100000");
+    assert!(get(moved, "/metrics").2.contains("duohuo_config_last_reload_successful 1"));
+    eventually("nothing is left where it was", || std::net::TcpStream::connect(looked.page).err());
+    network.edit(&file, &format!("listen = \"{moved}\""), &format!("listen = \"{other}\""));
+    node.signal(Signal::HUP);
+    node.await_log(&format!("it stays at \"{moved}\""));
+    network.edit(&file, "format = \"plain\"", "format = \"json\"");
+    node.signal(Signal::HUP);
+    node.await_log("\"message\":\"log.format is");
     network.edit(&file, "keepalive_interval_ms = 60", "keepalive_interval_ms = 0");
     node.signal(Signal::HUP);
     node.await_log("0 is out of range; expected 1..=10000 (milliseconds)");
     node.await_log("the configuration in force stays");
     eventually("the page tells it", || {
-        get(looked.page, "/metrics").2.contains("duohuo_config_last_reload_successful 0").then_some(())
+        get(moved, "/metrics").2.contains("duohuo_config_last_reload_successful 0").then_some(())
     });
     node.stop();
 }

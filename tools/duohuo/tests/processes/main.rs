@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a wrong index fails the test")]
 
+mod backup;
 mod config;
 mod decode;
 mod demo;

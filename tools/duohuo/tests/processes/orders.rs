@@ -1,8 +1,9 @@
 //! An operator's orders by the command, over real processes.
 
-use crate::network::{Network, eventually, run, text};
+use crate::network::{Network, duohuo, eventually, run, text};
 use serde_json::Value;
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Output, Stdio};
 
 fn order(network: &Network, command: &[&str], more: &[&str]) -> Output {
     let (config, key) = (network.file("net/client.toml"), network.file("net/operator.key"));
@@ -37,10 +38,35 @@ fn orders_are_carried_out_once_and_stand_in_the_history() {
     let again = order(&network, &["switchover", "A", "--to", "a3"], &[]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("IsMaster"), "{}", text(&again.stderr));
-    done(&network, &["pause"]);
+    let drill = |expected: i32| {
+        let output = run(&["drill", "A", "--config", &network.file("net/client.toml"), "-o", "json"]);
+        assert_eq!(output.status.code(), Some(expected), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let before = network.status_of(103)["epoch"].clone();
+    let rehearsed = drill(0);
+    assert_eq!((&rehearsed["master"], &rehearsed["would_grant"]), (&Value::from(103), &Value::from(101)));
+    assert_eq!(rehearsed["steps"].as_array().map(Vec::len), Some(6));
+    assert_eq!(network.status_of(103)["epoch"], before, "a drill changes nothing");
+    done(&network, &["pause", "--wait"]);
+    let rehearsed = drill(1);
+    assert!(rehearsed["against"][0].as_str().is_some_and(|why| why.contains("paused")), "{rehearsed}");
+    let shown = run(&["status", "--config", &network.file("net/client.toml")]);
+    assert!(
+        text(&shown.stdout).contains("automatic switches are paused: everywhere"),
+        "{}",
+        text(&shown.stdout)
+    );
+    let judged = run(&["check", "--config", &network.file("net/client.toml")]);
+    assert_eq!(judged.status.code(), Some(1));
+    assert!(
+        text(&judged.stdout).contains("automatic switches are paused: everywhere"),
+        "{}",
+        text(&judged.stdout)
+    );
     let twice = order(&network, &["pause"], &[]);
     assert!(text(&twice.stderr).contains("Unchanged"), "{}", text(&twice.stderr));
-    done(&network, &["resume"]);
+    done(&network, &["resume", "--wait"]);
     let clear = order(&network, &["unbar", "a1"], &[]);
     assert!(text(&clear.stderr).contains("NotBarred"), "{}", text(&clear.stderr));
     let unconfirmed = order(&network, &["failover", "A", "--to", "a1", "--unsafe"], &[]);
@@ -57,6 +83,13 @@ fn orders_are_carried_out_once_and_stand_in_the_history() {
     };
     assert!(text(&forged.stderr).contains("BadSignature"), "{}", text(&forged.stderr));
 
+    let seen = network.file("seen");
+    let noted = || run(&["history", "--config", &network.file("net/client.toml"), "--seen", &seen]);
+    assert!(noted().status.success() && noted().status.success());
+    std::fs::write(&seen, format!("1 {}\n", "ab".repeat(32))).expect("written");
+    let rewritten = noted();
+    assert_eq!(rewritten.status.code(), Some(1));
+    assert!(text(&rewritten.stderr).contains("the history was rewritten"), "{}", text(&rewritten.stderr));
     let told = history(&network);
     let orders: Vec<_> = told.iter().filter(|e| e["who"] == "Ada").collect();
     let names: Vec<_> = orders.iter().map(|e| e["what"].as_str().unwrap_or_default()).collect();
@@ -72,4 +105,33 @@ fn orders_are_carried_out_once_and_stand_in_the_history() {
     });
     assert_eq!(history(&network)[..told.len()], told[..], "nothing of it was changed");
     drop((authority, nodes));
+}
+
+#[test]
+fn a_switchover_waits_for_its_time_and_is_void_if_the_master_changed_before() {
+    let network = Network::new(3);
+    let (_authority, _nodes) = network.start(&[101, 102, 103]);
+    network.commit();
+    let told = done(&network, &["switchover", "A", "--to", "a2", "--at", "+1s"]);
+    assert!(told.contains("a1 handed over, epoch 2"), "{told}");
+    eventually("a2 is master", || (network.status_of(102)["role"] == "MASTER").then_some(()));
+    let (config, key) = (network.file("net/client.toml"), network.file("net/operator.key"));
+    let common = ["--config", &config, "--operator-key", &key, "--why", "a drill", "--who", "Ada"];
+    let mut planned = duohuo()
+        .args(["switchover", "A", "--to", "a3", "--at", "+8s"])
+        .args(common)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // it has looked at the row when it says until when it waits
+    let mut told = BufReader::new(planned.stderr.take().expect("piped")).lines();
+    let waits = told.find(|line| line.as_ref().is_ok_and(|line| line.contains("waiting until")));
+    assert!(waits.is_some());
+    done(&network, &["switchover", "A", "--to", "a1"]);
+    let told: Vec<String> = told.map_while(Result::ok).collect();
+    assert_eq!(planned.wait().expect("it ends").code(), Some(1));
+    assert!(told.iter().any(|line| line.contains("Stale")), "{told:?}");
+    let past = order(&network, &["switchover", "A", "--at", "2020-01-01T00:00:00Z"], &[]);
+    assert_eq!(past.status.code(), Some(2));
+    assert!(text(&past.stderr).contains("is over; expected a time to come"), "{}", text(&past.stderr));
 }

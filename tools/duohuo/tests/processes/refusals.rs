@@ -49,7 +49,7 @@ fn key_files() {
     std::fs::write(&key, b"beef\n").expect("write");
     let (_, told) = network.refusal(101, &["--init"]);
     assert!(
-        told.starts_with("node-101/session.key: content: 4 characters that are not one key; expected 64 hex digits; restore it"),
+        told.starts_with("node-101/session.key: content: 4 characters that are not one key; expected 64 hex digits; bring it again"),
         "{told}"
     );
 
@@ -112,7 +112,7 @@ fn a_store_that_is_missing_there_already_or_in_use() {
     let (status, told) = network.refusal(101, &[]);
     assert_eq!(status, Some(1));
     assert!(
-        told.starts_with("store node-101/node.redb: the file is missing; expected the store of this node. On its very first start give --init. Do not start it empty under its old name"),
+        told.starts_with("store node-101/node.redb: the file is missing; expected the store of this node. Before its very first start: duohuo store init, or start it with --init. Do not start it empty under its old name"),
         "{told}"
     );
     let node = network.node(101, &["--init"]);
@@ -156,10 +156,7 @@ fn a_damaged_store_is_named_and_left_untouched() {
             ),
             "{what}: {told}"
         );
-        assert!(
-            told.contains("enrol the node again under a new node id (duohuo keygen node)"),
-            "{what}: {told}"
-        );
+        assert!(told.contains("give its machine a new number (duohuo roster replace)"), "{what}: {told}");
         assert_eq!(told.lines().count(), 1, "{what}: {told}");
         assert!(std::fs::read(&store).expect("read") == bytes, "{what}: the file was changed");
     }
