@@ -69,6 +69,9 @@ pub struct Client {
     until: Instant,
     links: BTreeMap<StreamId, Link>,
     redial_at: BTreeMap<NodeId, Instant>,
+    /// Before that nobody need be dialled, as long as no stream ends and there are orders as before.
+    dial_at: Instant,
+    had_orders: bool,
     next_stream: u64,
     next_session: u64,
     next_transfer: u64,
@@ -108,6 +111,8 @@ impl Client {
             until,
             links: BTreeMap::new(),
             redial_at: BTreeMap::new(),
+            dial_at: Instant::ZERO,
+            had_orders: false,
             next_stream: 1,
             next_session: 1,
             next_transfer: 1,
@@ -125,14 +130,23 @@ impl Client {
 
     fn dial_missing(&mut self) {
         let has_orders = !self.book.borrow().orders.is_empty();
+        if self.now < self.dial_at && has_orders == self.had_orders {
+            return;
+        }
+        (self.had_orders, self.dial_at) = (has_orders, Instant::ZERO);
         let nodes_dialled = self.links.values().filter(|l| l.to != NodeId::AUTHORITY).count();
         if nodes_dialled == self.targets.len() && !has_orders {
+            self.dial_at = Instant::from_nanos(u64::MAX);
             return;
         }
         let authority = has_orders.then_some((NodeId::AUTHORITY, self.roster.authority.address));
+        let mut next = Instant::from_nanos(u64::MAX);
         for (node, to) in self.roster.all_nodes().map(|(_, n)| (n.id, n.address)).chain(authority) {
-            let due = self.redial_at.get(&node).is_none_or(|at| self.now >= *at);
-            if !due || self.links.values().any(|l| l.to == node) {
+            if self.links.values().any(|l| l.to == node) {
+                continue;
+            }
+            if let Some(at) = self.redial_at.get(&node).filter(|at| self.now < **at) {
+                next = next.min(*at);
                 continue;
             }
             self.redial_at.insert(node, self.now + REDIAL.max(self.rate));
@@ -144,6 +158,7 @@ impl Client {
             );
             self.out.push_back(Output::Dial { stream, to });
         }
+        self.dial_at = next;
     }
 
     fn send(&mut self, stream: StreamId, packet: &Packet) {
@@ -354,6 +369,7 @@ impl Machine for Client {
             Input::StreamBytes { stream, bytes } => self.on_bytes(stream, &bytes),
             Input::StreamClosed { stream } => {
                 self.links.remove(&stream);
+                self.dial_at = Instant::ZERO;
             }
             _ => {}
         }

@@ -7,9 +7,8 @@ use crate::plan::Plan;
 use crate::world::{Luck, World};
 use core::time::Duration;
 use duohuo_core::Instant;
-use duohuo_core::event::Event;
 use duohuo_core::io::Table;
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::OrderKind;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -247,8 +246,8 @@ fn one_more_switch(world: &mut World, bound: Duration) -> Result<(), String> {
     let Some(cluster) = clusters.into_iter().find(|c| heirs(world, *c) > 1) else { return Ok(()) };
     let Some(master) = world.master(cluster) else { return Err("P3: a master got lost".into()) };
     let granted = |w: &World| {
-        let ours = |e: &Event| matches!(e, Event::Granted { cluster: c, .. } if *c == cluster);
-        w.checker.log.iter().filter(|(_, _, e)| ours(e)).count()
+        let of_it = (cluster, Epoch(0))..=(cluster, Epoch(u64::MAX));
+        w.checker.grants().range(of_it).next_back().map(|((_, epoch), _)| *epoch)
     };
     let before = granted(world);
     world.kill(master);
