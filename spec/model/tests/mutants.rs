@@ -28,7 +28,7 @@ const BARS: Bounds = Bounds { bars: true, ..THREE_NODES };
 /// Out, and forced.
 const FORCED: Bounds = Bounds { forces: 1, ..ONE_CHANGE };
 /// Out, forced, and a grant to whoever was forced.
-const FORCED_AND_GRANTED: Bounds = Bounds { epochs: 3, ..FORCED };
+const FORCED_AND_GRANTED: Bounds = Bounds { epochs: 3, values: 1, ..FORCED };
 /// The forced master goes on where its fence ends.
 const FORCED_WITH_ROOM: Bounds = Bounds { slots: 2, values: 1, ..FORCED };
 
@@ -156,10 +156,10 @@ fn the_others_answer_a_forced_master_and_promise_nothing() {
 
 #[test]
 fn the_duty_to_fence_ends_with_the_next_grant() {
-    dies(Mutant::DutyNotInherited, FORCED_AND_GRANTED, AGREEMENT);
+    dies(Mutant::DutyNotInherited, FORCED_AND_GRANTED, SAME_BYTES);
 }
 
 #[test]
 fn a_fence_that_is_in_no_log() {
-    dies(Mutant::FenceNotInLog, FORCED_AND_GRANTED, AGREEMENT);
+    dies(Mutant::FenceNotInLog, FORCED_AND_GRANTED, SAME_BYTES);
 }
