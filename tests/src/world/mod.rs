@@ -202,7 +202,7 @@ impl World {
             health: Health::default(),
             leads_since: BTreeMap::new(),
             trace: std::env::var_os("DUOHUO_TRACE").is_some(),
-            remembering: None,
+            remembering: Some(duohuo_wire::memory::remember()),
         };
         world.learn_addresses();
         world
