@@ -107,7 +107,7 @@ struct ProcessArgs {
 
 #[derive(Args, Debug)]
 struct KeeperArgs {
-    /// As in [log] of the node's configuration
+    /// As in `[log]` of the node's configuration
     #[arg(long)]
     json: bool,
 }
