@@ -128,7 +128,9 @@ struct Seen {
 impl Seen {
     /// B-LOG-5: how far it may acknowledge.
     fn acknowledged(&self) -> u64 {
-        let ahead = |record: &Bytes| height_of(record).is_some_and(|height| height > self.height + 1);
+        let ahead = |record: &Bytes| {
+            !is_closed(record) && height_of(record).is_some_and(|height| height > self.height + 1)
+        };
         self.records.iter().find(|(_, record)| ahead(record)).map_or(self.end, |(index, _)| *index)
     }
 

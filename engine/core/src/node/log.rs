@@ -92,11 +92,11 @@ impl Log {
         start < 1 << 62
     }
 
-    /// How far this log may be acknowledged: a record of height h only by a node that holds the chain up to h - 1.
+    /// How far this log may be acknowledged: a word of height h only by a node that holds the chain up to h - 1. That the log
+    /// is closed is no word: it stands above the chain on purpose, and must not be lost with a grant.
     pub(super) fn acknowledged(&self) -> u64 {
-        let beyond =
-            self.records.iter().find(|(_, r)| r.height > self.height.next()).map(|(index, _)| *index);
-        beyond.unwrap_or(self.end)
+        let beyond = |record: &Record| record.height > self.height.next() && !record.is_closed();
+        self.records.iter().find(|(_, record)| beyond(record)).map_or(self.end, |(index, _)| *index)
     }
 
     /// Adopt a grant: promise the epoch and call the own log its master's (rule 15). What was never acknowledged
@@ -450,6 +450,19 @@ mod tests {
         assert_eq!(log.end() - log.start(), 1, "it stays until its height is committed");
         writes.extend(log.commit(Height(7)));
         assert_eq!(reload(&writes, 7), log);
+    }
+
+    /// Seed 175094563935952: the next grant cut it, since it lies two heights above the chain, and the cluster spoke again where
+    /// it had said something else before the force.
+    #[test]
+    fn a_fence_that_stands_far_above_the_chain_outlives_the_next_grant() {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        let mut writes = log.adopt(E1);
+        writes.extend(log.close(closed(7, E1)));
+        assert_eq!(log.acknowledged(), log.end());
+        writes.extend(log.adopt(E2));
+        assert_eq!(words(&log), [(0, &b"\xFF"[..])]);
+        assert_eq!(reload(&writes, 4), log);
     }
 
     #[test]
