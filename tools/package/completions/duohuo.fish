@@ -60,7 +60,7 @@ complete -c duohuo -n "__fish_duohuo_using_subcommand node" -l config -d 'Its co
 complete -c duohuo -n "__fish_duohuo_using_subcommand node" -l init -d 'Very first start: make the store; refused if there is one already'
 complete -c duohuo -n "__fish_duohuo_using_subcommand node" -l exit-with-parent -d 'Exit when standard input ends: for a parent that wants its children gone with it'
 complete -c duohuo -n "__fish_duohuo_using_subcommand node" -s h -l help -d 'Print help'
-complete -c duohuo -n "__fish_duohuo_using_subcommand keeper" -l json -d 'As in [log] of the node\'s configuration'
+complete -c duohuo -n "__fish_duohuo_using_subcommand keeper" -l json -d 'As in `[log]` of the node\'s configuration'
 complete -c duohuo -n "__fish_duohuo_using_subcommand keeper" -s h -l help -d 'Print help'
 complete -c duohuo -n "__fish_duohuo_using_subcommand demo" -l scenario -d 'Which faults' -r -f -a "tour\t'All steps, under a minute'
 master-fails\t'kill -9 the master of A (REC-1)'
