@@ -307,6 +307,7 @@ impl World {
         while let Some(output) = machine.poll_output() {
             self.carry_out(output);
         }
+        self.store.flush();
         self.net.flush();
     }
 

@@ -342,7 +342,7 @@ impl OpenStore {
             thread("store-reads").spawn(move || reader.run(&read_inbox)).map_err(io)?,
         ];
         let ends = Some((batches, reads));
-        Ok(Store { ends, completions, threads, last_asked: 0, last_done: 0 })
+        Ok(Store { ends, completions, threads, waiting: None, last_asked: 0, last_done: 0 })
     }
 }
 
@@ -372,6 +372,7 @@ pub enum Completion {
     },
 }
 
+#[derive(Debug)]
 struct Batch {
     token: u64,
     writes: Vec<Write>,
@@ -388,17 +389,27 @@ pub struct Store {
     ends: Option<(SyncSender<Batch>, SyncSender<Read>)>,
     completions: Receiver<Completion>,
     threads: Vec<JoinHandle<()>>,
+    /// Not yet with the thread.
+    waiting: Option<Batch>,
     last_asked: u64,
     last_done: u64,
 }
 
 impl Store {
-    /// Write a batch; answered by [`Completion::Persisted`] with this token or a later one.
+    /// Write a batch; answered by [`Completion::Persisted`] with this token or a later one, some time after
+    /// [`flush`](Self::flush).
     pub fn persist(&mut self, token: u64, writes: Vec<Write>) {
         self.last_asked = token;
-        if let Some((batches, _)) = &self.ends {
+        let batch = self.waiting.get_or_insert_with(|| Batch { token, writes: Vec::new() });
+        batch.token = token;
+        batch.writes.extend(writes);
+    }
+
+    /// What was asked since the last time goes to the thread, as one: what one input wants written shares a transaction.
+    pub fn flush(&mut self) {
+        if let (Some(batch), Some((batches, _))) = (self.waiting.take(), &self.ends) {
             // the thread ends only after this end is dropped, or by a panic, which its completions' end shows
-            let _ = batches.send(Batch { token, writes });
+            let _ = batches.send(batch);
         }
     }
 
@@ -447,6 +458,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.flush();
         self.ends = None;
         for thread in self.threads.drain(..) {
             let _ = thread.join();

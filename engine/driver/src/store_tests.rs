@@ -38,6 +38,7 @@ fn start(store: OpenStore) -> (Poll, Store) {
 }
 
 fn await_completion(poll: &mut Poll, store: &mut Store) -> Completion {
+    store.flush();
     let mut events = Events::with_capacity(4);
     let until = Instant::now() + Duration::from_secs(20);
     loop {
@@ -112,6 +113,7 @@ fn many_batches_become_durable_in_the_order_of_their_tokens_with_fewer_completio
                 value: Bytes::copy_from_slice(&token.to_be_bytes()),
             }],
         );
+        store.flush();
     }
     let mut completions = 0;
     let mut last = 0;
@@ -129,6 +131,24 @@ fn many_batches_become_durable_in_the_order_of_their_tokens_with_fewer_completio
     drop(store);
     let stored = bench.reopen().and_then(|s| s.load()).expect("it opens again");
     assert_eq!(stored.records.get(&0).map(|v| v.to_vec()), Some(300u64.to_be_bytes().to_vec()));
+}
+
+#[test]
+fn what_was_asked_before_a_flush_shares_a_commit() {
+    let bench = Bench::new();
+    let (mut poll, mut store) = start(bench.create());
+    for token in 1..=3 {
+        store.persist(token, vec![put(Table::Record, token, b"word")]);
+    }
+    assert!(store.completion().is_none() && !store.is_idle());
+    assert_eq!(await_completion(&mut poll, &mut store), Completion::Persisted { token: 3 });
+    store.persist(4, vec![put(Table::Record, 4, b"the last")]);
+    drop(store);
+    assert_eq!(
+        bench.reopen().unwrap().load().unwrap().records.len(),
+        4,
+        "nothing that was asked is lost by ending"
+    );
 }
 
 #[test]

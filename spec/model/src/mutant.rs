@@ -28,6 +28,10 @@ pub enum Mutant {
     InheritedNotExposed,
     /// A restarted master takes its role up again when it reads the row (B-ROL-2).
     RestartKeepsRole,
+    /// A granted node acts before its promise is durable (B-ROL-1).
+    ActBeforePromise,
+    /// A granted node gives its log to the others before its promise is durable (B-ROL-1).
+    GiveLogBeforePromise,
     /// The authority compares the epoch only, not the version (B-TAB-1).
     NoVersions,
     /// The authority grants to a node outside the in-sync set (B-TAB-2).
@@ -50,7 +54,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::ReleaseAlone,
         Self::ReleaseAfterMajority,
         Self::ReleaseBeforeOwnDisk,
@@ -62,6 +66,8 @@ impl Mutant {
         Self::GrowWithoutWaiting,
         Self::InheritedNotExposed,
         Self::RestartKeepsRole,
+        Self::ActBeforePromise,
+        Self::GiveLogBeforePromise,
         Self::NoVersions,
         Self::GrantOutside,
         Self::AuthorityForgets,

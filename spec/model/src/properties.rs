@@ -177,9 +177,15 @@ fn take_over(model: &Protocol, state: &State) -> bool {
                     let row = granted.authority.row();
                     model.step(&granted, Action::Learn { node, row })
                 })
+                .map(|learnt| adopted(&model, learnt, node))
                 .and_then(|adopted| fenced(&model, adopted, node))
                 .is_some_and(|adopted| speaks(&model, adopted, node))
         })
+}
+
+/// What was promised is durable.
+fn adopted(model: &Protocol, state: State, node: u8) -> State {
+    model.step(&state, Action::Persist { node }).unwrap_or(state)
 }
 
 /// A master that owes a fence puts it up, the authority hears of it and says so.
@@ -201,7 +207,9 @@ fn go_on(model: &Protocol, state: &State) -> bool {
         return true;
     }
     // One that still owes a fence waits for the others and the authority.
-    leader(state).is_none_or(|(node, _, role)| role.fencing || speaks(&beyond(model), state.clone(), node))
+    leader(state).is_none_or(|(node, _, role)| {
+        role.fencing || speaks(&beyond(model), adopted(model, state.clone(), node), node)
+    })
 }
 
 /// A master signs if there is a slot left, everybody it waits for follows, and it releases all of its log.

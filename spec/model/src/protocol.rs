@@ -160,10 +160,7 @@ impl Protocol {
         let mut state = before.clone();
         match action {
             Action::Append { node, value } => self.append(&mut state, node, value)?,
-            Action::Persist { node } => {
-                let of = &mut state.nodes[usize::from(node)];
-                of.disk = of.memory;
-            }
+            Action::Persist { node } => self.persist(&mut state, node),
             Action::Follow { node, epoch, log } => self.follow(&mut state, node, epoch, log)?,
             Action::Release { node, slot } => self.release(&mut state, node, slot)?,
             Action::Ask { node, add, subject } => self.ask(&mut state, node, add, subject)?,
@@ -207,7 +204,7 @@ impl Protocol {
 
     fn append(&self, state: &mut State, node: u8, value: u8) -> Option<()> {
         let of = &mut state.nodes[usize::from(node)];
-        let role = of.role.filter(|role| !role.fencing)?;
+        let role = of.role.filter(|role| self.may_act(role))?;
         let slot = of.memory.log.len();
         if slot >= self.bounds.slots {
             return None;
@@ -253,7 +250,7 @@ impl Protocol {
 
     fn release(&self, state: &mut State, node: u8, slot: u8) -> Option<()> {
         let of = &state.nodes[usize::from(node)];
-        let role = of.role.filter(|role| !role.fencing)?;
+        let role = of.role.filter(|role| self.may_act(role))?;
         let own = if self.is(Mutant::ReleaseBeforeOwnDisk) { &of.memory } else { &of.disk }.log.len();
         let waited_for = role.waiting.or(role.adding);
         let acknowledged = |k: u8| u64::from(state.acknowledgement(role.epoch, k).unwrap_or(0));
@@ -289,7 +286,7 @@ impl Protocol {
 
     fn ask(&self, state: &mut State, node: u8, add: bool, subject: u8) -> Option<()> {
         let of = &mut state.nodes[usize::from(node)];
-        let role = of.role.as_mut().filter(|role| !role.fencing)?;
+        let role = of.role.as_mut().filter(|role| self.may_act(role))?;
         if subject == node || role.waiting.has(subject) == add {
             return None;
         }
@@ -345,8 +342,11 @@ impl Protocol {
         let (promised, is_master) = (of.memory.promised, row.master == node);
         if rules::may_adopt(row.epoch.into(), promised.into(), is_master, barred) {
             (of.memory.promised, of.memory.synced) = (row.epoch, row.epoch);
-            of.disk = of.memory;
+            let log = of.memory.log;
             self.lead(state, node, row);
+            if self.is(Mutant::GiveLogBeforePromise) {
+                state.send_log(row.epoch, log);
+            }
         } else if self.is(Mutant::RestartKeepsRole)
             && is_master
             && !barred
@@ -357,7 +357,7 @@ impl Protocol {
         }
     }
 
-    /// The promise is durable: the role begins, and the whole log goes to everybody.
+    /// The role, which is nothing to the world before the promise is durable.
     fn lead(&self, state: &mut State, node: u8, row: Row) {
         let of = &mut state.nodes[usize::from(node)];
         let log = of.memory.log;
@@ -365,16 +365,37 @@ impl Protocol {
         let waiting = row.in_sync.without(node);
         let (epoch, version, adding) = (row.epoch, row.version, Members::default());
         let fencing = row.unfenced && !self.is(Mutant::NoFence);
-        of.role = Some(Role { epoch, version, waiting, adding, exposed, fencing });
-        if !fencing {
+        let adopting = of.disk.promised < epoch;
+        of.role = Some(Role { epoch, version, waiting, adding, exposed, fencing, adopting });
+        if !fencing && !adopting {
             state.send_log(epoch, log);
         }
+    }
+
+    /// All that was written is durable. If the promise of a grant is among it the role begins, and the whole log goes to everybody.
+    fn persist(&self, state: &mut State, node: u8) {
+        let of = &mut state.nodes[usize::from(node)];
+        of.disk = of.memory;
+        if let Some(role) = &mut of.role
+            && role.adopting
+        {
+            role.adopting = false;
+            let (fencing, epoch, log) = (role.fencing, role.epoch, of.memory.log);
+            if !fencing {
+                state.send_log(epoch, log);
+            }
+        }
+    }
+
+    /// The gate is open, as far as the role goes.
+    fn may_act(&self, role: &Role) -> bool {
+        role.acts() || role.adopting && !role.fencing && self.is(Mutant::ActBeforePromise)
     }
 
     /// The others tell what they counted, and promise to count nothing of an older epoch. Up to there the log is closed, and
     /// up to the end of what it holds; that is durable before the authority is told.
     fn fence(&self, state: &mut State, node: u8) -> Option<()> {
-        let role = state.nodes[usize::from(node)].role.filter(|role| role.fencing)?;
+        let role = state.nodes[usize::from(node)].role.filter(|role| role.fencing && !role.adopting)?;
         if role.epoch < state.outside.promised {
             return None;
         }

@@ -120,6 +120,16 @@ pub struct Role {
     pub exposed: u8,
     /// It was forced, and says nothing before its fence stands.
     pub fencing: bool,
+    /// Its promise is not durable yet: it says nothing.
+    pub adopting: bool,
+}
+
+impl Role {
+    /// Nothing stands against it.
+    #[must_use]
+    pub const fn acts(&self) -> bool {
+        !self.fencing && !self.adopting
+    }
 }
 
 /// A node.
@@ -267,16 +277,17 @@ impl State {
         ]);
         out.extend(self.released.iter().map(|record| record.0));
         let nodes = out.len();
-        const NODE: usize = 2 * (2 + MAX_SLOTS) + 6 + MAX_EPOCHS + 2;
+        const NODE: usize = 2 * (2 + MAX_SLOTS) + 7 + MAX_EPOCHS + 2;
         out.resize(nodes + NODE * names.len(), 0);
         for (old, new) in names.iter().enumerate() {
             let node = &self.nodes[old];
             let kept = [&node.disk, &node.memory].into_iter().flat_map(|kept| {
                 [kept.promised, kept.synced].into_iter().chain(kept.log.0.iter().map(|record| record.0))
             });
-            let role = node.role.map_or([0; 6], |r| {
+            let role = node.role.map_or([0; 7], |r| {
                 let (waiting, adding) = (r.waiting.renamed(names).0, r.adding.renamed(names).0);
-                [r.epoch, r.version, waiting, adding, r.exposed, u8::from(r.fencing)]
+                let stages = [r.fencing, r.adopting].map(u8::from);
+                [r.epoch, r.version, waiting, adding, r.exposed, stages[0], stages[1]]
             });
             let acknowledged = self.acknowledged.iter().map(|of| of[old]);
             let place = nodes + NODE * usize::from(*new);

@@ -3,7 +3,7 @@
 use duohuo_model::bounds::Bounds;
 use duohuo_model::explore::{explore, shortest};
 use duohuo_model::mutant::Mutant;
-use duohuo_model::properties::{AGREEMENT, ALWAYS, NO_BARRED_GRANT, NO_SLANDER, SAME_BYTES};
+use duohuo_model::properties::{AGREEMENT, ALWAYS, MEMBERS_HOLD, NO_BARRED_GRANT, NO_SLANDER, SAME_BYTES};
 use duohuo_model::protocol::Protocol;
 
 /// Two nodes, two epochs, one slot, two values; no changes, no bars.
@@ -117,6 +117,16 @@ fn what_was_inherited_does_not_count_as_exposed() {
 #[test]
 fn a_restarted_master_takes_its_role_up_again() {
     dies(Mutant::RestartKeepsRole, TWO_CHANGES, AGREEMENT);
+}
+
+#[test]
+fn a_granted_node_acts_before_its_promise_is_durable() {
+    dies(Mutant::ActBeforePromise, SMALL, MEMBERS_HOLD);
+}
+
+#[test]
+fn a_granted_node_gives_its_log_before_its_promise_is_durable() {
+    dies(Mutant::GiveLogBeforePromise, SMALL, MEMBERS_HOLD);
 }
 
 #[test]

@@ -49,7 +49,8 @@ impl Node {
     fn to_dial(&self) -> Vec<Party> {
         let mut parties = vec![Party::Authority];
         parties.extend(self.members().into_iter().filter(|n| self.me < *n).map(Party::Node));
-        if matches!(self.duty, Duty::Lead(_) | Duty::Fence(_)) {
+        // One whose promise is being written says nothing yet; the handshakes take as long as the disk.
+        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_)) {
             let masters = self.other_masters().into_iter().map(|(_, node)| node);
             parties.extend(masters.filter(|n| self.me < *n).map(Party::Node));
         }
