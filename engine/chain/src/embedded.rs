@@ -13,6 +13,7 @@ use crate::pool::Pool;
 use crate::results::Results;
 use crate::snapshot::{Manifest, decode_proof, encode_proof};
 use crate::talk::{TALK_INTERVAL, Talk, is_due};
+use crate::vouching::Vouching;
 use crate::work::{Around, Work, send};
 use arc_malachitebft_core_consensus::Input;
 use arc_malachitebft_core_types::{Round, TimeoutKind};
@@ -96,6 +97,7 @@ pub struct EmbeddedOf<A: Application> {
     receipts: Vec<(Height, Outcome)>,
     /// The state after the newest blocks, as we found it.
     recent: VecDeque<(Height, [u8; 32])>,
+    vouching: Vouching,
     gossip: Vec<A::Transaction>,
     gossip_at: Instant,
     talks: BTreeMap<ClusterId, Talk>,
@@ -153,6 +155,7 @@ impl<A: Application> EmbeddedOf<A> {
             next_start_at: Instant::ZERO,
             receipts: Vec::new(),
             recent: VecDeque::new(),
+            vouching: Vouching::default(),
             gossip: Vec::new(),
             gossip_at: Instant::ZERO,
             talks: BTreeMap::new(),
@@ -224,6 +227,7 @@ impl<A: Application> EmbeddedOf<A> {
     /// Design R8.
     fn halt(&mut self, reason: HaltReason) {
         self.is_halted = true;
+        self.vouching.end();
         self.work = None;
         self.decided = None;
         self.outputs.push_back(ChainOutput::Halt { reason });
@@ -416,9 +420,8 @@ impl<A: Application> EmbeddedOf<A> {
 
     /// A new master vouches for what its predecessor did, oldest first: if it errs the same way at the same height, the
     /// authority is to see that before anything newer (B-ERR-5).
-    fn sign_recent_results(&mut self) {
-        let closed = self.closed;
-        for (height, hash) in self.recent.clone().into_iter().filter(|(height, _)| *height > closed) {
+    fn sign_due_results(&mut self, now: Instant) {
+        for (height, hash) in self.vouching.due(now) {
             self.sign_result(height, hash);
         }
     }
@@ -512,7 +515,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         self.next_start_at = now;
         self.try_start(now);
         if self.leads() {
-            self.sign_recent_results();
+            self.vouching.begin(now, self.recent.iter().copied().filter(|(height, _)| *height > closed));
             self.say_hello(None, true);
         }
     }
@@ -523,6 +526,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
 
     fn follow(&mut self) {
         self.epoch = None;
+        self.vouching.end();
         self.closed = Height(0);
         self.is_halted = false;
         self.work = None;
@@ -642,8 +646,12 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         self.work = None;
         self.last_commit_at = now;
         self.next_start_at = now + self.timing.block_interval;
-        if self.leads() && self.ledger.height() == height && height > self.closed {
-            self.sign_result(height, self.ledger.state_hash());
+        if self.leads()
+            && self.ledger.height() == height
+            && height > self.closed
+            && let Some((height, hash)) = self.vouching.add((height, self.ledger.state_hash()))
+        {
+            self.sign_result(height, hash);
         }
         self.try_start(now);
     }
@@ -701,6 +709,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         self.ledger.inject_wrong_results(self.is_wrong);
         self.results.clear_own(self.cluster);
         self.recent.clear();
+        self.vouching.end();
         self.last_commit_round = 0;
     }
 
@@ -745,6 +754,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         ledger.inject_wrong_results(self.is_wrong);
         self.ledger = ledger;
         self.recent.clear();
+        self.vouching.end();
         self.remember_result();
         // Nobody here saw the block committed: the next one we build blames no proposer (CH-10).
         self.last_commit_round = 0;
@@ -770,6 +780,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
             self.with_work(now, |work, around| work.feed(Input::TimeoutElapsed(timeout), around));
         }
         self.send_gossip(now);
+        self.sign_due_results(now);
         self.try_start(now);
     }
 
@@ -778,7 +789,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         let gossip = (!self.gossip.is_empty()).then_some(self.gossip_at);
         let wants_start = self.may_start() && self.wants_height(self.ledger.height().next());
         let start = wants_start.then_some(self.next_start_at);
-        [timer, gossip, start].into_iter().flatten().min()
+        [timer, gossip, start, self.vouching.poll_timeout()].into_iter().flatten().min()
     }
 
     fn poll_output(&mut self) -> Option<ChainOutput> {

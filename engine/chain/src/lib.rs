@@ -23,6 +23,7 @@ pub mod snapshot;
 mod talk;
 pub mod transaction;
 mod verifier;
+mod vouching;
 mod work;
 
 pub use accounts::{Accounts, Genesis};

@@ -16,8 +16,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Ours and the peer take turns so often: a machine that is slow for a while is so for both.
-const TURNS: u32 = 4;
 /// Of a network until it is whole, and of one round of faults at most.
 const START: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_secs(40);
@@ -37,9 +35,22 @@ pub(crate) struct Options {
     /// What happens to who acts.
     #[arg(long, value_enum, default_value = "kill")]
     fault: Fault,
+    /// Who takes part on our side.
+    #[arg(long, value_enum, default_value = "small")]
+    network: Network,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// Who takes part on our side. All of them share this machine's processors, each host of a peer's pair has one for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Network {
+    /// The authority, a cluster of three, three clusters of two: ten processes.
+    Small,
+    /// The authority, four clusters of three: thirteen processes.
+    Fig18,
 }
 
 /// What happens to who acts.
@@ -83,6 +94,8 @@ struct Report {
     measurement: &'static str,
     fault: Fault,
     interval_ms: u64,
+    network: Network,
+    processors: usize,
     rounds: usize,
     ours: OursReport,
     peer: PeerReport,
@@ -147,7 +160,8 @@ fn measure(options: &Options) -> Result<Report, String> {
     let cell = Cell::permitted()?;
     let directory = tempfile::tempdir().map_err(|e| format!("temporary directory: {e}"))?;
     let (mut ours, mut peer): (Vec<Ours>, Vec<f64>) = (Vec::new(), Vec::new());
-    let turns = TURNS.min(options.rounds);
+    // In turn: a machine that is slow for a while is so for both.
+    let turns = options.rounds.div_ceil(options.network.rounds());
     for turn in 0..turns {
         let rounds = options.rounds / turns + u32::from(turn < options.rounds % turns);
         ours.extend(turn_of::<Ours>(&cell, "ours", options, rounds, directory.path())?);
@@ -163,6 +177,8 @@ fn measure(options: &Options) -> Result<Report, String> {
         measurement: "failover",
         fault: options.fault,
         interval_ms: options.interval_ms,
+        network: options.network,
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
         rounds: ours.len(),
         ours: OursReport {
             detected_ms: figures(|o| o.detected),
@@ -201,17 +217,21 @@ fn turn_of<T: for<'a> Deserialize<'a>>(
     directory: &Path,
 ) -> Result<Vec<T>, String> {
     let results = directory.join("samples.json");
-    let fault = options.fault.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
+    let name = |value: Option<clap::builder::PossibleValue>| {
+        value.map(|v| v.get_name().to_owned()).unwrap_or_default()
+    };
+    let (fault, network) =
+        (name(options.fault.to_possible_value()), name(options.network.to_possible_value()));
     let (interval, count) = (options.interval_ms.to_string(), rounds.to_string());
     let path = results.display().to_string();
     let patience = START + ROUND * rounds;
-    cell.run(&[side, &fault, &interval, &count, &path], false, patience)
+    cell.run(&[side, &network, &fault, &interval, &count, &path], false, patience)
         .map_err(|why| format!("{side}: {why}"))?;
     let text = std::fs::read_to_string(&results).map_err(|e| format!("{path}: {e}"))?;
     serde_json::from_str(&text).map_err(|e| format!("{path}: {e}"))
 }
 
-/// In the namespaces: `SIDE FAULT INTERVAL_MS ROUNDS FILE`.
+/// In the namespaces: `SIDE NETWORK FAULT INTERVAL_MS ROUNDS FILE`.
 pub(crate) fn inside(arguments: &[String]) -> ExitCode {
     match measure_side(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -223,13 +243,16 @@ pub(crate) fn inside(arguments: &[String]) -> ExitCode {
 }
 
 fn measure_side(arguments: &[String]) -> Result<(), String> {
-    let [side, fault, interval, rounds, file] = arguments else { return Err("wrong arguments".into()) };
+    let [side, network, fault, interval, rounds, file] = arguments else {
+        return Err("wrong arguments".into());
+    };
+    let network = Network::from_str(network, false)?;
     let fault = Fault::from_str(fault, false)?;
     let interval_ms = interval.parse().map_err(|_| "no interval")?;
     let rounds = rounds.parse().map_err(|_| "no count")?;
     cell::prepare()?;
     let text = if side == "ours" {
-        serde_json::to_string(&ours::measure(fault, interval_ms, rounds)?)
+        serde_json::to_string(&ours::measure(network, fault, interval_ms, rounds)?)
     } else {
         serde_json::to_string(&keepalived::measure(fault, interval_ms, rounds)?)
     };

@@ -1,6 +1,6 @@
-//! Our side: the network of Fig. 18 under load, the clusters hit in turn, judged at the end like any scenario.
+//! Our side: a network under load, its clusters hit in turn, judged at the end like any scenario.
 
-use super::{Fault, Ours, some_time};
+use super::{Fault, Network, Ours, some_time};
 use duohuo_rig::hosts::world::World;
 use duohuo_rig::layout::FOUR_COMPANIES;
 use duohuo_rig::picture::kind;
@@ -11,10 +11,37 @@ use std::collections::BTreeSet;
 /// A room of its own.
 const AUTHORITY_ROOM: u8 = 9;
 
+/// One cluster that loses its master, and as few others, of as few nodes, as may be.
+const ONE_OF_THREE: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[1, 2]), ("C", &[2, 3]), ("D", &[3, 1])];
+/// Who loses its master has another one, and a member that must acknowledge what that one says.
+const ENOUGH: usize = 3;
+
+impl Network {
+    /// Clusters over rooms.
+    const fn layout(self) -> &'static [(&'static str, &'static [u16])] {
+        match self {
+            Self::Small => ONE_OF_THREE,
+            Self::Fig18 => FOUR_COMPANIES,
+        }
+    }
+
+    /// Rounds on one network: each of its clusters once, before the damping of switches has a say.
+    pub(super) fn rounds(self) -> u32 {
+        let can_lose = self.layout().iter().filter(|(_, nodes)| nodes.len() >= ENOUGH).count();
+        u32::try_from(can_lose).unwrap_or(u32::MAX)
+    }
+}
+
 /// So many rounds.
-pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec<Ours>, String> {
-    let mut world = World::paced(FOUR_COMPANIES, AUTHORITY_ROOM, interval_ms, |_| Ok(()))?;
-    let clusters: Vec<_> = world.network.roster.clusters.iter().map(|c| c.id).collect();
+pub(super) fn measure(
+    network: Network,
+    fault: Fault,
+    interval_ms: u64,
+    rounds: u32,
+) -> Result<Vec<Ours>, String> {
+    let mut world = World::paced(network.layout(), AUTHORITY_ROOM, interval_ms, |_| Ok(()))?;
+    let clusters = world.network.roster.clusters.iter().filter(|c| c.nodes.len() >= ENOUGH);
+    let clusters: Vec<_> = clusters.map(|c| c.id).collect();
     let mut samples = Vec::new();
     for cluster in clusters.iter().copied().cycle().take(rounds as usize) {
         world.revive()?;
