@@ -138,9 +138,10 @@ pub fn read_blocks(disk: &Disk, from: Height, max_bytes: u32) -> Vec<(Height, By
 #[must_use]
 pub fn height_of(disk: &Disk) -> Height {
     let block = disk.range((Table::Block, 0)..=(Table::Block, u64::MAX)).next_back().map(|((_, h), _)| *h);
-    let meta = META_SNAPSHOTS.iter().filter_map(|key| Some((*key, disk.get(&(Table::Meta, *key))?.clone())));
-    let kept = snapshots(&meta.collect()).unwrap_or_default();
-    Height(block.unwrap_or(0)).max(kept.last().map_or(Height(0), |s| s.height))
+    // The entry of a snapshot begins with its height.
+    let height = |key| Some(u64::from_be_bytes(*disk.get(&(Table::Meta, key))?.first_chunk::<8>()?));
+    let snapshot = META_SNAPSHOTS.into_iter().filter_map(height).max();
+    Height(block.max(snapshot).unwrap_or(0))
 }
 
 /// The newest snapshot of a disk, then the blocks above it.

@@ -165,7 +165,9 @@ impl Checker {
         let Some(entry) = self.rows.entry(vote.cluster).filter(|_| !outlived) else { return };
         let in_sync = &entry.row.in_sync;
         let lacking: Vec<NodeId> = disks
-            .filter(|(node, disk)| in_sync.contains(node) && !stands_on(disk, height_of(disk), vote))
+            .filter(|(node, disk)| {
+                in_sync.contains(node) && !is_recorded(disk, vote) && height_of(disk) < vote.height
+            })
             .map(|(node, _)| node)
             .collect();
         for node in lacking {
@@ -188,7 +190,7 @@ impl Checker {
         let first = (cluster, height.next(), 0, VoteKind::Proposal);
         let last = (cluster, Height(u64::MAX), u32::MAX, VoteKind::Precommit);
         let mut needed = self.words.range(first..=last).filter(|(_, word)| !self.is_given_up(word));
-        let lacking = needed.find(|(_, word)| !stands_on(disk, height, word));
+        let lacking = needed.find(|(_, word)| !is_recorded(disk, word));
         if let Some(word) = lacking.map(|(_, word)| *word) {
             self.say(checker, || format!("{now}: {node} does not hold {}", told(&word)));
         }
@@ -230,12 +232,8 @@ fn told(vote: &VoteSeen) -> String {
     format!("{:?} of {} at {} round {}", vote.kind, vote.cluster, vote.height, vote.round)
 }
 
-/// Its height is history on that disk, whose height is given, or its signature stands in a record. The newest records first: a
-/// word is looked for soon after it was written.
-fn stands_on(disk: &Disk, height: Height, word: &VoteSeen) -> bool {
-    if height >= word.height {
-        return true;
-    }
+/// Its signature stands in a record on that disk. The newest records first: a word is looked for soon after it was written.
+fn is_recorded(disk: &Disk, word: &VoteSeen) -> bool {
     let (first, signature) = (word.signature[0], &word.signature[..]);
     let mut newest_first = disk.range((Table::Record, 0)..=(Table::Record, u64::MAX)).rev();
     newest_first

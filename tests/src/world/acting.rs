@@ -1,7 +1,6 @@
 //! What acts outside the chain, as a world carries it out.
 
 use super::World;
-use crate::host;
 use core::time::Duration;
 use duohuo_core::Instant;
 use duohuo_core::io::Input;
@@ -25,7 +24,7 @@ impl World {
 
     /// What a host's clock shows.
     fn local(&self, id: NodeId) -> Instant {
-        self.hosts.get(&id).map_or(Instant::ZERO, |host: &host::Host| host.clock.local(self.now))
+        self.hosts.get(&id).map_or(Instant::ZERO, |host| host.clock.local(self.now))
     }
 
     pub(super) fn act(&mut self, id: NodeId, epoch: Epoch, until: Instant) {

@@ -77,7 +77,8 @@ pub struct World {
     now: Instant,
     order: u64,
     agenda: BinaryHeap<Scheduled>,
-    hosts: BTreeMap<NodeId, Host>,
+    /// Boxed: who is looked for is found among numbers that lie close together.
+    hosts: BTreeMap<NodeId, Box<Host>>,
     /// Who gets what is sent to an address.
     addresses: BTreeMap<SocketAddr, Rc<Vec<NodeId>>>,
     /// Which cluster each node is of.
@@ -157,7 +158,7 @@ impl World {
         let mut hosts = BTreeMap::new();
         let number = consortium.roster.clusters.len();
         let mut host = |id, address| {
-            hosts.insert(id, Host::new(id, address, settings));
+            hosts.insert(id, Box::new(Host::new(id, address, settings)));
         };
         host(NodeId::AUTHORITY, consortium.roster.authority.address);
         for (_, node) in consortium.roster.all_nodes() {
@@ -240,7 +241,8 @@ impl World {
     /// A node is enrolled: it gets a host, and the authority the new roster.
     pub fn enrol(&mut self, cluster: ClusterId, room: u16, priority: u8) -> Option<NodeId> {
         let entry: NodeEntry = self.consortium.enrol(cluster, room, priority)?;
-        self.hosts.insert(entry.id, Host::new(entry.id, entry.address, self.settings));
+        let host = Host::new(entry.id, entry.address, self.settings);
+        self.hosts.insert(entry.id, Box::new(host));
         self.learn_addresses();
         let roster = Box::new(self.consortium.roster.clone());
         self.give(NodeId::AUTHORITY, Input::Roster(roster));
@@ -255,7 +257,7 @@ impl World {
         let mut host = Host::new(id, original.address, self.settings);
         host.disk = original.disk.clone();
         host.records = original.records;
-        self.hosts.insert(copy, host);
+        self.hosts.insert(copy, Box::new(host));
         self.learn_addresses();
         self.start(copy);
         Some(copy)
