@@ -4,9 +4,9 @@
 
 use duohuo_core::Instant;
 use duohuo_core::event::Event;
-use duohuo_tests::consortium::{cluster_id, node};
+use duohuo_tests::consortium::{Consortium, Place, cluster_id, node};
 use duohuo_tests::scenario::{ms, settled};
-use duohuo_tests::world::World;
+use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{OrderKind, OrderOutcome};
 
@@ -170,6 +170,57 @@ fn r5_a_master_that_was_given_up_but_lives_is_counted_by_nobody() {
         world.mend_network();
         let whole = |w: &World| w.checker.rows().entry(a()).unwrap().row.in_sync.len() == 3;
         assert!(world.run_until(ms(5000), whole), "seed {seed}: all are in sync again");
+    }
+}
+
+/// Seven clusters bear two faults: five of the six others promise the fence. The sixth hears neither the authority nor the
+/// forced node, and of the others only when they have said who is master now; so it goes on with the old master, which
+/// follows the chain by it. To that one the forced cluster is faulty, which is what f allows: the ledgers agree, and the
+/// checkers find nothing wrong.
+#[test]
+fn r5_a_cluster_that_promised_nothing_hears_a_master_that_was_given_up_and_ledgers_agree() {
+    let three: &[Place] = &[(1, 200), (2, 150), (3, 100)];
+    let two: &[Place] = &[(2, 200), (3, 150)];
+    for seed in 70..73 {
+        let consortium = Consortium::new(seed, &[three, two, two, two, two, two, two]);
+        let mut world = World::new(seed, consortium, Luck::default());
+        world.start_all();
+        // A block every 200 ms: time to reconnect between two.
+        world.start_client(ms(200), Instant::from_nanos(u64::MAX / 2));
+        let members = |w: &World, c: usize| {
+            w.checker.rows().entry(cluster_id(c)).map_or(0, |entry| entry.row.in_sync.len())
+        };
+        let settled = |w: &World| members(w, A) == 3 && (1..7).all(|c| members(w, c) == 2);
+        assert!(world.run_until(ms(5000), settled), "seed {seed}");
+        world.kill(node(A, 2));
+        assert!(world.run_until(ms(2000), |w| members(w, A) == 2), "seed {seed}");
+        let (given_up, ignorant) = ([node(A, 0), node(A, 1)], [node(6, 0), node(6, 1)]);
+        let pair = |list: &[NodeId; 2], id| list.contains(&id);
+        let others: Vec<NodeId> = world.consortium.keys.keys().copied().collect();
+        for id in others.iter().filter(|id| !pair(&given_up, **id) && !pair(&ignorant, **id)) {
+            for cut in given_up.iter().chain(&ignorant) {
+                world.set_cut(*id, *cut, true);
+            }
+        }
+        // Until all streams have ended, so that nothing waits in them.
+        world.run_for(ms(2500));
+        world.start(node(A, 2));
+        world.run_for(ms(500));
+        let force = world.order(OrderKind::Force, a(), node(A, 2));
+        let answered = |w: &World| w.answered(force) == Some(OrderOutcome::Done);
+        assert!(world.run_until(ms(2000), answered), "seed {seed}");
+        let stands = |w: &World| w.saw(|e| matches!(e, Event::Fenced { .. }));
+        assert!(world.run_until(ms(2000), stands), "seed {seed}");
+        for other in (1..6).flat_map(|c| [node(c, 0), node(c, 1)]) {
+            ignorant.into_iter().for_each(|id| world.set_cut(other, id, false));
+        }
+        let speaks = |w: &World| w.checker.first_words.contains_key(&(a(), Epoch(2)));
+        assert!(world.run_until(ms(5000), speaks), "seed {seed}");
+        let height = world.checker.height();
+        assert!(world.run_until(ms(10_000), |w| w.checker.height().0 > height.0 + 10), "seed {seed}");
+        assert!(world.checker.count_outlived() > 0, "seed {seed}: it is heard where the forced one speaks");
+        world.mend_network();
+        assert!(world.run_until(ms(10_000), |w| members(w, A) == 3), "seed {seed}: all are in sync again");
     }
 }
 

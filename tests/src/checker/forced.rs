@@ -3,13 +3,19 @@
 //! A force names the epoch from which on the cluster knows nothing of what it said. Until its fence stands the forced
 //! node is alone and silent, so that everything older is given up. The fence then says how far: a word of an older epoch
 //! is given up at the height it closed, and below. One above it is one that the fence missed, and nobody may lack it.
+//!
+//! A master that was given up and lives may follow the chain and speak above the fence, too. The n - f clusters that promised
+//! do not count it. The others, at most f, may until they learn the forced row: to them its cluster is one of the f that
+//! may be faulty, and agreement does not rest on what it says (decision 19). So what it says is compared with its own words, and
+//! not with those of the forced one; and S17 fires if a cluster counts it that promised not to.
 
-use super::Checker;
+use super::{Checker, Slot};
 use duohuo_core::Instant;
 use duohuo_core::authority::table::Command;
-use duohuo_core::chain::VoteSeen;
-use duohuo_wire::ids::{ClusterId, Epoch, Height};
+use duohuo_core::chain::{VoteKind, VoteSeen};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::OrderKind;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The newest force of a cluster.
 #[derive(Clone, Copy)]
@@ -19,13 +25,62 @@ pub(super) struct Forced {
     closed: Option<Height>,
 }
 
+/// What was heard of masters that a force gave up.
+#[derive(Default)]
+pub(super) struct Outlived {
+    /// The epochs that forces began.
+    forces: BTreeSet<(ClusterId, Epoch)>,
+    /// Words, with the force that the master who said them was under, if any.
+    words: BTreeMap<(Slot, Epoch), VoteSeen>,
+    /// Since which epoch of the second cluster the first promised to count nothing older.
+    promises: BTreeMap<(ClusterId, ClusterId), Epoch>,
+}
+
+impl Outlived {
+    /// The force under which a cluster was in an epoch; 0: none yet.
+    fn force_of(&self, cluster: ClusterId, epoch: Epoch) -> Epoch {
+        self.forces.range((cluster, Epoch(0))..=(cluster, epoch)).next_back().map_or(Epoch(0), |(_, e)| *e)
+    }
+}
+
 impl Checker {
+    /// A cluster hears a word of a master that was given up.
+    pub(super) fn outlived_word(&mut self, now: Instant, from: NodeId, vote: &VoteSeen) {
+        let home = self.homes.get(&from).copied().unwrap_or_default();
+        let promised = self.outlived.promises.get(&(home, vote.cluster));
+        // Of votes it cannot be told whether they came in the certificate of a cluster that did not promise.
+        if vote.kind == VoteKind::Proposal && promised.is_some_and(|epoch| vote.epoch < *epoch) {
+            self.say("S17", || format!("{now}: {home} counts what it promised not to: {vote:?}"));
+        }
+        let slot = (vote.cluster, vote.height, vote.round, vote.kind);
+        let force = self.outlived.force_of(vote.cluster, vote.epoch);
+        let before = self.words.get(&slot).copied();
+        let before = before.filter(|word| self.outlived.force_of(word.cluster, word.epoch) == force);
+        let first = before.unwrap_or_else(|| *self.outlived.words.entry((slot, force)).or_insert(*vote));
+        self.compare(slot, &first, vote);
+    }
+
+    /// A master's cluster promised, on all its disks, to count nothing of another's older epochs.
+    pub(super) fn promised_fence(&mut self, from: NodeId, cluster: ClusterId, epoch: Epoch) {
+        if let Some(home) = self.homes.get(&from) {
+            let promise = self.outlived.promises.entry((*home, cluster)).or_default();
+            *promise = epoch.max(*promise);
+        }
+    }
+
+    /// Words of masters that were given up where the forced one spoke, too: only those that promised nothing count them.
+    #[must_use]
+    pub fn count_outlived(&self) -> usize {
+        self.outlived.words.keys().filter(|(slot, _)| self.words.contains_key(slot)).count()
+    }
+
     /// A decision of the authority is durable.
     pub(super) fn forced_by(&mut self, command: &Command) {
         match command {
             Command::Order { order, at, .. } if order.kind == OrderKind::Force => {
                 let forced = Forced { epoch: at.epoch.next(), closed: None };
                 self.forced.insert(order.cluster, forced);
+                self.outlived.forces.insert((order.cluster, forced.epoch));
             }
             Command::Fenced { cluster, height, .. } => {
                 if let Some(forced) = self.forced.get_mut(cluster) {
@@ -77,7 +132,7 @@ mod tests {
     use super::*;
     use crate::host::Disk;
     use duohuo_core::authority::table::At;
-    use duohuo_core::chain::VoteKind;
+    use duohuo_core::event::Event;
     use duohuo_core::io::{Table, Write};
     use duohuo_wire::ids::{NodeId, Version};
     use duohuo_wire::order::SignedOrder;
@@ -87,6 +142,7 @@ mod tests {
     /// A word at height 5 of the set 11 and 12; then 13 is forced: epoch 2.
     fn forced() -> Checker {
         let mut checker = Checker::new(4);
+        checker.homes = [21, 22, 31].map(|id| (NodeId(id), ClusterId(id / 10))).into();
         registered(&mut checker);
         release(&mut checker, vote(1, 5, 0, VoteKind::Prevote, 1));
         let order = SignedOrder {
@@ -116,6 +172,11 @@ mod tests {
     fn fence(checker: &mut Checker, height: u64) {
         let at = At { epoch: Epoch(2), version: Version(0) };
         decide(checker, 21, &Command::Fenced { cluster: C, at, height: Height(height) });
+    }
+
+    /// A node counts a word.
+    fn hear(checker: &mut Checker, node: u32, word: VoteSeen) {
+        checker.event(Instant::ZERO, NodeId(node), &Event::Received(word));
     }
 
     fn look_at(checker: &mut Checker, node: NodeId) {
@@ -167,6 +228,39 @@ mod tests {
         release(&mut checker, vote(2, 5, 0, VoteKind::Prevote, 1));
         look_at(&mut checker, NodeId(21));
         assert_eq!(said(&checker), ["S2"]);
+    }
+
+    #[test]
+    fn s1_does_not_fire_where_one_that_did_not_promise_hears_the_master_that_was_given_up() {
+        let mut checker = forced();
+        fence(&mut checker, 5);
+        let new = VoteSeen { epoch: Epoch(2), ..vote(1, 6, 0, VoteKind::Prevote, 2) };
+        release(&mut checker, new);
+        let old = vote(1, 6, 0, VoteKind::Prevote, 1);
+        hear(&mut checker, 31, old);
+        hear(&mut checker, 21, new);
+        hear(&mut checker, 31, old);
+        look_at(&mut checker, NodeId(31));
+        assert_eq!(said(&checker), [""; 0]);
+        // It contradicts itself: before the force, and after.
+        hear(&mut checker, 31, vote(1, 6, 0, VoteKind::Prevote, 3));
+        hear(&mut checker, 31, vote(1, 5, 0, VoteKind::Prevote, 3));
+        assert_eq!(said(&checker), ["S1", "S1"]);
+        // And so does the forced one.
+        hear(&mut checker, 21, VoteSeen { epoch: Epoch(2), ..old });
+        assert_eq!(said(&checker), ["S1", "S1", "S1"]);
+    }
+
+    #[test]
+    fn s17_fires_when_one_that_promised_counts_the_master_that_was_given_up() {
+        let mut checker = forced();
+        let promise = Event::FencePromised { cluster: C, epoch: Epoch(2), height: Height(5) };
+        checker.event(Instant::ZERO, NodeId(21), &promise);
+        hear(&mut checker, 31, vote(1, 7, 0, VoteKind::Proposal, 1));
+        assert_eq!(said(&checker), [""; 0]);
+        // Another node of the cluster that promised.
+        hear(&mut checker, 22, vote(1, 7, 0, VoteKind::Proposal, 1));
+        assert_eq!(said(&checker), ["S17"]);
     }
 
     #[test]

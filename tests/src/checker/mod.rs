@@ -81,6 +81,10 @@ pub struct Checker {
     barred: BTreeMap<NodeId, Epoch>,
     /// The operator's forces: what was said before is given up for lost.
     forced: BTreeMap<ClusterId, forced::Forced>,
+    /// What was heard of masters that were given up so.
+    outlived: forced::Outlived,
+    /// Which cluster each node is of.
+    pub homes: BTreeMap<NodeId, ClusterId>,
     roles: BTreeMap<NodeId, Role>,
     /// The authority's table as its disk has it.
     rows: Rows,
@@ -236,14 +240,17 @@ impl Checker {
                     self.say("S7", || format!("{now}: {from} is barred and speaks in {}", vote.epoch));
                 }
                 self.spoken(now, vote);
-                // A master that an operator gave up for lost may speak on where nobody counts it: what is received is
-                // compared all the same (rule 17).
+                // A master that an operator gave up for lost may speak on where nobody counts it (rule 17).
                 if !self.is_outlived(vote.cluster, vote.epoch) {
                     self.lock(now, vote);
                     self.word(vote);
                 }
             }
+            Event::Received(vote) if self.is_outlived(vote.cluster, vote.epoch) => {
+                self.outlived_word(now, from, vote);
+            }
             Event::Received(vote) => self.word(vote),
+            Event::FencePromised { cluster, epoch, .. } => self.promised_fence(from, *cluster, *epoch),
             Event::Committed { height, state_hash } => {
                 self.commits.entry(*height).or_insert((now, from));
                 if self.wrongdoers.contains(&from) {
@@ -294,6 +301,10 @@ impl Checker {
     fn word(&mut self, vote: &VoteSeen) {
         let slot = (vote.cluster, vote.height, vote.round, vote.kind);
         let first = *self.words.entry(slot).or_insert(*vote);
+        self.compare(slot, &first, vote);
+    }
+
+    fn compare(&mut self, slot: Slot, first: &VoteSeen, vote: &VoteSeen) {
         if first.value != vote.value {
             self.say("S1", || format!("conflicting words for {slot:?}: {first:?} and {vote:?}"));
         } else if first.signature != vote.signature {

@@ -109,6 +109,7 @@ impl World {
     pub(super) fn learn_addresses(&mut self) {
         self.addresses.clear();
         self.clusters = self.consortium.roster.all_nodes().map(|(c, node)| (node.id, c.id)).collect();
+        self.checker.homes.clone_from(&self.clusters);
         let mut add = |address, id| Rc::make_mut(self.addresses.entry(address).or_default()).push(id);
         for (id, host) in &self.hosts {
             add(host.address, *id);
