@@ -184,6 +184,24 @@ pub fn missing_requirements(traceability: &str) -> Vec<String> {
     all.filter(|id| !traceability.lines().any(|line| line.starts_with(&format!("| {id} |")))).collect()
 }
 
+/// Checkers of the simulator, and rules of the design, that no test of whole networks is named to break.
+#[must_use]
+pub fn unfired(traceability: &str) -> Vec<String> {
+    let row = |id: &str| traceability.lines().find(|line| line.starts_with(&format!("| {id} |")));
+    // A row names tests that obey a rule, too; those that break it are followed by a word.
+    let checked =
+        |id: &str| row(id).is_some_and(|row| tests_in(row).any(|name| name.starts_with("tests/tests/")));
+    let broken = |id: &str| {
+        let pieces = row(id).map(|row| row.split("` (broken)")).into_iter().flatten();
+        let mut names = pieces.filter_map(|piece| piece.rsplit('`').next());
+        row(id).is_some_and(|row| row.contains("` (broken)"))
+            && names.any(|name| name.starts_with("tests/tests/"))
+    };
+    let checkers = (1..=18).map(|n| format!("S{n}")).filter(|id| !checked(id));
+    let rules = (1..=7).map(|n| format!("R{n}")).filter(|id| !broken(id));
+    checkers.chain(rules).collect()
+}
+
 /// IDs that a text cites and nobody gives.
 #[must_use]
 pub fn unknown_citations(path: &str, text: &str, rules: &BTreeMap<String, bool>) -> Vec<String> {

@@ -2,7 +2,9 @@
 //! Each check is shown a broken page first: one that never fired is not trusted.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use duohuo_tests::specification::{dead_names, missing_requirements, rules, uncovered, unknown_citations};
+use duohuo_tests::specification::{
+    dead_names, missing_requirements, rules, uncovered, unfired, unknown_citations,
+};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,6 +59,11 @@ fn every_must_has_a_test_that_obeys_it_and_one_that_breaks_it() {
     let traceability = read("spec/traceability.md").unwrap();
     assert_eq!(uncovered(&all_rules().0, &traceability), Vec::<String>::new());
     assert_eq!(missing_requirements(&traceability), Vec::<String>::new());
+}
+
+#[test]
+fn every_checker_fires_and_every_rule_is_broken_in_whole_networks() {
+    assert_eq!(unfired(&read("spec/traceability.md").unwrap()), Vec::<String>::new());
 }
 
 #[test]
@@ -168,6 +175,22 @@ fn a_citation_of_nothing_is_seen() {
     let rules = BTreeMap::from([("W-A-1".to_owned(), true)]);
     assert_eq!(unknown_citations("a.rs", "// W-A-1, CVE-2024-1, B-2, SHA-256", &rules), Vec::<String>::new());
     assert_eq!(unknown_citations("a.rs", "// (W-A-2); \"B-CLM-1\"", &rules).len(), 2);
+}
+
+#[test]
+fn a_checker_or_rule_that_whole_networks_do_not_break_is_seen() {
+    let all: Vec<String> = unfired("");
+    assert_eq!((all.len(), all.first().unwrap().as_str(), all.last().unwrap().as_str()), (25, "S1", "R7"));
+    for (row, fires) in [
+        ("| S3 | `tests/tests/a.rs::s3` |", true),
+        ("| S3 | `tests/src/a.rs::s3`, `tests/tests/a.rs` |", false),
+        ("| R3 | a | `wire/src/a.rs` | `wire/src/a.rs::x`, `tests/tests/a.rs::y` (broken) |", true),
+        ("| R3 | a | `wire/src/a.rs` | `tests/tests/a.rs::y` (broken), `wire/src/a.rs::x` |", true),
+        ("| R3 | a | `wire/src/a.rs` | `tests/tests/a.rs::y`, `wire/src/a.rs::x` (broken) |", false),
+        ("| R3 | a | `wire/src/a.rs` | `tests/tests/a.rs::y` |", false),
+    ] {
+        assert_eq!(unfired(row).len(), if fires { 24 } else { 25 }, "{row}");
+    }
 }
 
 #[test]

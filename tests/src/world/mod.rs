@@ -126,6 +126,8 @@ pub struct World {
     pub lying_disks: Option<Duration>,
     /// Breaks a rule on purpose: of the batches that wait, the newest is written first.
     pub reordering_disks: bool,
+    /// Breaks a rule on purpose: what a node wants deleted of its log stays on its disk.
+    pub hoarding_disks: bool,
     /// Breaks a rule on purpose (R6): the authority hears nothing of the masters, as if it did not ask.
     pub deaf_authority: bool,
     /// Hosts that speak a later version of the protocol.
@@ -198,6 +200,7 @@ impl World {
             busy: Duration::ZERO,
             lying_disks: None,
             reordering_disks: false,
+            hoarding_disks: false,
             deaf_authority: false,
             later: BTreeSet::new(),
             health: Health::default(),

@@ -134,9 +134,12 @@ impl World {
                 };
                 let newest_first = self.reordering_disks && host != NodeId::AUTHORITY;
                 let next = if newest_first { h.writing.pop_back() } else { h.writing.pop_front() };
-                let Some((token, writes)) = next else {
+                let Some((token, mut writes)) = next else {
                     return;
                 };
+                if self.hoarding_disks {
+                    writes.retain(|write| !matches!(write, Write::DeleteRange { table: Table::Record, .. }));
+                }
                 let change = host::write(&mut h.disk, &writes);
                 h.records = h.records.saturating_add_signed(change);
                 self.checker.wrote(self.now, host, &writes, &h.disk, h.records);
