@@ -145,7 +145,7 @@ fn what_was_asked_before_a_flush_shares_a_commit() {
     store.persist(4, vec![put(Table::Record, 4, b"the last")]);
     drop(store);
     assert_eq!(
-        bench.reopen().unwrap().load().unwrap().records.len(),
+        bench.reopen().expect("whole").load().expect("read").records.len(),
         4,
         "nothing that was asked is lost by ending"
     );
