@@ -12,7 +12,7 @@ use duohuo_wire::ids::NodeId;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-/// One run: replay it with `DUOHUO_SEED=<seed> cargo test -p duohuo-tests --test chaos one_seed -- --nocapture`.
+/// One run: replay it with `DUOHUO_SEED=<seed> cargo test -p duohuo-tests chaos::one_seed -- --nocapture`.
 fn run(seed: u64) {
     let us = Duration::from_micros;
     let mut rng = ChaCha12Rng::seed_from_u64(seed);

@@ -197,3 +197,21 @@ fn a_checker_or_rule_that_whole_networks_do_not_break_is_seen() {
 fn a_requirement_without_a_row_is_seen() {
     assert_eq!(missing_requirements("| SYS-1 |").len(), 7 + 8 + 9 + 5 + 3 + 4 + 8 + 6 - 1);
 }
+
+#[test]
+fn no_file_of_tests_is_left_out_of_the_program() {
+    let folder = root().join("tests/tests");
+    for (parent, program) in [(folder.clone(), "main.rs"), (folder.join("rules"), "mod.rs")] {
+        let modules = fs::read_to_string(parent.join(program)).unwrap();
+        for entry in fs::read_dir(&parent).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let is_program = path.file_name().is_some_and(|file| file == program);
+            assert!(
+                is_program || modules.contains(&format!("mod {name};")),
+                "{}: in no program",
+                path.display()
+            );
+        }
+    }
+}

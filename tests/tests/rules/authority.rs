@@ -1,6 +1,6 @@
 //! The authority: joining, registering, telling, asking, ageing.
 
-use crate::network::*;
+use super::network::*;
 use bytes::Bytes;
 use duohuo_core::authority::Authority;
 use duohuo_core::authority::table::{At, Command};

@@ -1,6 +1,6 @@
 //! The authority's log, cut at every point where a crash can cut it.
 
-use crate::network::*;
+use super::network::*;
 use bytes::Bytes;
 use duohuo_core::authority::Authority;
 use duohuo_core::authority::table::{At, Command};

@@ -2,7 +2,7 @@
 //! back or adds, a disk that lies, randomness that comes twice, an authority that withholds. Each check is made of the
 //! machine as it is, and must be silent, and of the bent one, and must speak.
 
-use crate::{network, scene};
+use super::{network, scene};
 use duohuo_core::authority::table::{Command, Table as Rows};
 use duohuo_core::event::Event;
 use duohuo_core::io::{Output, Table, Write};

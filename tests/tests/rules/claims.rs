@@ -1,6 +1,6 @@
 //! The authority: claims, inquiries, changes of the in-sync set.
 
-use crate::network::*;
+use super::network::*;
 use bytes::Bytes;
 use duohuo_tests::consortium::node;
 use duohuo_tests::scenario::ms;

@@ -1,7 +1,7 @@
 //! A forced master and those it asks (spec/behaviour.md 7.4), and a master that hands over by order (7.3), one rule after
 //! the other.
 
-use crate::scene::*;
+use super::scene::*;
 use duohuo_core::io::Table;
 use duohuo_tests::consortium::{cluster_id, node};
 use duohuo_tests::lone::{Lone, Peer};

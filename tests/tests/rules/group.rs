@@ -1,6 +1,6 @@
 //! A node: the group seal, its generations, and freshness.
 
-use crate::scene::*;
+use super::scene::*;
 use bytes::Bytes;
 use duohuo_core::event::Event;
 use duohuo_tests::consortium::{Consortium, FIG_18};

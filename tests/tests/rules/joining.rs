@@ -1,6 +1,6 @@
 //! A node: joining, registering, claiming, rosters.
 
-use crate::scene::*;
+use super::scene::*;
 use bytes::{Bytes, BytesMut};
 use duohuo_core::event::Event;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id};

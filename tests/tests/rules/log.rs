@@ -1,6 +1,6 @@
 //! A node: the log of its master.
 
-use crate::scene::*;
+use super::scene::*;
 use bytes::Bytes;
 use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing, Transfer};
 use duohuo_core::Instant;

@@ -1,6 +1,6 @@
 //! Sessions as a node begins them.
 
-use crate::scene::*;
+use super::scene::*;
 use bytes::Bytes;
 use duohuo_core::event::Event;
 use duohuo_core::io::Input;

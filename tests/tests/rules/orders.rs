@@ -1,6 +1,6 @@
 //! The orders of an operator, one rule after the other, and the journal of what was decided.
 
-use crate::network::*;
+use super::network::*;
 use duohuo_core::event::Event;
 use duohuo_core::io::Table;
 use duohuo_tests::consortium::{CLIENT, cluster_id, node};

@@ -1,6 +1,6 @@
 //! The authority: consensus errors.
 
-use crate::network::*;
+use super::network::*;
 use bytes::Bytes;
 use duohuo_core::event::Event;
 use duohuo_tests::consortium::{cluster_id, node};

@@ -1,6 +1,6 @@
 //! A node: grants, leading, obeying, and what is between clusters.
 
-use crate::scene::*;
+use super::scene::*;
 use bytes::Bytes;
 use duohuo_tests::consortium::CLIENT;
 use duohuo_tests::lone::Peer;

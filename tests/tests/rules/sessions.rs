@@ -1,6 +1,6 @@
 //! Sessions and streams, as the authority receives them, and what a client may say.
 
-use crate::network::*;
+use super::network::*;
 use duohuo_core::io::Input;
 use duohuo_tests::consortium::CLIENT;
 use duohuo_tests::lone::Peer;
