@@ -44,6 +44,9 @@ const KEYS: &[&str] = &[
     "timeout_delta_ms = ",
     "max_timeout_ms = ",
     "rebroadcast_interval_ms = ",
+    "max_block_transactions = ",
+    "max_block_bytes = ",
+    "max_pool = ",
     "[drill]",
     "allow = true",
     "[log]",
@@ -71,12 +74,31 @@ const KEYS: &[&str] = &[
     "\"\"\"",
 ];
 
+/// Of the lines of spec/hooks.md 4.
+const WORDS: &[&str] = &[
+    "\"do\":",
+    "\"state\"",
+    "\"result\"",
+    "\"accuse\"",
+    "\"height\":",
+    "\"hash\":",
+    "\"cluster\":",
+    "\\u0073tate",
+    "18446744073709551615",
+    "18446744073709551616",
+    "1e0",
+    "1.0",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+];
+
 /// The text of a target's dictionary.
 #[must_use]
 pub fn of(target: &str) -> String {
     let mut entries: Vec<Vec<u8>> = Vec::new();
     if target.contains("config") || target == "roster_file" || target == "genesis_and_key" {
         entries.extend(KEYS.iter().map(|key| key.as_bytes().to_vec()));
+    } else if target == "hook_line" {
+        entries.extend(WORDS.iter().map(|word| word.as_bytes().to_vec()));
     } else {
         entries.extend(packets_and_numbers());
         let family = packets::family(target);

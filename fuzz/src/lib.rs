@@ -16,6 +16,7 @@ pub mod packets;
 mod seals;
 pub mod seeds;
 mod statements;
+mod words;
 
 /// One target.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ pub const TARGETS: &[Target] = &[
     target("authority_config", 1, files::authority_config),
     target("roster_file", 1, files::roster),
     target("genesis_and_key", 1, files::genesis_and_key),
+    target("hook_line", 1, words::socket_line),
+    target("operations", 1, words::operations),
     target("machine_authority", 6, machines::authority),
     target("machine_node", 8, machines::node),
     target("network", 4, network::network),

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use duohuo_wire::packet::PacketType;
 use serde_json::Value;
 
-use crate::{files, machines, packets};
+use crate::{files, machines, packets, words};
 
 /// The seeds of a target, from the vectors in this directory (`spec/vectors`).
 ///
@@ -46,6 +46,8 @@ pub fn of(target: &str, vectors: &Path) -> Vec<Vec<u8>> {
         "authority_config" => vec![files::authority_example().into()],
         "roster_file" => vec![files::roster_example().into()],
         "genesis_and_key" => vec![files::GENESIS.into(), "0f".repeat(32).into()],
+        "hook_line" => words::line_seeds(),
+        "operations" => words::operation_seeds(),
         "machine_authority" => machines::authority_seeds(),
         "machine_node" => machines::node_seeds(),
         "network" => (0..8)

@@ -23,6 +23,7 @@ mod talk;
 mod words;
 
 pub use talk::Charge;
+pub use words::heard;
 
 use crate::error::DriverError;
 use duohuo_core::io::{Machine, Output};

@@ -4,6 +4,7 @@
 use super::words::{self, Answer, MOST_LINE, Request};
 use crate::error::DriverError;
 use mio::Waker;
+use rustix::process::Uid;
 use std::io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -142,7 +143,7 @@ fn admit(stream: &UnixStream, shared: &Shared) -> Result<(), Answer> {
     let refused = |about: String| Answer::refusal("forbidden", about);
     let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|e| refused(e.to_string()))?;
     let own = rustix::process::geteuid();
-    if peer.uid != own && !peer.uid.is_root() {
+    if !may_speak(peer.uid, own) {
         return Err(refused(format!(
             "user {} may not speak here, only {} and root",
             peer.uid.as_raw(),
@@ -153,6 +154,10 @@ fn admit(stream: &UnixStream, shared: &Shared) -> Result<(), Answer> {
         return Err(Answer::refusal("too_many", format!("at most {MOST_CONNECTIONS} connections")));
     }
     Ok(())
+}
+
+fn may_speak(peer: Uid, own: Uid) -> bool {
+    peer == own || peer.is_root()
 }
 
 /// One question after the other, until the other side ends, is silent, or says what is none.

@@ -82,6 +82,44 @@ fn b_hook_10_only_its_owner_can_open_it() {
 }
 
 #[test]
+fn b_hook_10_its_own_user_and_root_may_speak_and_nobody_else() {
+    let [root, own, other] = [0, 1_000, 1_001].map(Uid::from_raw);
+    assert!(may_speak(own, own) && may_speak(root, own) && may_speak(root, root));
+    assert!(!may_speak(other, own) && !may_speak(own, root) && !may_speak(other, root));
+}
+
+/// The mode keeps others out; where somebody has changed it, the kernel still says who calls. To call as somebody else
+/// needs root: without, the rule above is all that is tested.
+#[test]
+fn b_hook_10_another_user_is_told_forbidden_whatever_the_mode() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: nobody else to call as");
+        return;
+    }
+    let stage = Stage::new();
+    for (path, mode) in [(stage.directory.path().to_owned(), 0o755), (stage.path(), 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("opened for all");
+    }
+    let path = stage.path();
+    let nobody = Uid::from_raw(65_534);
+    let caller = std::thread::spawn(move || {
+        // of this thread alone
+        rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("another user");
+        let stream = UnixStream::connect(path).expect("the mode lets it");
+        let _ = (&stream).write_all(b"{\"do\":\"state\"}\n");
+        rest(&stream)
+    });
+    assert_eq!(
+        caller.join().expect("answered"),
+        "{\"ok\":false,\"answer\":\"forbidden\",\"about\":\"user 65534 may not speak here, only 0 and root\"}\n"
+    );
+    assert!(
+        say(&stage.connect(), b"{\"do\":\"state\"}\n").contains("told"),
+        "its own user is served as before"
+    );
+}
+
+#[test]
 fn b_hook_10_a_line_that_is_too_long_or_does_not_end_closes_the_connection() {
     let stage = Stage::new();
     let stream = stage.connect();

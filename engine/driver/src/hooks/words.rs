@@ -111,22 +111,44 @@ impl Answer {
 
 /// A line as a question, or what is wrong with it.
 pub(super) fn read(line: &[u8]) -> Result<Request, Answer> {
+    // serde would take the fields of an object as an array, too
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err(Answer::refusal("malformed", "expected one JSON object"));
+    }
     serde_json::from_slice(line).map_err(|e| Answer::refusal("malformed", e.to_string()))
 }
 
 /// Whatever can be answered without the machine's changing is.
 pub(super) fn consider(request: &Request, machine: &dyn Machine, lease: Option<Lease>, now: Instant) -> Todo {
+    match word_of(request, machine.roster_in_force()) {
+        Ok(None) => Todo::Done(state(machine, lease, now)),
+        Ok(Some(word)) => Todo::Ask(word),
+        Err(refusal) => Todo::Done(refusal),
+    }
+}
+
+/// What the machine is told; `None`: it is asked for its state.
+fn word_of(request: &Request, roster: Option<&Roster>) -> Result<Option<Word>, Answer> {
     match request {
-        Request::State {} => Todo::Done(state(machine, lease, now)),
+        Request::State {} => Ok(None),
         Request::Result { height, hash } => match crate::keys::parse_hex::<32>(hash) {
-            Some(hash) => Todo::Ask(Word::Result { height: Height(*height), hash }),
-            None => Todo::Done(Answer::refusal("malformed", "hash: expected 64 hexadecimal digits")),
+            Some(hash) => Ok(Some(Word::Result { height: Height(*height), hash })),
+            None => Err(Answer::refusal("malformed", "hash: expected 64 hexadecimal digits")),
         },
-        Request::Accuse { cluster, height } => match find(cluster, machine.roster_in_force()) {
-            Some(cluster) => Todo::Ask(Word::Accuse { cluster, height: Height(*height) }),
-            None => Todo::Done(Answer::of(WordAnswer::NoCluster)),
+        Request::Accuse { cluster, height } => match find(cluster, roster) {
+            Some(cluster) => Ok(Some(Word::Accuse { cluster, height: Height(*height) })),
+            None => Err(Answer::of(WordAnswer::NoCluster)),
         },
     }
+}
+
+/// A line of the socket as a node understands it, without one: the word for its machine (`None`: the line asks for the
+/// state), or the line that it is refused with.
+///
+/// # Errors
+/// It is no question, or names no cluster of the roster.
+pub fn heard(line: &[u8], roster: &Roster) -> Result<Option<Word>, String> {
+    read(line).and_then(|request| word_of(&request, Some(roster))).map_err(|refusal| refusal.line())
 }
 
 fn find(cluster: &Cluster, roster: Option<&Roster>) -> Option<ClusterId> {
@@ -250,6 +272,8 @@ mod tests {
             "{\"do\":\"result\",\"height\":1}",
             "{\"do\":\"accuse\",\"cluster\":1.5,\"height\":1}",
             "[[[[[[[[[[[[[[[[[[[[[[[[",
+            "[\"state\"]",
+            "[\"accuse\",1,7]",
             "\u{0}",
         ] {
             let said = answer(line);

@@ -99,3 +99,17 @@ fn an_example_is_complete_and_what_it_amounts_to_can_be_shown_and_compared() {
     let again = run(&[arguments.as_slice(), &[&operator, "--out", &out]].concat());
     assert_eq!(again.status.code(), Some(1), "never over a file that is there");
 }
+
+/// The drop-in of the package: read as systemd reads it, where a comment behind a value is part of it.
+#[test]
+fn the_drop_in_for_hooks_keeps_the_keeper_alive_and_waits_longer_than_the_margin() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../package/systemd/hooks.conf");
+    let file = std::fs::read_to_string(&path).expect("the drop-in");
+    let lines: Vec<&str> = file.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    assert_eq!(lines, ["[Service]", "KillMode=process", "TimeoutStopSec=15"]);
+    let margin = duohuo_driver::config_keys::KEYS.iter().find(|k| k.name == "hooks.margin_ms");
+    assert_eq!(margin.and_then(|k| k.default), Some("3000"), "below TimeoutStopSec");
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/hooks.md");
+    let spec = std::fs::read_to_string(spec).expect("the page");
+    assert!(spec.contains(&format!("```\n{}\n```", lines.join("\n"))), "as the page has it");
+}

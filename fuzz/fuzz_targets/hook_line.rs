@@ -1,0 +1,3 @@
+#![no_main]
+
+duohuo_fuzz::fuzz!();
