@@ -3,15 +3,21 @@
 use crate::config::{ConfigError, beside, in_range, read_toml};
 use crate::hooks::settings::{HooksFile, HooksSettings};
 use duohuo_chain::Timing;
+use duohuo_chain::block::MAX_BLOCK_BYTES;
 use duohuo_core::Duration;
 use duohuo_core::config::Timers;
 use serde::Deserialize;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Blocks kept below the newest proven snapshot if the file does not say: who was away for less needs no snapshot.
 pub(crate) const KEEP_BLOCKS: u64 = 100_000;
+/// What a block that is made here may have, and what may wait for one.
+const BLOCK_TRANSACTIONS: RangeInclusive<usize> = 1..=1_000_000;
+const BLOCK_BYTES: RangeInclusive<usize> = 4_096..=MAX_BLOCK_BYTES;
+const POOL: RangeInclusive<usize> = 1..=10_000_000;
 /// Milliseconds a time-out of the chain may have.
-const CHAIN_MS: std::ops::RangeInclusive<u64> = 0..=60_000;
+const CHAIN_MS: RangeInclusive<u64> = 0..=60_000;
 
 /// The table `[chain]`.
 #[derive(Deserialize, Default)]
@@ -23,6 +29,9 @@ pub(crate) struct ChainFile {
     timeout_delta_ms: Option<u64>,
     max_timeout_ms: Option<u64>,
     rebroadcast_interval_ms: Option<u64>,
+    max_block_transactions: Option<u64>,
+    max_block_bytes: Option<u64>,
+    max_pool: Option<u64>,
     snapshot_interval: Option<u64>,
     keep_blocks: Option<u64>,
 }
@@ -139,7 +148,33 @@ fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
     let span = |key: &str, ms: Option<u64>, default: Duration| {
         ms.map_or(Ok(default), |ms| in_range(path, &format!("chain.{key}"), ms, &CHAIN_MS))
     };
+    let count = |key: &str, value: Option<u64>, range: &RangeInclusive<usize>, default: usize| {
+        let Some(value) = value else { return Ok(default) };
+        let found = usize::try_from(value).ok().filter(|value| range.contains(value));
+        found.ok_or_else(|| {
+            ConfigError::new(
+                path,
+                format!("`chain.{key}`"),
+                format!("{value} is out of range"),
+                format!("{}..={}", range.start(), range.end()),
+                "leave the key out unless there is a reason",
+            )
+        })
+    };
     let timing = Timing {
+        max_block_transactions: count(
+            "max_block_transactions",
+            file.max_block_transactions,
+            &BLOCK_TRANSACTIONS,
+            default.max_block_transactions,
+        )?,
+        max_block_bytes: count(
+            "max_block_bytes",
+            file.max_block_bytes,
+            &BLOCK_BYTES,
+            default.max_block_bytes,
+        )?,
+        max_pool: count("max_pool", file.max_pool, &POOL, default.max_pool)?,
         block_interval: span("block_interval_ms", file.block_interval_ms, default.block_interval)?,
         propose_timeout: span("propose_timeout_ms", file.propose_timeout_ms, default.propose_timeout)?,
         vote_timeout: span("vote_timeout_ms", file.vote_timeout_ms, default.vote_timeout)?,
@@ -151,7 +186,6 @@ fn chain_timing(path: &Path, file: &ChainFile) -> Result<Timing, ConfigError> {
             default.rebroadcast_interval,
         )?,
         snapshot_interval: file.snapshot_interval.unwrap_or(default.snapshot_interval),
-        ..default
     };
     check_relations(path, &timing)?;
     Ok(timing)

@@ -108,6 +108,24 @@ pub const KEYS: &[Key] = &[
         "250",
         "how often an unfinished round says everything again",
     ),
+    plain(
+        "chain.max_block_transactions",
+        NODE,
+        "10000",
+        "1..=1000000; of a block that this node makes; it takes what others make, up to 4 MiB",
+    ),
+    plain(
+        "chain.max_block_bytes",
+        NODE,
+        "1048576",
+        "4096..=4194304; above the default raise propose_timeout_ms: a block must reach all masters within it",
+    ),
+    plain(
+        "chain.max_pool",
+        NODE,
+        "20000",
+        "1..=10000000; transactions that wait; more are told to try later",
+    ),
     shared(
         "chain.snapshot_interval",
         NODE,
@@ -490,6 +508,13 @@ mod tests {
         }
         assert_eq!(default("timers.keepalive_interval_ms"), Some(100));
         assert_eq!(default("chain.snapshot_interval"), Some(u128::from(timing.snapshot_interval)));
+        for (name, count) in [
+            ("chain.max_block_transactions", timing.max_block_transactions),
+            ("chain.max_block_bytes", timing.max_block_bytes),
+            ("chain.max_pool", timing.max_pool),
+        ] {
+            assert_eq!(default(name), u128::try_from(count).ok(), "{name}");
+        }
         assert_eq!(default("chain.keep_blocks"), Some(u128::from(crate::config_chain::KEEP_BLOCKS)));
     }
 
