@@ -8,9 +8,12 @@
 //! What is believed: the roster, and what the authority signed (who was master when). A block is believed for its
 //! certificate. An answer about the state is the word of one node ([`Network::ask`]).
 
+mod answers;
 mod network;
+mod proofs;
 mod trust;
 
+pub use answers::{Answer, ClientFailure, Receipt, State, Ticket};
 pub use duohuo_driver::client::Credentials;
-pub use network::{Answer, CONNECT_TIMEOUT, ClientFailure, Network, Receipt, State, Ticket};
+pub use network::{CONNECT_TIMEOUT, Network};
 pub use trust::Trust;

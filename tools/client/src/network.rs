@@ -1,8 +1,10 @@
 //! The conversation with a network.
 
+use crate::answers::{Answer, ClientFailure, Receipt, State, Ticket};
+use crate::proofs::{Proofs, Verdict};
 use crate::trust::Trust;
 use bytes::Bytes;
-use duohuo_chain::{BlockOf, CommittedBlock, Transaction, Transfer};
+use duohuo_chain::{CommittedBlock, Transaction, Transfer};
 use duohuo_core::chain::BlockError;
 use duohuo_driver::client::{Client, ClientError, Credentials};
 use duohuo_wire::ids::{Height, NodeId};
@@ -28,73 +30,13 @@ const LOOK: Duration = Duration::from_millis(1);
 /// Blocks that may come before a subscription is renewed.
 const WINDOW: u32 = 256;
 
-/// Names a transaction that was given to [`Network::submit`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ticket(pub u64);
-
-/// A transaction of the submitted ID stands in a committed block whose certificate was verified.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Receipt<T> {
-    /// As the block holds it: an ID is carried out once, so that it may differ from what was submitted under the same ID.
-    pub transaction: T,
-    /// Where.
-    pub height: Height,
-    /// Whether the application carried it out, as the node says that answered; the proof does not cover it.
-    pub applied: bool,
-    /// Its place in the block.
-    pub index: usize,
-    /// The block and its certificate, to be kept as evidence.
-    pub block: CommittedBlock,
-}
-
-/// An answer about the state.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct State {
-    /// After this height.
-    pub height: Height,
-    /// As the application writes it; `None`: it did not understand the question.
-    pub answer: Option<Bytes>,
-}
-
-/// What became of something.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer<T> {
-    /// Committed, and proven.
-    Committed(Ticket, Receipt<T>),
-    /// It is no transaction of this chain.
-    Malformed(Ticket),
-    /// It was not committed before its last valid height, and never will be.
-    Expired(Ticket),
-    /// The next block of the subscription.
-    Block(Height, CommittedBlock),
-    /// The node that was asked has pruned this height: subscribe from a later one.
-    Pruned(Height),
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientFailure {
-    /// Nobody answered in time. A transaction may still be committed: submit it again.
-    #[error("no answer in time; the last failure was: {}", last.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string))]
-    TimedOut {
-        /// What went wrong last, if anything did.
-        last: Option<ClientError>,
-    },
-    /// The transaction is none.
-    #[error("the network calls the transaction malformed")]
-    Malformed,
-    /// Its last valid height passed.
-    #[error("the transaction was not committed before its last valid height")]
-    Expired,
-}
-
 enum Stage {
     /// To be submitted, not before then.
     Due(Instant),
     /// Submitted there, at that time, under this request number.
     Sent { to: NodeId, at: Instant, request: u64 },
-    /// Committed, as this node says; its block was asked for.
-    Proving { from: NodeId, at: Instant, request: u64, height: Height, applied: bool, block: Option<Bytes> },
+    /// Committed, as a node says; its block is to prove it.
+    Proving { at: Instant, height: Height, applied: bool },
 }
 
 struct Submission<T> {
@@ -124,6 +66,9 @@ pub struct Network<T = Transfer> {
     turn: usize,
     next_request: u64,
     submissions: BTreeMap<Ticket, Submission<T>>,
+    /// By request number: submissions that wait for a verdict.
+    sent: BTreeMap<u64, Ticket>,
+    proofs: Proofs<T>,
     subscription: Option<Subscription>,
     states: BTreeMap<u64, Option<StateAnswer>>,
     blocks: BTreeMap<u64, Option<BlockAnswer>>,
@@ -145,6 +90,8 @@ impl<T: Transaction> Network<T> {
             turn: 0,
             next_request: 1,
             submissions: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            proofs: Proofs::new(),
             subscription: None,
             states: BTreeMap::new(),
             blocks: BTreeMap::new(),
@@ -448,15 +395,12 @@ impl<T: Transaction> Network<T> {
         self.last_failure = Some(why);
         self.turn += 1;
         for submission in self.submissions.values_mut() {
-            let is_there = match &submission.stage {
-                Stage::Sent { to, .. } => *to == node,
-                Stage::Proving { from, .. } => *from == node,
-                Stage::Due(_) => false,
-            };
-            if is_there {
+            if matches!(submission.stage, Stage::Sent { to, .. } if to == node) {
                 submission.stage = Stage::Due(Instant::now());
             }
         }
+        let heights = self.proofs.lose(node);
+        self.submit_again(&heights, Duration::ZERO);
         if let Some(subscription) = &mut self.subscription
             && subscription.from.is_some_and(|(from, _)| from == node)
         {
@@ -464,8 +408,23 @@ impl<T: Transaction> Network<T> {
         }
     }
 
+    /// What was to be proven by these blocks is submitted again: whoever is asked then has them.
+    fn submit_again(&mut self, heights: &[Height], pause: Duration) {
+        let at = Instant::now() + pause;
+        for submission in self.submissions.values_mut() {
+            if matches!(submission.stage, Stage::Proving { height, .. } if heights.contains(&height)) {
+                submission.stage = Stage::Due(at);
+            }
+        }
+    }
+
     fn submit_due(&mut self) {
         let now = Instant::now();
+        let late = self.proofs.late(now, PATIENCE);
+        if !late.is_empty() {
+            self.turn += 1; // no answer: whoever was asked is not asked first again
+            self.submit_again(&late, Duration::ZERO);
+        }
         let mut due = Vec::new();
         for (ticket, submission) in &mut self.submissions {
             let is_due = match &submission.stage {
@@ -480,10 +439,12 @@ impl<T: Transaction> Network<T> {
             let Some(node) = self.somebody() else { return };
             let request = self.request();
             let Some(submission) = self.submissions.get_mut(&ticket) else { continue };
-            if !matches!(submission.stage, Stage::Due(_)) {
-                self.turn += 1; // no answer: whoever was asked is not asked first again
+            if let Stage::Sent { request, .. } = submission.stage {
+                self.sent.remove(&request);
+                self.turn += 1;
             }
             submission.stage = Stage::Sent { to: node, at: now, request };
+            self.sent.insert(request, ticket);
             let transaction = submission.bytes.clone();
             self.send(node, &Submit { request, transaction, ..Default::default() }.into());
         }
@@ -545,10 +506,11 @@ impl<T: Transaction> Network<T> {
     }
 
     fn on_submit_answer(&mut self, node: NodeId, answer: &SubmitAnswer) {
-        let is_it =
-            |s: &Submission<T>| matches!(s.stage, Stage::Sent { request, .. } if request == answer.request);
-        let Some((ticket, submission)) = self.submissions.iter_mut().find(|(_, s)| is_it(s)) else { return };
-        let ticket = *ticket;
+        let Some(ticket) = self.sent.remove(&answer.request) else { return };
+        let Some(submission) = self.submissions.get_mut(&ticket) else { return };
+        if !matches!(submission.stage, Stage::Sent { request, .. } if request == answer.request) {
+            return; // the connection broke, and it is submitted elsewhere
+        }
         let now = Instant::now();
         let wait = |submission: &mut Submission<T>| {
             submission.stage = Stage::Due(now + submission.pause);
@@ -557,11 +519,13 @@ impl<T: Transaction> Network<T> {
         match answer.verdict {
             SubmitVerdict::Committed | SubmitVerdict::Refused => {
                 let (height, applied) = (answer.height, answer.verdict == SubmitVerdict::Committed);
-                let request = self.next_request;
-                self.next_request += 1;
-                submission.stage =
-                    Stage::Proving { from: node, at: now, request, height, applied, block: None };
-                self.send(node, &BlockQuery { request, height, ..Default::default() }.into());
+                submission.stage = Stage::Proving { at: now, height, applied };
+                if self.proofs.lacks(height) {
+                    let request = self.request();
+                    self.proofs.asked(height, node, now, request);
+                    self.send(node, &BlockQuery { request, height, ..Default::default() }.into());
+                }
+                self.prove(height, &[ticket]);
             }
             SubmitVerdict::TryLater => {
                 self.told_later += 1;
@@ -593,14 +557,9 @@ impl<T: Transaction> Network<T> {
             self.on_next_block(node, &answer);
             return;
         }
-        for submission in self.submissions.values_mut() {
-            if let Stage::Proving { request, block, .. } = &mut submission.stage
-                && *request == answer.request
-            {
-                *block = Some(answer.block.clone());
-            }
+        if let Some(height) = self.proofs.arrived(node, answer.request, &answer.block) {
+            self.prove_all(height);
         }
-        self.prove_again();
     }
 
     fn on_next_block(&mut self, node: NodeId, answer: &BlockAnswer) {
@@ -645,39 +604,43 @@ impl<T: Transaction> Network<T> {
         }
     }
 
-    /// Looks at the blocks that are to prove something: more may be known now of who signed them.
+    /// More may be known now of who signed the blocks that are here.
     fn prove_again(&mut self) {
-        let proving: Vec<(Ticket, Height, bool, Bytes)> = self
-            .submissions
-            .iter()
-            .filter_map(|(ticket, submission)| match &submission.stage {
-                Stage::Proving { height, applied, block: Some(block), .. } => {
-                    Some((*ticket, *height, *applied, block.clone()))
-                }
-                _ => None,
-            })
-            .collect();
-        for (ticket, height, applied, bytes) in proving {
-            let Some(submission) = self.submissions.get(&ticket) else { continue };
-            let id = submission.transaction.id();
-            let proof = match self.trust.verify(&bytes) {
-                Err(BlockError::UnknownGrant(..)) => continue, // asked for at the connection; patience asks again
-                Ok(block) if block.certificate.height == height => BlockOf::<T>::decode(&block.block)
-                    .and_then(|b| b.transactions.into_iter().enumerate().find(|(_, t)| t.id() == id))
-                    .map(|(index, transaction)| Receipt { transaction, height, applied, index, block }),
-                Ok(_) | Err(_) => None,
-            };
-            match proof {
+        for height in self.proofs.unverified() {
+            self.prove_all(height);
+        }
+    }
+
+    fn prove_all(&mut self, height: Height) {
+        let stands_there =
+            |s: &Submission<T>| matches!(s.stage, Stage::Proving { height: at, .. } if at == height);
+        let tickets: Vec<Ticket> =
+            self.submissions.iter().filter(|(_, s)| stands_there(s)).map(|(ticket, _)| *ticket).collect();
+        self.prove(height, &tickets);
+    }
+
+    /// Answers those of these submissions that the block of a height proves.
+    fn prove(&mut self, height: Height, tickets: &[Ticket]) {
+        match self.proofs.examine(height, &mut self.trust) {
+            Verdict::Waits => return,
+            Verdict::Proven => {}
+            // It lied, or has not got the block any more: somebody else is asked.
+            Verdict::Worthless => {
+                self.turn += 1;
+                return self.submit_again(&[height], PAUSE);
+            }
+        }
+        for ticket in tickets {
+            let Some(submission) = self.submissions.get_mut(ticket) else { continue };
+            let Stage::Proving { applied, .. } = submission.stage else { continue };
+            match self.proofs.receipt(height, submission.transaction.id(), applied) {
                 Some(receipt) => {
-                    self.submissions.remove(&ticket);
-                    self.answers.push_back(Answer::Committed(ticket, receipt));
+                    self.submissions.remove(ticket);
+                    self.answers.push_back(Answer::Committed(*ticket, receipt));
                 }
                 None => {
-                    // It lied, or has not got the block any more: somebody else is asked.
                     self.turn += 1;
-                    if let Some(submission) = self.submissions.get_mut(&ticket) {
-                        submission.stage = Stage::Due(Instant::now() + submission.pause);
-                    }
+                    submission.stage = Stage::Due(Instant::now() + submission.pause);
                 }
             }
         }

@@ -180,7 +180,7 @@ pub(crate) fn watch(args: &WatchArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-enum Told {
+pub(crate) enum Told {
     Begun(Server),
     Event(Server, Box<Event>),
     Lost(Server, String),
@@ -192,7 +192,8 @@ fn print(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stdout(), "{line}")
 }
 
-fn follow(access: &Access, server: &Server, mask: u32, lines: &mpsc::Sender<Told>) -> Told {
+/// One connection's events, until it ends.
+pub(crate) fn follow(access: &Access, server: &Server, mask: u32, lines: &mpsc::Sender<Told>) -> Told {
     let session = || -> Result<(), ClientError> {
         let mut client: Client = access.connect(server, CONNECT_TIMEOUT)?;
         client.send(&Packet::from(Watch { request: 1, kinds: mask, ..Default::default() }))?;
@@ -260,7 +261,7 @@ pub(crate) struct WaitArgs {
     /// Which
     state: Wanted,
     /// About this node, by name
-    #[arg(long, value_name = "NAME", required_if_eq_any([("state", "master"), ("state", "standby"), ("state", "in-sync")]))]
+    #[arg(long, value_name = "NAME", required_if_eq_any([("state", "master"), ("state", "standby"), ("state", "in-sync"), ("state", "caught-up")]))]
     node: Option<String>,
     /// About this cluster only, by name
     #[arg(long, value_name = "NAME")]
@@ -278,6 +279,8 @@ enum Wanted {
     Standby,
     /// --node is in the in-sync set
     InSync,
+    /// --node has the blocks that the others have; draws how far it is
+    CaughtUp,
     /// Every cluster has a master that answers
     Led,
     /// Every node answers and is in sync
@@ -302,6 +305,13 @@ pub(crate) fn wait(args: &WaitArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::failed("no such cluster in the roster; duohuo status lists them"));
     }
     let until = Instant::now() + Duration::from_secs(args.timeout);
+    if args.state == Wanted::CaughtUp
+        && let (Some(name), Some(node)) =
+            (&args.node, access.nodes().into_iter().find(|s| s.id == wanted_node))
+    {
+        let is_there = crate::progress::wait(&access, &node, name, until);
+        return Ok(if is_there { ExitCode::SUCCESS } else { not_within(args.timeout) });
+    }
     loop {
         let answers = ask_all(&access, ASK_TIMEOUT);
         let of = |id: NodeId| report_of(&answers, id);
@@ -309,6 +319,7 @@ pub(crate) fn wait(args: &WaitArgs) -> Result<ExitCode, Failure> {
             Wanted::Master => of(wanted_node).is_some_and(|r| r.role == Role::Master),
             Wanted::Standby => of(wanted_node).is_some_and(|r| r.role == Role::Standby),
             Wanted::InSync => of(wanted_node).is_some_and(is_in_sync),
+            Wanted::CaughtUp => false,
             Wanted::Led => clusters.iter().all(|c| leads(&answers, &c.nodes).is_some()),
             Wanted::Settled => {
                 clusters.iter().flat_map(|c| &c.nodes).all(|n| of(n.id).is_some_and(is_in_sync))
@@ -319,11 +330,15 @@ pub(crate) fn wait(args: &WaitArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         if Instant::now() >= until {
-            eprintln!("duohuo: not within {} s; duohuo status shows what there is", args.timeout);
-            return Ok(ExitCode::from(FAILED));
+            return Ok(not_within(args.timeout));
         }
         std::thread::sleep(ASK_INTERVAL);
     }
+}
+
+fn not_within(seconds: u64) -> ExitCode {
+    eprintln!("duohuo: not within {seconds} s; duohuo status shows what there is");
+    ExitCode::from(FAILED)
 }
 
 fn is_in_sync(r: &StatusReport) -> bool {

@@ -16,6 +16,7 @@ mod look;
 mod moment;
 mod orders;
 mod page;
+mod progress;
 mod roster_command;
 mod status;
 mod store_command;

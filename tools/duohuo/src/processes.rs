@@ -87,6 +87,12 @@ impl Processes {
         self.children.contains_key(&id)
     }
 
+    /// The process of one that runs.
+    #[must_use]
+    pub fn pid(&self, id: NodeId) -> Option<u32> {
+        self.children.get(&id).map(Child::id)
+    }
+
     /// kill -9, all at once.
     pub fn kill(&mut self, ids: &BTreeSet<NodeId>) {
         for id in ids {

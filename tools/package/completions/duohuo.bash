@@ -2941,7 +2941,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__wait)
-            opts="-h --config --roster --key --node --cluster --timeout --help master standby in-sync led settled"
+            opts="-h --config --roster --key --node --cluster --timeout --help master standby in-sync caught-up led settled"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

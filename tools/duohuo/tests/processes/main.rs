@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, reason = "a wrong index fails the test")]
 
 mod backup;
+mod client;
 mod config;
 mod decode;
 mod demo;
@@ -12,6 +13,7 @@ mod hooks;
 mod hostile;
 mod keys;
 mod layout;
+mod ledger;
 mod looking;
 mod network;
 mod orders;
