@@ -4,6 +4,7 @@
 mod chain;
 mod codec;
 mod failover;
+mod plot;
 mod statistics;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,8 @@ enum Measurement {
     Failover(failover::Options),
     /// The chain under load as real processes, the core alone, catching up, and the floor below them.
     Chain(chain::Options),
+    /// The growth that `chain --json` printed, as a picture.
+    Plot(plot::Options),
 }
 
 fn main() -> ExitCode {
@@ -37,5 +40,6 @@ fn main() -> ExitCode {
         Measurement::Codec(options) => codec::run(&options),
         Measurement::Failover(options) => failover::run(&options),
         Measurement::Chain(options) => chain::run(&options),
+        Measurement::Plot(options) => plot::run(&options),
     }
 }

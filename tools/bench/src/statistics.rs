@@ -1,5 +1,6 @@
 //! What a list of samples says.
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// The order statistics of samples, in their unit.
@@ -34,6 +35,13 @@ impl Summary {
             max: *samples.last()?,
         })
     }
+}
+
+/// Processor time, of this thread or of all of this process: what others want of the machine does not enter.
+pub(crate) fn processor_seconds(of_process: bool) -> f64 {
+    let clock = if of_process { ClockId::ProcessCPUTime } else { ClockId::ThreadCPUTime };
+    let now = clock_gettime(clock);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
 #[cfg(test)]

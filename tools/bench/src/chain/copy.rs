@@ -1,5 +1,6 @@
 //! The peer of catching up: the same number of bytes by plain TCP on loopback, sealed with AES-GCM in pieces of 256 KiB.
 
+use crate::statistics::processor_seconds;
 use aes_gcm::aead::AeadInOut as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use std::io::{Read as _, Write as _};
@@ -30,8 +31,9 @@ fn send(listener: &TcpListener, pieces: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Megabytes a second.
-pub(crate) fn megabytes_a_second(bytes: usize) -> Result<f64, String> {
+/// Megabytes a second, and a second of processor time of both ends together.
+pub(crate) fn speeds(bytes: usize) -> Result<[f64; 2], String> {
+    let from = processor_seconds(true);
     let pieces = bytes.div_ceil(PIECE).max(1);
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
@@ -51,5 +53,6 @@ pub(crate) fn megabytes_a_second(bytes: usize) -> Result<f64, String> {
         std::hint::black_box(&piece);
     }
     sender.join().map_err(|_| "the sender broke")??;
-    Ok((pieces * PIECE) as f64 / 1e6 / begin.elapsed().as_secs_f64())
+    let megabytes = (pieces * PIECE) as f64 / 1e6;
+    Ok([megabytes / begin.elapsed().as_secs_f64(), megabytes / (processor_seconds(true) - from)])
 }

@@ -2,14 +2,17 @@
 //! below which no replicated chain gets (one durable write and the delays of the messages), in the same run.
 
 mod alone;
+mod away;
 mod copy;
+mod crafted;
 mod floor;
 mod network;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Options of `chain`.
 #[derive(Args)]
@@ -26,10 +29,28 @@ pub(crate) struct Options {
     /// Where the stores are: the disk that is measured [default: the system's temporary directory].
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
-    /// The core alone only: no processes.
-    #[arg(long)]
-    alone: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Alone, Part::Load, Part::CatchUp])]
+    only: Vec<Part>,
+    /// Blocks for which a node is away where the chain takes snapshots.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(2_000..=1_000_000))]
+    blocks: u64,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Part {
+    /// The core alone in memory, and its growth with the clusters
+    Alone,
+    /// Networks of processes under load
+    Load,
+    /// A node that comes back
+    CatchUp,
+}
+
+/// Blocks, and transfers in each, for which a node is away where the chain takes no snapshots: all of them must come.
+const ALL_BLOCKS: (u64, u64) = (20_000, 100);
+/// Transfers in each of the blocks that a snapshot spares.
+const SPARED_TRANSFERS: u64 = 10;
 
 /// All that was measured.
 #[derive(Serialize)]
@@ -43,6 +64,7 @@ struct Report {
     core_alone: Vec<alone::Alone>,
     growth: Vec<alone::Growth>,
     network: Option<network::Measured>,
+    catch_up: Vec<away::CatchUp>,
 }
 
 fn load_average() -> String {
@@ -75,12 +97,38 @@ fn measure(options: &Options) -> Result<Report, String> {
     let load_average_before = load_average();
     let directory = options.directory.clone().unwrap_or_else(std::env::temp_dir);
     let floor = floor::measure(&directory)?;
-    let core_alone = [1, 100, 1_000, 10_000].map(alone::blocks_of).into_iter().collect();
-    let growth = [4, 7, 10, 16].map(alone::grown).into_iter().collect();
-    let network = match options.alone {
-        true => None,
-        false => Some(network::measure(options.program.clone(), &directory, options.seconds)?),
+    let wants = |part: Part| options.only.contains(&part);
+    let (mut core_alone, mut growth) = (Vec::new(), Vec::new());
+    if wants(Part::Alone) {
+        core_alone.extend([1, 100, 1_000, 10_000].map(alone::blocks_of));
+        growth.extend([4, 7, 10, 16].map(alone::grown));
+    }
+    let program = match &options.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("duohuo"),
     };
+    if options.only != [Part::Alone] && !program.exists() {
+        return Err(format!("{}: not there; build it: cargo build --release -p duohuo", program.display()));
+    }
+    let stores = tempfile::tempdir_in(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let thousands = core_alone.iter().find(|alone| alone.transfers_a_block == 1_000);
+    let core_a_second = thousands.map(|alone| alone.transfers_a_second);
+    let span = Duration::from_secs(options.seconds);
+    let network = wants(Part::Load)
+        .then(|| network::measure(&program, stores.path(), span, floor.commit_ms, core_a_second))
+        .transpose()?;
+    let mut catch_up = Vec::new();
+    if wants(Part::CatchUp) {
+        let away = |name: &str, port: u16, (blocks, transfers): (u64, u64), by_snapshot: bool| {
+            let path = stores.path().join(name);
+            let measured =
+                away::measure(&program, &path, network::PORT + port, blocks, transfers, by_snapshot);
+            let _ = std::fs::remove_dir_all(path);
+            measured
+        };
+        catch_up.push(away("blocks", 2, ALL_BLOCKS, false)?);
+        catch_up.push(away("snapshot", 3, (options.blocks, SPARED_TRANSFERS), true)?);
+    }
     Ok(Report {
         measurement: "chain",
         processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -90,6 +138,7 @@ fn measure(options: &Options) -> Result<Report, String> {
         core_alone,
         growth,
         network,
+        catch_up,
     })
 }
 
@@ -102,17 +151,20 @@ fn print(report: &Report) {
     );
     for alone in &report.core_alone {
         println!(
-            "core alone, 4 clusters in one thread, {} transfers a block: {:.0} transfers/s, {:.0} blocks/s",
+            "core alone, 4 clusters in one thread, {} transfers a block: {:.0} transfers, {:.0} blocks a second of processor time",
             alone.transfers_a_block, alone.transfers_a_second, alone.blocks_a_second
         );
     }
     for grown in &report.growth {
         println!(
-            "core alone, {} clusters: {:.0} us of processor for each height and cluster, {:.0} messages a height",
+            "core alone, {} clusters: {:.0} us of processor time for each height and cluster, {:.0} messages a height",
             grown.clusters, grown.us_a_height_and_cluster, grown.messages_a_height
         );
     }
     if let Some(network) = &report.network {
         network.print();
+    }
+    for catch_up in &report.catch_up {
+        catch_up.print();
     }
 }

@@ -1,34 +1,34 @@
 //! A whole network as real processes on loopback: the authority, four clusters of three nodes, real fsync, clients that keep
 //! so many transfers in flight. With standbys and without them: what recording before voting costs.
 
-use super::copy;
 use crate::statistics::Summary;
 use duohuo_chain::Transfer;
 use duohuo_core::chain::TransactionId;
-use duohuo_core::store::lowest_block;
 use duohuo_driver::client::Client;
 use duohuo_driver::keys;
-use duohuo_driver::store::{Identity, OpenMode, OpenStore};
 use duohuo_rig::access::Access;
 use duohuo_rig::layout::Layout;
 use duohuo_rig::network::{ACCOUNTS, Network, Settings};
 use duohuo_rig::processes::Processes;
 use duohuo_wire::ids::{Height, NodeId};
 use duohuo_wire::packet::{Packet, Submit, SubmitVerdict};
+use duohuo_wire::statement::Row;
 use duohuo_wire::status::Role;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a network may take to be whole, or a node to catch up.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Transfers in flight at each master: one shows the latency, many the throughput.
-const LIGHT: usize = 1;
+pub(crate) const LIGHT: usize = 1;
 const HEAVY: usize = 2_000;
+/// A file system without a disk.
+const MEMORY: &str = "/dev/shm";
 /// The first port of the networks; each has its own.
-const PORT: u16 = 4_870;
+pub(crate) const PORT: u16 = 4_870;
 
 /// What clients saw.
 #[derive(Serialize)]
@@ -41,30 +41,34 @@ pub(crate) struct Load {
     told_later: u64,
 }
 
-/// How fast a node that was away has everything again.
-#[derive(Serialize)]
-pub(crate) struct CatchUp {
-    blocks: u64,
-    megabytes: f64,
-    seconds: f64,
-    megabytes_a_second: f64,
-    /// The same bytes by TCP with AES-GCM and nothing else.
-    copy_megabytes_a_second: f64,
-}
-
 /// Networks of four clusters.
 #[derive(Serialize)]
 pub(crate) struct Measured {
     with_standbys: Vec<Load>,
     without_standbys: Vec<Load>,
+    /// One node a cluster, stores in memory and no pause between blocks: what a disk faster than any would leave.
+    no_disk: Vec<Load>,
     /// Median latency with standbys over that without, one transfer in flight at each master.
     record_before_vote_ratio: Option<f64>,
-    catch_up: CatchUp,
+    /// Median latency with standbys, one transfer in flight at each master, over the floor of the same run.
+    over_floor_ratio: Option<f64>,
+    /// Transfers a second with standbys under heavy load, over the core alone in one thread with blocks of 1,000.
+    over_core_ratio: Option<f64>,
+}
+
+impl Load {
+    pub(crate) fn median(&self) -> f64 {
+        self.latency_ms.map_or(f64::NAN, |l| l.median)
+    }
 }
 
 impl Measured {
     pub(crate) fn print(&self) {
-        for (name, loads) in [("3 nodes", &self.with_standbys), ("1 node", &self.without_standbys)] {
+        for (name, loads) in [
+            ("3 nodes", &self.with_standbys),
+            ("1 node", &self.without_standbys),
+            ("1 node in memory without a pause between blocks", &self.no_disk),
+        ] {
             for load in loads {
                 let latency = load.latency_ms.map_or_else(String::new, |l| {
                     format!(", latency p50 {:.1} ms, p99 {:.1} ms", l.median, l.p99)
@@ -81,39 +85,85 @@ impl Measured {
         if let Some(ratio) = self.record_before_vote_ratio {
             println!("record before vote: {ratio:.2} times the latency without standbys");
         }
-        let c = &self.catch_up;
-        println!(
-            "catch-up: {} blocks, {:.1} MB in {:.2} s: {:.1} MB/s; plain copy {:.0} MB/s",
-            c.blocks, c.megabytes, c.seconds, c.megabytes_a_second, c.copy_megabytes_a_second
-        );
+        if let Some((floor, core)) = self.over_floor_ratio.zip(self.over_core_ratio) {
+            println!("light: {floor:.1} times the floor; heavy: {core:.3} times the core alone");
+        }
     }
 }
 
-struct Rig {
-    network: Network,
+pub(crate) struct Rig {
+    pub(crate) network: Network,
     processes: Processes,
-    access: Access,
+    pub(crate) access: Access,
     /// Whom to wait for.
-    all: BTreeSet<NodeId>,
+    pub(crate) all: BTreeSet<NodeId>,
 }
 
 impl Rig {
-    fn start(program: &Path, directory: &Path, port: u16, nodes: &[u8]) -> Result<Self, String> {
+    /// Those of the nodes that are to run; `chain` goes into their configurations.
+    pub(crate) fn start(
+        program: &Path,
+        directory: &Path,
+        layout: &Layout,
+        runs: impl Fn(NodeId) -> bool,
+        chain: &str,
+    ) -> Result<Self, String> {
         let settings = Settings { keepalive_interval_ms: 500, drill: false };
-        let layout = Layout::four_companies(port);
-        let network = Network::create(directory, &layout, settings).map_err(|e| e.to_string())?;
+        let network = Network::create(directory, layout, settings).map_err(|e| e.to_string())?;
+        for (_, node) in network.roster.all_nodes() {
+            let path = network.node_config_path(node.id);
+            let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            std::fs::write(&path, text + chain).map_err(|e| format!("{}: {e}", path.display()))?;
+        }
         let access = Access::from_config(&directory.join("load.toml")).map_err(|e| e.to_string())?;
         let mut processes = Processes::new(program.to_owned(), Vec::new());
         processes.start(&network, NodeId::AUTHORITY)?;
         let ids = network.roster.all_nodes().map(|(_, n)| n.id);
-        let all: BTreeSet<NodeId> =
-            ids.filter(|id| nodes.iter().any(|place| id.0 % 100 == u32::from(*place))).collect();
+        let all: BTreeSet<NodeId> = ids.filter(|id| runs(*id)).collect();
         for id in &all {
             processes.start(&network, *id)?;
         }
         let mut rig = Self { network, processes, access, all };
         rig.wait(|rig| rig.whole())?;
         Ok(rig)
+    }
+
+    /// kill -9, everybody: nothing changes hands.
+    pub(crate) fn kill_all(&mut self) {
+        self.processes.kill(&BTreeSet::from([NodeId::AUTHORITY]));
+        self.processes.kill(&self.all);
+    }
+
+    /// The authority and these nodes, until the network is whole.
+    pub(crate) fn start_again(&mut self, nodes: &[NodeId]) -> Result<(), String> {
+        self.start_one(NodeId::AUTHORITY)?;
+        self.all = nodes.iter().copied().collect();
+        for id in nodes {
+            self.start_one(*id)?;
+        }
+        self.wait(Self::acts)
+    }
+
+    pub(crate) fn start_one(&mut self, id: NodeId) -> Result<(), String> {
+        self.processes.start(&self.network, id)
+    }
+
+    pub(crate) fn rows(&self) -> Result<Vec<Row>, String> {
+        self.access
+            .status(&self.access.authority(), CONNECT_TIMEOUT)
+            .map(|report| report.rows)
+            .map_err(|e| e.to_string())
+    }
+
+    /// What a process and its threads used of the processors, so far.
+    pub(crate) fn processor_seconds(&self, id: NodeId) -> f64 {
+        let pid = self.processes.pid(id).unwrap_or_default();
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let ns = threads.filter_map(|thread| {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<f64>().ok()
+        });
+        ns.sum::<f64>() / 1e9
     }
 
     fn wait(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), String> {
@@ -140,6 +190,11 @@ impl Rig {
         })
     }
 
+    /// Every cluster has a master that acts.
+    fn acts(&self) -> bool {
+        self.masters().len() == self.network.roster.clusters.len()
+    }
+
     fn masters(&self) -> Vec<NodeId> {
         let acts = |id: &NodeId| {
             let server = self.access.nodes().into_iter().find(|s| s.id == *id);
@@ -150,13 +205,17 @@ impl Rig {
         self.all.iter().copied().filter(acts).collect()
     }
 
-    fn height(&self, id: NodeId) -> Option<u64> {
+    pub(crate) fn height(&self, id: NodeId) -> Option<u64> {
         let server = self.access.nodes().into_iter().find(|s| s.id == id)?;
         self.access.status(&server, CONNECT_TIMEOUT).ok().map(|report| report.height.0)
     }
 
-    /// Keeps so many transfers in flight at each master for so long.
-    fn load(&self, in_flight: usize, span: Duration) -> Result<Load, String> {
+    /// Keeps so many transfers in flight at each master until it is enough, which is asked with each turn.
+    pub(crate) fn load(
+        &self,
+        in_flight: usize,
+        mut is_enough: impl FnMut(Instant) -> bool,
+    ) -> Result<Load, String> {
         let masters = self.masters();
         // Before the connections that the load goes by: a newer one of the same client replaces the older.
         let first = masters.first().copied().ok_or("no master")?;
@@ -172,7 +231,7 @@ impl Rig {
         let mut samples = Vec::new();
         let begin = Instant::now();
         // What is not answered at the end is not counted.
-        while begin.elapsed() < span {
+        while !is_enough(begin) {
             for (link, waiting) in links.iter_mut().zip(&mut waiting) {
                 while *waiting < in_flight {
                     request += 1;
@@ -220,80 +279,46 @@ impl Rig {
         })
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.processes.stop_all();
     }
 }
 
-pub(crate) fn measure(program: Option<PathBuf>, directory: &Path, seconds: u64) -> Result<Measured, String> {
-    let program = match program {
-        Some(program) => program,
-        None => std::env::current_exe().map_err(|e| e.to_string())?.with_file_name("duohuo"),
-    };
-    if !program.exists() {
-        return Err(format!("{}: not there; build it: cargo build --release -p duohuo", program.display()));
-    }
-    let span = Duration::from_secs(seconds);
-    let place = |name: &str| {
-        let path = directory.join(format!("duohuo-bench-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        path
-    };
-    let (three, one) = (place("3"), place("1"));
-    let mut rig = Rig::start(&program, &three, PORT, &[1, 2, 3])?;
-    let with_standbys = vec![rig.load(LIGHT, span)?, rig.load(HEAVY, span)?];
-    let catch_up = catch_up(&mut rig, span)?;
-    rig.stop();
-    let rig = Rig::start(&program, &one, PORT + 1, &[1])?;
-    let without_standbys = vec![rig.load(LIGHT, span)?, rig.load(HEAVY, span)?];
-    rig.stop();
-    for path in [three, one] {
-        let _ = std::fs::remove_dir_all(path);
-    }
-    let median = |loads: &[Load]| loads.first().and_then(|l| l.latency_ms).map(|l| l.median);
-    let record_before_vote_ratio =
-        median(&with_standbys).zip(median(&without_standbys)).map(|(with, without)| with / without);
-    Ok(Measured { with_standbys, without_standbys, record_before_vote_ratio, catch_up })
+/// For so long.
+pub(crate) fn spanning(span: Duration) -> impl FnMut(Instant) -> bool {
+    move |begun| begun.elapsed() >= span
 }
 
-/// An ordinary node is away while the others commit under load, and comes back when the load is over.
-fn catch_up(rig: &mut Rig, span: Duration) -> Result<CatchUp, String> {
-    let away = *rig.all.iter().find(|id| id.0 % 100 == 3).ok_or("no third node")?;
-    let before = rig.height(away).ok_or("no height")?;
-    rig.processes.stop(&[away].into());
-    rig.load(HEAVY, span * 2)?;
-    let masters = rig.masters();
-    let head = masters.first().and_then(|id| rig.height(*id)).ok_or("no height")?;
-    let begin = Instant::now();
-    rig.processes.start(&rig.network, away)?;
-    let until = begin + PATIENCE;
-    while rig.height(away).is_none_or(|height| height < head) {
-        if Instant::now() > until {
-            return Err("it did not catch up in time".into());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    rig.processes.stop(&[away].into());
-    let identity = Identity { consortium: rig.network.roster.consortium, node: away };
-    let store = OpenStore::open(&rig.network.store_path(away), identity, OpenMode::Existing)
-        .map_err(|e| e.to_string())?;
-    let stored = store.load().map_err(|e| e.to_string())?;
-    let lowest = lowest_block(&stored.meta).map_err(|e| e.to_string())?;
-    let (mut bytes, mut blocks) = (0usize, 0u64);
-    store
-        .blocks(lowest.max(Height(before + 1)), |_, block| {
-            bytes += block.len();
-            blocks += 1;
-            Ok(())
-        })
-        .map_err(|e| e.to_string())?;
-    let megabytes = bytes as f64 / 1e6;
-    Ok(CatchUp {
-        blocks,
-        megabytes,
-        seconds,
-        megabytes_a_second: megabytes / seconds,
-        copy_megabytes_a_second: copy::megabytes_a_second(bytes.max(1))?,
+pub(crate) fn measure(
+    program: &Path,
+    directory: &Path,
+    span: Duration,
+    floor_ms: f64,
+    core_a_second: Option<f64>,
+) -> Result<Measured, String> {
+    let loads = |directory: &Path, port: u16, nodes: u32, chain: &str| -> Result<Vec<Load>, String> {
+        let path = directory.join(port.to_string());
+        let rig = Rig::start(program, &path, &Layout::four_companies(port), |id| id.0 % 100 <= nodes, chain)?;
+        let loads = vec![rig.load(LIGHT, spanning(span))?, rig.load(HEAVY, spanning(span))?];
+        rig.stop();
+        // gigabytes would be left of many runs
+        let _ = std::fs::remove_dir_all(path);
+        Ok(loads)
+    };
+    let with_standbys = loads(directory, PORT, 3, "")?;
+    let without_standbys = loads(directory, PORT + 1, 1, "")?;
+    let memory = tempfile::tempdir_in(MEMORY).map_err(|e| format!("{MEMORY}: {e}"))?;
+    let no_disk = loads(memory.path(), PORT + 4, 1, "[chain]\nblock_interval_ms = 0\n")?;
+    let light = |loads: &[Load]| loads.first().map(Load::median).filter(|ms| ms.is_finite());
+    let heavy = with_standbys.last().map(|load| load.committed_a_second);
+    Ok(Measured {
+        record_before_vote_ratio: light(&with_standbys)
+            .zip(light(&without_standbys))
+            .map(|(with, without)| with / without),
+        over_floor_ratio: light(&with_standbys).map(|ms| ms / floor_ms),
+        over_core_ratio: heavy.zip(core_a_second).map(|(heavy, core)| heavy / core),
+        with_standbys,
+        without_standbys,
+        no_disk,
     })
 }
