@@ -79,7 +79,7 @@ fn a_block_of_some_mebibytes_passes_the_log_the_standby_and_the_client() {
     for id in [101, 102] {
         let file = network.node_file(id, "node.toml");
         network.edit(&file, "[timers]", chain);
-        // To carry out 100,000 transfers takes longer than a master may be silent at 50 ms.
+        // At 50 ms the master lost its role here, by the block or by the flood (spec/chain.md).
         slow(&file);
     }
     let (_authority, _nodes) = network.start(&[101, 102]);
