@@ -104,6 +104,11 @@ impl Checker {
         self.forced.get(&cluster).is_some_and(|forced| epoch < forced.epoch)
     }
 
+    /// An operator's force lies between two epochs.
+    pub(crate) fn are_apart(&self, cluster: ClusterId, one: Epoch, other: Epoch) -> bool {
+        self.outlived.force_of(cluster, one) != self.outlived.force_of(cluster, other)
+    }
+
     /// A word that the members of the set need not hold.
     pub(super) fn is_given_up(&self, word: &VoteSeen) -> bool {
         self.forced.get(&word.cluster).is_some_and(|forced| {
@@ -274,5 +279,14 @@ mod tests {
         assert_eq!(said(&checker), ["S17", "S17"]);
         release(&mut checker, spoken(9));
         assert_eq!(said(&checker), ["S17", "S17"]);
+    }
+
+    #[test]
+    fn each_of_two_forces_sets_the_epochs_before_it_apart() {
+        let mut checker = forced();
+        checker.outlived.forces.insert((C, Epoch(4)));
+        assert!(checker.are_apart(C, Epoch(1), Epoch(2)), "and still, now that both are given up");
+        assert!(checker.are_apart(C, Epoch(3), Epoch(4)));
+        assert!(!checker.are_apart(C, Epoch(2), Epoch(3)) && !checker.are_apart(C, Epoch(4), Epoch(5)));
     }
 }

@@ -33,7 +33,7 @@ impl World {
         let until = if self.lease_from_reception { self.local(id) + span } else { until };
         // Whoever forces a cluster vouches that its old master has ended (behaviour.md section 15).
         let checker = &self.checker;
-        let apart = |other| checker.is_outlived(cluster, other) != checker.is_outlived(cluster, epoch);
+        let apart = |other| checker.are_apart(cluster, other, epoch);
         let hosts = &self.hosts;
         let now = self.now;
         let clock = |id| hosts.get(&id).map_or(Instant::ZERO, |host| host.clock.local(now));
