@@ -62,7 +62,7 @@ impl Checker {
         }
         let in_sync = self.rows.entries().find(|(_, entry)| entry.row.in_sync.contains(&node));
         if let Some(cluster) = in_sync.map(|(cluster, _)| *cluster).filter(|_| shrank) {
-            self.holds_all("S2", now, cluster, node, disk);
+            self.holds_all("S2", now, (cluster, Epoch(u64::MAX)), node, disk);
         }
     }
 
@@ -177,21 +177,23 @@ impl Checker {
         }
     }
 
-    /// Every word that this cluster said above the node's last block, and that no force gave up, stands on its disk.
+    /// Every word that this cluster said in these epochs above the node's last block, and that no force gave up, stands on its disk.
     pub fn holds_all(
         &mut self,
         checker: &'static str,
         now: Instant,
-        cluster: ClusterId,
+        (cluster, until): (ClusterId, Epoch),
         node: NodeId,
         disk: &Disk,
     ) {
         let height = height_of(disk);
         let first = (cluster, height.next(), 0, VoteKind::Proposal);
         let last = (cluster, Height(u64::MAX), u32::MAX, VoteKind::Precommit);
-        let mut needed = self.words.range(first..=last).filter(|(_, word)| !self.is_given_up(word));
-        let lacking = needed.find(|(_, word)| !is_recorded(disk, word));
-        if let Some(word) = lacking.map(|(_, word)| *word) {
+        let mut needed = self.words.range(first..=last).map(|(_, word)| word);
+        let lacking = needed
+            .find(|word| word.epoch <= until && !self.is_given_up(word) && !is_recorded(disk, word))
+            .copied();
+        if let Some(word) = lacking {
             self.say(checker, || format!("{now}: {node} does not hold {}", told(&word)));
         }
     }
@@ -210,7 +212,7 @@ impl Checker {
             self.rows.entries().map(|(cluster, entry)| (*cluster, entry.row.in_sync.clone())).collect();
         for (cluster, node) in sets.iter().flat_map(|(c, nodes)| nodes.iter().map(|node| (*c, *node))) {
             if let Some(disk) = disk_of(node) {
-                self.holds_all("S2", now, cluster, node, disk);
+                self.holds_all("S2", now, (cluster, Epoch(u64::MAX)), node, disk);
             }
         }
     }

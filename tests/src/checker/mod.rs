@@ -247,7 +247,7 @@ impl Checker {
                 }
             }
             Event::Received(vote) if self.is_outlived(vote.cluster, vote.epoch) => {
-                self.outlived_word(now, from, vote);
+                self.outlived_word(from, vote);
             }
             Event::Received(vote) => self.word(vote),
             Event::FencePromised { cluster, epoch, .. } => self.promised_fence(from, *cluster, *epoch),

@@ -95,9 +95,10 @@ impl World {
         }
     }
 
-    /// S13: who becomes master holds all that its cluster said.
+    /// S13: who becomes master holds all that its cluster said up to that epoch. One that slept between its grant and its promise
+    /// may find that there is a later master by now: it says nothing any more, and cannot know what that one said.
     fn judge_role(&mut self, id: NodeId, event: &Event) {
-        let Event::RoleChanged { role, .. } = event else { return };
+        let Event::RoleChanged { role, epoch } = event else { return };
         if *role != Role::Master {
             self.leads_since.remove(&id);
             return;
@@ -105,7 +106,7 @@ impl World {
         self.leads_since.insert(id, self.now);
         let Some((cluster, _)) = self.consortium.roster.node(id) else { return };
         if let Some(host) = self.hosts.get(&id) {
-            self.checker.holds_all("S13", self.now, cluster.id, id, &host.disk);
+            self.checker.holds_all("S13", self.now, (cluster.id, *epoch), id, &host.disk);
         }
     }
 
