@@ -7,7 +7,8 @@
 //! A master that was given up and lives may follow the chain and speak above the fence, too. The n - f clusters that promised
 //! do not count it. The others, at most f, may until they learn the forced row: to them its cluster is one of the f that
 //! may be faulty, and agreement does not rest on what it says (decision 19). So what it says is compared with its own words, and
-//! not with those of the forced one; proposals that a cluster counts though it promised not to are counted.
+//! not with those of the forced one. A master takes no proposal that its cluster promised not to count. One that was deposed before
+//! the promise, and has not heard of it yet, may: what it counts changes nothing, since it can release nothing.
 
 use super::{Checker, Slot};
 use duohuo_core::Instant;
@@ -25,6 +26,15 @@ pub(super) struct Forced {
     closed: Option<Height>,
 }
 
+/// What a master promised on all its disks about another cluster.
+#[derive(Clone, Copy)]
+struct Promise {
+    /// The epoch that it led in.
+    made_in: Epoch,
+    /// The first epoch of the other cluster that counts.
+    counts_from: Epoch,
+}
+
 /// What was heard of masters that a force gave up.
 #[derive(Default)]
 pub(super) struct Outlived {
@@ -32,10 +42,8 @@ pub(super) struct Outlived {
     forces: BTreeSet<(ClusterId, Epoch)>,
     /// Words, with the force that the master who said them was under, if any.
     words: BTreeMap<(Slot, Epoch), VoteSeen>,
-    /// Since which epoch of the second cluster the first promised to count nothing older.
-    promises: BTreeMap<(ClusterId, ClusterId), Epoch>,
-    /// Proposals taken by a cluster that promised to count nothing so old.
-    after_promise: u64,
+    /// In which of its epochs the first cluster promised last, and since which epoch of the second: to count nothing older.
+    promises: BTreeMap<(ClusterId, ClusterId), Promise>,
 }
 
 impl Outlived {
@@ -48,12 +56,15 @@ impl Outlived {
 impl Checker {
     /// A cluster hears a word of a master that was given up.
     pub(super) fn outlived_word(&mut self, from: NodeId, vote: &VoteSeen) {
-        let home = self.homes.get(&from).copied().unwrap_or_default();
-        let promised = self.outlived.promises.get(&(home, vote.cluster));
-        // Of votes it cannot be told whether they came in the certificate of a cluster that did not promise. Proposals are counted and do
-        // not fire yet: seeds 1789216870 and 1789216879 have one each, and which way it came was not looked into.
-        if vote.kind == VoteKind::Proposal && promised.is_some_and(|epoch| vote.epoch < *epoch) {
-            self.outlived.after_promise += 1;
+        let promise =
+            self.homes.get(&from).and_then(|home| self.outlived.promises.get(&(*home, vote.cluster)));
+        let is_bound = |promise: &Promise| {
+            vote.epoch < promise.counts_from
+                && self.leads_in(from).is_some_and(|epoch| epoch >= promise.made_in)
+        };
+        // Of votes it cannot be told whether they came in the certificate of a cluster that did not promise.
+        if vote.kind == VoteKind::Proposal && promise.is_some_and(is_bound) {
+            self.say("S17", || format!("{from} takes what its cluster promised not to count: {vote:?}"));
         }
         let slot = (vote.cluster, vote.height, vote.round, vote.kind);
         let force = self.outlived.force_of(vote.cluster, vote.epoch);
@@ -65,16 +76,13 @@ impl Checker {
 
     /// A master's cluster promised, on all its disks, to count nothing of another's older epochs.
     pub(super) fn promised_fence(&mut self, from: NodeId, cluster: ClusterId, epoch: Epoch) {
-        if let Some(home) = self.homes.get(&from) {
-            let promise = self.outlived.promises.entry((*home, cluster)).or_default();
-            *promise = epoch.max(*promise);
+        if let (Some(home), Some(made_in)) = (self.homes.get(&from), self.leads_in(from)) {
+            let promise = Promise { made_in, counts_from: epoch };
+            let newest = self.outlived.promises.entry((*home, cluster)).or_insert(promise);
+            if newest.counts_from < epoch {
+                *newest = promise;
+            }
         }
-    }
-
-    /// Proposals taken by a cluster that promised to count nothing so old.
-    #[must_use]
-    pub const fn count_after_promise(&self) -> u64 {
-        self.outlived.after_promise
     }
 
     /// Words of masters that were given up where the forced one spoke, too: only those that promised nothing count them.
@@ -150,13 +158,14 @@ mod tests {
     use duohuo_core::io::{Table, Write};
     use duohuo_wire::ids::{NodeId, Version};
     use duohuo_wire::order::SignedOrder;
+    use duohuo_wire::packet::Role;
 
     const FORCED: NodeId = NodeId(13);
 
     /// A word at height 5 of the set 11 and 12; then 13 is forced: epoch 2.
     fn forced() -> Checker {
         let mut checker = Checker::new(4);
-        checker.homes = [21, 22, 31].map(|id| (NodeId(id), ClusterId(id / 10))).into();
+        checker.homes = [21, 22, 23, 31].map(|id| (NodeId(id), ClusterId(id / 10))).into();
         registered(&mut checker);
         release(&mut checker, vote(1, 5, 0, VoteKind::Prevote, 1));
         let order = SignedOrder {
@@ -265,16 +274,29 @@ mod tests {
         assert_eq!(said(&checker), ["S1", "S1", "S1"]);
     }
 
+    /// A node becomes master.
+    fn lead(checker: &mut Checker, node: u32, epoch: u64) {
+        let event = Event::RoleChanged { role: Role::Master, epoch: Epoch(epoch) };
+        checker.event(Instant::ZERO, NodeId(node), &event);
+    }
+
     #[test]
-    fn a_proposal_that_one_counts_who_promised_not_to_is_counted() {
+    fn s17_fires_where_a_master_takes_a_proposal_that_its_cluster_promised_not_to_count() {
         let mut checker = forced();
         let promise = Event::FencePromised { cluster: C, epoch: Epoch(2), height: Height(5) };
+        lead(&mut checker, 22, 3);
+        lead(&mut checker, 21, 4);
         checker.event(Instant::ZERO, NodeId(21), &promise);
-        hear(&mut checker, 31, vote(1, 7, 0, VoteKind::Proposal, 1));
-        assert_eq!(checker.count_after_promise(), 0);
-        // Another node of the cluster that promised.
-        hear(&mut checker, 22, vote(1, 7, 0, VoteKind::Proposal, 1));
-        assert_eq!((checker.count_after_promise(), said(&checker).len()), (1, 0));
+        let proposal = vote(1, 7, 0, VoteKind::Proposal, 1);
+        hear(&mut checker, 31, proposal);
+        hear(&mut checker, 22, proposal);
+        assert_eq!(said(&checker), [""; 0], "another cluster, and a master that was deposed before");
+        lead(&mut checker, 23, 5);
+        hear(&mut checker, 23, proposal);
+        hear(&mut checker, 21, proposal);
+        assert_eq!(said(&checker), ["S17", "S17"], "its successor, and itself");
+        hear(&mut checker, 21, VoteSeen { epoch: Epoch(2), ..proposal });
+        assert_eq!(said(&checker).len(), 2);
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub struct Checker {
     outlived: forced::Outlived,
     /// Which cluster each node is of.
     pub homes: BTreeMap<NodeId, ClusterId>,
-    roles: BTreeMap<NodeId, Role>,
+    /// The role that each node told last, and its epoch.
+    roles: BTreeMap<NodeId, (Role, Epoch)>,
     /// The authority's table as its disk has it.
     rows: Rows,
     /// The epoch that each node's disk promises.
@@ -168,7 +169,12 @@ impl Checker {
     /// The role a node told last.
     #[must_use]
     pub fn role(&self, node: NodeId) -> Option<Role> {
-        self.roles.get(&node).copied()
+        self.roles.get(&node).map(|(role, _)| *role)
+    }
+
+    /// The epoch that a node leads in, if it does.
+    fn leads_in(&self, node: NodeId) -> Option<Epoch> {
+        self.roles.get(&node).filter(|(role, _)| *role == Role::Master).map(|(_, epoch)| *epoch)
     }
 
     /// Highest height committed anywhere.
@@ -286,8 +292,8 @@ impl Checker {
             Event::Ordered { kind: OrderKind::Unbar, node, .. } => {
                 self.barred.remove(node);
             }
-            Event::RoleChanged { role, .. } => {
-                self.roles.insert(from, *role);
+            Event::RoleChanged { role, epoch } => {
+                self.roles.insert(from, (*role, *epoch));
             }
             Event::Halted { reason } => self.say("R8", || format!("{now}: {from} halted: {reason:?}")),
             _ => {}
