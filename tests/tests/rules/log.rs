@@ -10,6 +10,7 @@ use duohuo_core::io::Table;
 use duohuo_core::store::META_LOG_END;
 use duohuo_tests::consortium::{cluster_id, node};
 use duohuo_tests::lone::{Lone, Peer};
+use duohuo_tests::scenario::ms;
 use duohuo_wire::ids::{Epoch, Height, LogIndex};
 use duohuo_wire::packet::*;
 
@@ -214,4 +215,43 @@ fn b_fnc_2_a_promise_leaves_no_gap_in_the_log() {
         }
     }
     assert_eq!(sent, after[before.len()..], "each once, in order");
+}
+
+/// B-LOG-11: the log that did not get here is asked for, and not with every record that is appended meanwhile.
+#[test]
+fn b_log_11_who_is_appended_to_out_of_step_asks_for_the_log() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    let appended = append(0, vec![record(1, 1, b"a")]);
+    m.tell(n, appended.clone());
+    assert_eq!(acks(&m.read(n)), [(1, 1, 1)]);
+    m.hang_up(n);
+    m.open_stream(n, true);
+    for _ in 0..3 {
+        m.tell(n, append(1, vec![]));
+    }
+    assert_eq!((n.discards("unexpected"), acks(&m.read(n))), (3, vec![(1, 1, 0)]));
+    n.pass(ms(20));
+    m.tell(n, append(1, vec![]));
+    assert_eq!(acks(&m.read(n)), [(1, 1, 0)], "nor did this one get there");
+    m.tell(n, Resync { epoch: Epoch(1), records: appended.records, ..Default::default() });
+    m.tell(n, append(1, vec![record(1, 1, b"b")]));
+    assert_eq!(acks(&m.read(n)), [(1, 1, 1), (1, 2, 1)]);
+}
+
+/// B-ROL-1, B-LOG-1: a role that is over before its promise is written keeps nobody from following.
+#[test]
+fn the_log_of_a_successor_is_taken_while_the_own_promise_is_being_written() {
+    let (mut scene, _) = Scene::following();
+    let mut third = Peer::new(&scene.n, THIRD);
+    third.accept_stream(&mut scene.n);
+    scene.n.quick_disk = false;
+    scene.granted(&[ME, THIRD]);
+    let newer = row(&scene.n, OWN, 3, 0, THIRD, &[ME, THIRD]);
+    scene.z.say(&mut scene.n, notice(newer));
+    third.tell(&mut scene.n, Resync { epoch: Epoch(3), ..Default::default() });
+    assert_eq!((acks(&third.read(&mut scene.n)), scene.n.discards("forbidden")), (vec![], 0));
+    scene.n.sync();
+    assert_eq!(acks(&third.read(&mut scene.n)), [(3, 0, 3)]);
+    assert!(!scene.leads());
 }

@@ -537,6 +537,9 @@ impl Node {
             self.change_in_sync();
         } else if matches!(self.duty, Duty::Lead(_)) {
             self.step_down();
+        } else if matches!(self.duty, Duty::Adopt(epoch) if epoch < row.epoch) {
+            // Over before it began. The log of whoever follows may come before the promise is written, and it comes once.
+            self.duty = Duty::Follow;
         }
         self.fence_learns(&row);
         let ours =

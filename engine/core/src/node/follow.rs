@@ -34,6 +34,8 @@ pub(super) struct FollowerState {
     awaited: Option<Height>,
     /// Blocks asked for: of whom, and when.
     catching_up: Option<(Party, Instant)>,
+    /// When a log that was appended to without being ours was asked for anew.
+    asked_anew: Option<Instant>,
 }
 
 impl FollowerState {
@@ -137,11 +139,24 @@ impl Node {
         }
     }
 
+    /// The master takes us to be in step, and we are not: unless we wait for its blocks, its log did not get here, and it
+    /// would not give it again by itself (B-LOG-11).
+    fn ask_anew(&mut self) {
+        let waits = self.follower.awaited.is_some() || self.follower.catching_up.is_some();
+        let asked =
+            self.follower.asked_anew.is_some_and(|at| self.now - at < self.config.timers.retry_interval);
+        if !waits && !asked {
+            self.follower.asked_anew = Some(self.now);
+            self.send_ack();
+        }
+    }
+
     pub(super) fn on_append(&mut self, node: NodeId, append: Append) -> Result<(), Discard> {
         self.check_master(node, append.epoch)?;
         let synced = self.log.synced() == append.epoch && self.log.promised() == append.epoch;
         if !synced || !self.follower.in_step {
-            return Err(Discard::Unexpected); // on its way: a resync that waits for blocks
+            self.ask_anew();
+            return Err(Discard::Unexpected);
         }
         let records = into_records(append.records);
         self.learn_promises(&records);

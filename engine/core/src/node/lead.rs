@@ -32,10 +32,10 @@ pub(super) struct Unwritten {
 impl Node {
     /// The promise is durable: the role begins, if the row still says so.
     pub(super) fn begin_to_lead(&mut self, epoch: Epoch) {
+        self.follower.told.promised = epoch;
         if !matches!(self.duty, Duty::Adopt(adopted) if adopted == epoch) {
             return;
         }
-        self.follower.told.promised = epoch;
         let Some(row) = self.own_row().filter(|r| r.epoch == epoch && !r.barred.contains(&self.me)).cloned()
         else {
             self.duty = Duty::Follow;
