@@ -9,9 +9,6 @@ OPEN = [
     (("oversize beyond the buffer",),
      "A datagram of 2,048 bytes and more is counted in the metrics alone (network_trouble, too_long), not as a refusal under `too_long`"
      " (W-HDR-5, W-ENC-5). It has no effect, as it must."),
-    (("RegistrationSync", "forbidden"),
-     "A node takes registration data from any member of its cluster and for any cluster, and a master hands on what it was given so; only the"
-     " master hands it on (wire.md 7.22, IN-4). False sealed IDs cost the next claimant one refused claim and a join."),
     (("a removed node", "from the address of who is out"),
      "A removed node that still holds a group generation is heard by its mates when it sends from 127.0.0.1:1, the address that the roster has in"
      " place of its own: only from their own machine, and only until the generation is gone. Expected: refused, as its streams are (`unknown_key`)."),

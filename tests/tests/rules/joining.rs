@@ -149,6 +149,26 @@ fn in_4_registration_data_is_taken_from_the_master() {
     assert_eq!(scene.n.discards("forbidden"), 1, "of its own cluster only");
 }
 
+/// B-MESH-7: only the master hands it on, and for its own cluster.
+#[test]
+fn b_mesh_7_registration_data_of_another_member_or_cluster_is_refused() {
+    let (mut scene, mut m) = Scene::following();
+    let own = NodeSealedId { node: ME, sealed_id: Bytes::from(vec![0x5A; 84]) };
+    let of = |cluster| RegistrationSync {
+        cluster,
+        registration_epoch: 1,
+        sealed_ids: vec![own.clone()],
+        ..Default::default()
+    };
+    let mut third = Peer::new(&scene.n, THIRD);
+    third.open_stream(&mut scene.n, true);
+    third.tell(&mut scene.n, of(A));
+    m.tell(&mut scene.n, of(cluster_id(OTHER)));
+    assert_eq!(scene.n.discards("forbidden"), 2);
+    scene.n.pass(ms(400));
+    assert_ne!(scene.claims()[0].sealed_id, Bytes::from(vec![0x5A; 84]));
+}
+
 /// W-ROS-4, B-ROS-1: a roster that the authority pushes is taken only if the operator signed it, for us, and newer.
 #[test]
 fn b_ros_1_a_pushed_roster_must_be_the_operators() {

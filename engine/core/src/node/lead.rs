@@ -57,7 +57,7 @@ impl Node {
         let generation = u32::try_from(epoch.0).unwrap_or(u32::MAX);
         let key = self.group.make(self.now, generation, grace, &mut self.random);
         self.tell_members(&Packet::from(key));
-        self.push_registration();
+        // With the rows first, which say that this is the master: registration data is taken from nobody else.
         self.greet_members();
         let (closed, records) = self.chain_log();
         self.chain.lead(self.now, epoch, &records, closed);

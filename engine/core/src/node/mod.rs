@@ -407,6 +407,11 @@ impl Node {
             Packet::History(history) => self.learn_history(&history),
             Packet::GroupKey(key) => self.on_group_key(&key),
             Packet::RegistrationSync(sync) => {
+                // Any other member could hand on sealed IDs that are none (B-MESH-7).
+                let by_master = self.own_row().is_some_and(|row| row.master == node);
+                if sync.cluster != self.cluster || !by_master {
+                    return Err(Discard::Forbidden);
+                }
                 self.learn_registration(sync.registration_epoch, sync.sealed_ids);
                 Ok(())
             }
