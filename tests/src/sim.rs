@@ -216,7 +216,10 @@ fn explain(world: &World) {
 }
 
 /// P4: with the authority away and nobody else at fault the chain goes on.
-fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<(), String> {
+///
+/// # Errors
+/// It does not.
+pub fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<(), String> {
     world.run_for(plan.settings.keepalive * 10);
     // Half of the runs: on a busy machine, which must not matter.
     world.set_busy(Duration::from_millis(if plan.seed.is_multiple_of(2) { 0 } else { 40 }));
@@ -236,7 +239,10 @@ fn without_the_authority(world: &mut World, plan: &Plan, trace: bool) -> Result<
 }
 
 /// P3: a master that is killed is followed by another, if there is one that may be.
-fn one_more_switch(world: &mut World, bound: Duration) -> Result<(), String> {
+///
+/// # Errors
+/// The network does not converge, or nobody follows.
+pub fn one_more_switch(world: &mut World, bound: Duration) -> Result<(), String> {
     converge(world, bound, "after the authority came back")?;
     let heirs = |w: &World, c: ClusterId| {
         let row = w.checker.rows().entry(c).map(|entry| entry.row.clone());
@@ -256,8 +262,11 @@ fn one_more_switch(world: &mut World, bound: Duration) -> Result<(), String> {
     if followed { Ok(()) } else { Err(format!("P3: nobody followed {master}, the master of {cluster}")) }
 }
 
-/// Nothing fails: no master changes, and blocks are committed.
-fn quiet(world: &mut World, plan: &Plan) -> Result<(), String> {
+/// Nothing fails: no master changes (L4), and blocks are committed (L6).
+///
+/// # Errors
+/// Which of them is not so.
+pub fn quiet(world: &mut World, plan: &Plan) -> Result<(), String> {
     let before = (world.checker.grants().len(), world.checker.height());
     let block = plan.settings.timing.block_interval + plan.rate;
     world.run_for(plan.settings.keepalive * 30 + block * 2 + Duration::from_secs(1));

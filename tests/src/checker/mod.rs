@@ -363,6 +363,7 @@ impl Checker {
 mod tests {
     use super::*;
     use crate::host::write;
+    use duohuo_core::held::Held;
     use duohuo_core::store::META_LOG_END;
 
     pub(super) const C: ClusterId = ClusterId(1);
@@ -499,6 +500,18 @@ mod tests {
         assert_eq!(said(&checker), ["S9"]);
         checker.expect_lies(ClusterId(2));
         assert_eq!(said(&checker), ["S9", "S11"]);
+    }
+
+    #[test]
+    fn s9_fires_at_what_a_machine_holds_beyond_its_bound_and_at_what_has_none() {
+        let mut checker = Checker::new(4);
+        let mut hold = |name, entries, bytes| {
+            checker.holds(Instant::ZERO, A, &[Held { name, entries, bytes }]);
+            core::mem::take(&mut checker.broken).len()
+        };
+        assert_eq!(hold("gate", 20_000, 64 << 20), 0);
+        assert_eq!((hold("gate", 20_001, 0), hold("gate", 0, (64 << 20) + 1), hold("a new one", 0, 0)), (1, 1, 1));
+        assert_eq!(checker.most_held["gate"], (20_001, (64 << 20) + 1));
     }
 
     #[test]
