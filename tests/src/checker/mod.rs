@@ -510,7 +510,10 @@ mod tests {
             core::mem::take(&mut checker.broken).len()
         };
         assert_eq!(hold("gate", 20_000, 64 << 20), 0);
-        assert_eq!((hold("gate", 20_001, 0), hold("gate", 0, (64 << 20) + 1), hold("a new one", 0, 0)), (1, 1, 1));
+        assert_eq!(
+            (hold("gate", 20_001, 0), hold("gate", 0, (64 << 20) + 1), hold("a new one", 0, 0)),
+            (1, 1, 1)
+        );
         assert_eq!(checker.most_held["gate"], (20_001, (64 << 20) + 1));
     }
 

@@ -375,3 +375,19 @@ fn b_hnd_1_nobody_hands_over_for_what_the_authority_did_not_ask_of_it() {
     scene.n.pass(ms(300));
     assert_eq!((resigned(&mut scene), scene.leads()), (0, true));
 }
+
+/// B-FNC-3: an authority that lost the session hears of the fence by a new one.
+#[test]
+fn b_fnc_3_an_authority_that_does_not_answer_is_told_with_a_new_session() {
+    let (mut scene, mut others) = forced(true, vec![]);
+    others.iter_mut().for_each(|other| other.tell(&mut scene.n, answer(1)));
+    assert_eq!(fenced(&mut scene), [Height(2)]);
+    // Again after 20, 60 and 140 ms, the last time with a new handshake.
+    scene.n.pass(ms(100));
+    assert_eq!(fenced(&mut scene), [Height(2); 2]);
+    assert_eq!(scene.n.take_datagrams(scene.z.address).len(), 0);
+    scene.n.pass(ms(60));
+    scene.z.accept_datagram(&mut scene.n);
+    scene.n.pass(ms(400));
+    assert_eq!(fenced(&mut scene), [Height(2)]);
+}

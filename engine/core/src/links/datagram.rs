@@ -239,6 +239,12 @@ impl DatagramSessions {
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
+        // With a cookie a timestamp may be old, and a copy is known by its session alone: it must not take the place of the
+        // one that its initiator is about to use.
+        let is_of = |s: &Session| s.party == party && s.remote_session == init.initiator_session;
+        if self.sessions.values().any(is_of) {
+            return Err(Discard::OldHandshake);
+        }
         let last = self.last_timestamps.get(&party.id()).copied().unwrap_or_default();
         if accepted.timestamp <= last {
             // A repetition of what came long ago, or a party whose wall clock went back: that one is there to answer.

@@ -11,7 +11,7 @@ use super::{After, Duty, Node};
 use crate::chain::Record;
 use crate::discard::Discard;
 use crate::event::Event;
-use crate::links::Party;
+use crate::links::{Party, turn};
 use crate::time::{Duration, Instant};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
@@ -92,7 +92,13 @@ impl Node {
         match fencing.stage {
             Stage::Asking => self.ask_fence(),
             Stage::Closing(_) => {}
-            Stage::Telling { closed, request } => self.tell_fenced(closed, request),
+            Stage::Telling { closed, request } => {
+                // So many unanswered: the session may be one that the authority no longer has.
+                if fencing.retry_interval == longest {
+                    self.links.open_datagram(turn!(self), Party::Authority);
+                }
+                self.tell_fenced(closed, request);
+            }
         }
     }
 
