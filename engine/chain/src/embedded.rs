@@ -6,6 +6,7 @@ use crate::application::{Application, Transaction as _};
 use crate::block::{BlockOf, CommittedBlock, MAX_BLOCK_BYTES, id_of};
 use crate::certificate::CommitCertificate;
 use crate::context::BlockId;
+use crate::early::Early;
 use crate::keys::Keys;
 use crate::ledger::{LedgerOf, Outcome};
 use crate::message::{Hello, MAX_GOSSIP, Message};
@@ -27,12 +28,8 @@ use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::SigningKey;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-/// Messages of one cluster kept for a height that we have not started.
-const MAX_EARLY: usize = 256;
-/// Of these, blocks.
-const MAX_EARLY_BODIES: usize = 2;
 /// Submitted transactions are passed on in one message if they come closer together than this.
 const GOSSIP_INTERVAL: Duration = Duration::from_millis(1);
 /// Results of our own execution that a new master signs anew: as far back as others keep theirs.
@@ -92,7 +89,7 @@ pub struct EmbeddedOf<A: Application> {
     awaiting: Option<Height>,
     /// Entries of the log given to `lead`, of heights not started yet.
     log: Vec<Record>,
-    early: BTreeMap<ClusterId, VecDeque<Message<A::Transaction>>>,
+    early: Early<A::Transaction>,
     next_start_at: Instant,
     receipts: Vec<(Height, Outcome)>,
     /// The state after the newest blocks, as we found it.
@@ -151,7 +148,7 @@ impl<A: Application> EmbeddedOf<A> {
             decided: None,
             awaiting: None,
             log: Vec::new(),
-            early: BTreeMap::new(),
+            early: Early::default(),
             next_start_at: Instant::ZERO,
             receipts: Vec::new(),
             recent: VecDeque::new(),
@@ -251,7 +248,9 @@ impl<A: Application> EmbeddedOf<A> {
         let work = Work::start(cluster, epoch, &log, &mut self.around(now));
         self.work = Some(work);
         self.settle();
-        self.drain_early(now);
+        for (from, message) in self.early.take(height) {
+            self.work_on(now, from, message);
+        }
     }
 
     fn may_start(&self) -> bool {
@@ -265,38 +264,7 @@ impl<A: Application> EmbeddedOf<A> {
 
     /// No empty blocks: somebody has a transaction, or somebody else began.
     fn wants_height(&self, height: Height) -> bool {
-        let is_for = |m: &Message<A::Transaction>| m.working_height() == Some(height);
-        self.pool.len() > 0 || self.early.values().any(|list| list.iter().any(is_for))
-    }
-
-    fn drain_early(&mut self, now: Instant) {
-        let height = self.ledger.height().next();
-        let early = core::mem::take(&mut self.early);
-        for (from, list) in early {
-            for message in list {
-                match message.working_height() {
-                    Some(of) if of == height => self.work_on(now, from, message),
-                    Some(of) if of > height => self.keep_early(from, message),
-                    _ => {}
-                }
-            }
-        }
-    }
-
-    fn keep_early(&mut self, from: ClusterId, message: Message<A::Transaction>) {
-        let list = self.early.entry(from).or_default();
-        let is_body = |m: &Message<A::Transaction>| matches!(m, Message::Body { .. });
-        if list.contains(&message) {
-            return;
-        }
-        if is_body(&message) && list.iter().filter(|m| is_body(m)).count() >= MAX_EARLY_BODIES {
-            if let Some(oldest) = list.iter().position(is_body) {
-                list.remove(oldest);
-            }
-        } else if list.len() >= MAX_EARLY {
-            list.pop_front();
-        }
-        list.push_back(message);
+        self.pool.len() > 0 || self.early.has(height)
     }
 
     fn work_on(&mut self, now: Instant, from: ClusterId, message: Message<A::Transaction>) {
@@ -319,7 +287,7 @@ impl<A: Application> EmbeddedOf<A> {
         } else if of == height && self.work.is_some() {
             self.work_on(now, from, message);
         } else {
-            self.keep_early(from, message);
+            self.early.keep(from, message);
             self.try_start(now);
         }
     }
@@ -689,13 +657,12 @@ impl<A: Application> Chain for EmbeddedOf<A> {
     }
 
     fn held(&self) -> Vec<Held> {
-        let entries = |name, entries| Held { name, entries, bytes: 0 };
         vec![
-            entries("early messages", self.early.values().map(VecDeque::len).sum()),
-            entries("receipts", self.receipts.len()),
-            entries("gossip", self.gossip.len()),
-            entries("results", self.results.count()),
-            entries("verified signatures", self.keys.count_verified()),
+            self.early.held(),
+            Held::entries("receipts", self.receipts.len()),
+            Held::entries("gossip", self.gossip.len()),
+            Held::entries("results", self.results.count()),
+            Held::entries("verified signatures", self.keys.count_verified()),
         ]
     }
 
@@ -720,22 +687,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
             return Err(BlockError::Malformed);
         }
         let state_hash = manifest.state_hash();
-        let mut clusters = BTreeSet::new();
-        for result in &results {
-            let is_about_it = result.height == manifest.height && result.hash == state_hash;
-            if !is_about_it || !self.keys.is_cluster(result.cluster) || !clusters.insert(result.cluster) {
-                return Err(BlockError::BadCertificate);
-            }
-            if self.keys.master(result.cluster, result.epoch).is_none() {
-                return Err(BlockError::UnknownGrant(result.cluster, result.epoch));
-            }
-            if !self.keys.verify_result(result) {
-                return Err(BlockError::BadCertificate);
-            }
-        }
-        if clusters.len() < self.keys.quorum() {
-            return Err(BlockError::BadCertificate);
-        }
+        self.keys.check_proof(manifest.height, state_hash, &results)?;
         let chunks = u32::try_from(manifest.chunks.len()).unwrap_or(u32::MAX);
         Ok(SnapshotPlan { height: manifest.height, state_hash, chunks })
     }

@@ -4,7 +4,7 @@
 use crate::codec::{put_u32, put_u64};
 use crate::context::{Proposal, Signature, SignedProposal, SignedVote, Vote};
 use arc_malachitebft_core_types::{NilOrVal, Round, VoteType};
-use duohuo_core::chain::VoteKind;
+use duohuo_core::chain::{BlockError, VoteKind};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::sign::{self, SigningKey, VerifyingKey};
@@ -176,6 +176,29 @@ impl Keys {
 
     pub(crate) fn verify_result(&self, result: &SignedResult) -> bool {
         self.key(result.cluster, result.epoch, result.node).is_some_and(|key| result.verify(key))
+    }
+
+    /// Whether a quorum of clusters signed this state after this height, each once.
+    pub(crate) fn check_proof(
+        &self,
+        height: Height,
+        state_hash: [u8; 32],
+        results: &[SignedResult],
+    ) -> Result<(), BlockError> {
+        let mut clusters = BTreeSet::new();
+        for result in results {
+            let is_about_it = result.height == height && result.hash == state_hash;
+            if !is_about_it || !self.is_cluster(result.cluster) || !clusters.insert(result.cluster) {
+                return Err(BlockError::BadCertificate);
+            }
+            if self.master(result.cluster, result.epoch).is_none() {
+                return Err(BlockError::UnknownGrant(result.cluster, result.epoch));
+            }
+            if !self.verify_result(result) {
+                return Err(BlockError::BadCertificate);
+            }
+        }
+        if clusters.len() < self.quorum() { Err(BlockError::BadCertificate) } else { Ok(()) }
     }
 
     fn verify(&mut self, word: &Word<'_>, signature: &Signature) -> bool {

@@ -13,7 +13,8 @@ pub struct Held {
 
 impl Held {
     /// Entries of a fixed size.
-    pub(crate) const fn entries(name: &'static str, entries: usize) -> Self {
+    #[must_use]
+    pub const fn entries(name: &'static str, entries: usize) -> Self {
         Self { name, entries, bytes: 0 }
     }
 }
