@@ -187,7 +187,77 @@ pub struct Accepted {
     pub response: HandshakeResponse,
 }
 
-/// Answers an initiation. `sender` is the responder's number; see [`Initiator::start`] for the others.
+/// An initiation that holds, not answered yet: two of a responder's key operations are done, the three of the answer are
+/// not. Whom it is worth answering is the caller's to say.
+pub struct Opened {
+    /// The initiator's X25519 public key, proven; whether it is enrolled is the caller's to check.
+    pub remote_public: [u8; 32],
+    /// u64 Unix seconds and u32 nanoseconds; must exceed the last one accepted from this key.
+    pub timestamp: [u8; 12],
+    noise: HandshakeState,
+    initiator_session: u64,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened(session {:#x}, ..)", self.initiator_session)
+    }
+}
+
+/// Opens an initiation; see [`Initiator::start`] for what is not named here. `ephemeral` is used if it is answered.
+///
+/// # Errors
+/// `Forged`.
+pub fn open(
+    local: &[u8; 32],
+    prologue: &Prologue,
+    init: &HandshakeInit,
+    ephemeral: [u8; 32],
+) -> Result<Opened, HandshakeError> {
+    let prologue = prologue.bytes();
+    let mut noise = builder(ephemeral)
+        .local_private_key(local)
+        .and_then(|builder| builder.prologue(&prologue))
+        .and_then(Builder::build_responder)
+        .map_err(|_| HandshakeError::BadKey)?;
+    // snow wants room for the tag while it opens.
+    let mut payload = [0; 108];
+    if noise.read_message(&init.noise, &mut payload) != Ok(12) {
+        return Err(HandshakeError::Forged);
+    }
+    let timestamp = *payload.first_chunk::<12>().ok_or(HandshakeError::Forged)?;
+    let remote_public: [u8; 32] =
+        noise.get_remote_static().and_then(|key| key.try_into().ok()).ok_or(HandshakeError::Forged)?;
+    Ok(Opened { remote_public, timestamp, noise, initiator_session: init.initiator_session })
+}
+
+impl Opened {
+    /// The answer. `sender` is the responder's number.
+    ///
+    /// # Errors
+    /// `Forged`.
+    pub fn answer(mut self, responder_session: u64, sender: NodeId) -> Result<Accepted, HandshakeError> {
+        let mut noise = [0; 48];
+        let written = self.noise.write_message(&[], &mut noise);
+        if written != Ok(noise.len()) {
+            return Err(HandshakeError::Forged);
+        }
+        let mut response = HandshakeResponse {
+            initiator_session: self.initiator_session,
+            responder_session,
+            noise,
+            mac1: [0; 16],
+            extensions: Extensions::default(),
+        };
+        let packet = Packet::from(response.clone()).encode_unsealed(sender);
+        response.mac1 = mac1(&self.remote_public, &packet, RESPONSE_MAC1_AT);
+        let (to_responder, to_initiator) = split(&mut self.noise);
+        let keys = Keys { sealing: SealingKey::new(&to_initiator), opening: OpeningKey::new(&to_responder) };
+        Ok(Accepted { remote_public: self.remote_public, timestamp: self.timestamp, keys, response })
+    }
+}
+
+/// Opens and answers an initiation, whoever sent it.
 ///
 /// # Errors
 /// `Forged`.
@@ -199,37 +269,7 @@ pub fn respond(
     responder_session: u64,
     sender: NodeId,
 ) -> Result<Accepted, HandshakeError> {
-    let prologue = prologue.bytes();
-    let mut state = builder(ephemeral)
-        .local_private_key(local)
-        .and_then(|builder| builder.prologue(&prologue))
-        .and_then(Builder::build_responder)
-        .map_err(|_| HandshakeError::BadKey)?;
-    // snow wants room for the tag while it opens.
-    let mut payload = [0; 108];
-    if state.read_message(&init.noise, &mut payload) != Ok(12) {
-        return Err(HandshakeError::Forged);
-    }
-    let timestamp = *payload.first_chunk::<12>().ok_or(HandshakeError::Forged)?;
-    let remote_public: [u8; 32] =
-        state.get_remote_static().and_then(|key| key.try_into().ok()).ok_or(HandshakeError::Forged)?;
-    let mut noise = [0; 48];
-    let written = state.write_message(&[], &mut noise);
-    if written != Ok(noise.len()) {
-        return Err(HandshakeError::Forged);
-    }
-    let mut response = HandshakeResponse {
-        initiator_session: init.initiator_session,
-        responder_session,
-        noise,
-        mac1: [0; 16],
-        extensions: Extensions::default(),
-    };
-    let packet = Packet::from(response.clone()).encode_unsealed(sender);
-    response.mac1 = mac1(&remote_public, &packet, RESPONSE_MAC1_AT);
-    let (to_responder, to_initiator) = split(&mut state);
-    let keys = Keys { sealing: SealingKey::new(&to_initiator), opening: OpeningKey::new(&to_responder) };
-    Ok(Accepted { remote_public, timestamp, keys, response })
+    open(local, prologue, init, ephemeral)?.answer(responder_session, sender)
 }
 
 /// Whether an initiation or a response was made by someone who knows this side's public key: an HMAC, checked before

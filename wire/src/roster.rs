@@ -1,7 +1,7 @@
 //! The roster: who is in the consortium, with which keys and addresses. Signed by the operator, pushed by the
 //! authority, never learnt from the network otherwise (AUTH-1, SYS-4, SYS-6).
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::collections::BTreeSet;
 
 use bytes::{BufMut, BytesMut};
@@ -21,6 +21,9 @@ pub const MAX_CLUSTERS: usize = 254;
 pub const CLUSTER_NODES: core::ops::RangeInclusive<usize> = 2..=64;
 /// The highest priority a node can have; 0 = never master.
 pub const MAX_PRIORITY: u8 = 254;
+
+/// The address of a node that was taken out: nobody is there, and who speaks from there is nobody (W-ROS-5).
+pub const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
 
 /// The authority's place and keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +53,14 @@ pub struct NodeEntry {
     pub session_key: [u8; 32],
     /// Ed25519 public key.
     pub signing_key: [u8; 32],
+}
+
+impl NodeEntry {
+    /// Whether it was taken out: its line stays, for the signatures of the past (W-ROS-5).
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.address == NOWHERE
+    }
 }
 
 /// One cluster: one member of the chain.

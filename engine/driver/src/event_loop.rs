@@ -26,6 +26,9 @@ const WORDS: Token = Token(7);
 
 /// How long an orderly stop may take: the last batches to disk, the last bytes to the peers.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
+/// So long, in one turn of the loop, is handled what came by streams, and then initiations of handshakes; at least one of each.
+const STREAMS_BUDGET: Duration = Duration::from_millis(2);
+const INITIATIONS_BUDGET: Duration = Duration::from_millis(1);
 /// Between two log lines about what was counted.
 const COUNTERS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -155,12 +158,15 @@ impl World {
             }
             self.take_events(machine, &events);
             self.net.read();
-            while let Some(input) = self.net.next_input() {
-                if let (Some(notes), Input::Datagram { from, group: true, .. }) = (&mut self.notes, &input) {
+            while let Some(datagram) = self.net.next_datagram() {
+                if let (Some(notes), Input::Datagram { from, group: true, .. }) = (&mut self.notes, &datagram)
+                {
                     notes.group_datagram(clock::now(), *from);
                 }
-                self.give(machine, input);
+                self.give(machine, datagram);
             }
+            self.take_some(machine, STREAMS_BUDGET, Net::next_input);
+            self.take_some(machine, INITIATIONS_BUDGET, Net::next_initiation);
             let now = clock::now();
             if machine.poll_timeout().is_some_and(|at| at <= now) {
                 self.give(machine, Input::Tick);
@@ -173,6 +179,22 @@ impl World {
             }
             if let Some(exit) = self.is_over(now) {
                 return Ok(exit);
+            }
+        }
+    }
+
+    /// What can be dear gets so much of a turn; then it is looked anew what is due and who says that he is there (B-BND-2).
+    fn take_some(
+        &mut self,
+        machine: &mut dyn Machine,
+        budget: Duration,
+        next: fn(&mut Net) -> Option<Input>,
+    ) {
+        let until = clock::now() + budget;
+        while let Some(input) = next(&mut self.net) {
+            self.give(machine, input);
+            if clock::now() >= until {
+                return;
             }
         }
     }
@@ -365,7 +387,7 @@ impl World {
         self.log_at = now + COUNTERS_INTERVAL;
         tracing::warn!(
             datagrams_unsent = counters.datagrams_unsent,
-            datagrams_over = counters.datagrams_over,
+            initiations_over = counters.initiations_over,
             accepts_refused = counters.accepts_refused,
             queues_over = counters.queues_over,
             "network: since the start"

@@ -6,6 +6,7 @@ use crate::streams::{self, Stream, StreamEnd};
 use bytes::Bytes;
 use duohuo_core::io::{Input, StreamId};
 use duohuo_core::{Duration, Instant};
+use duohuo_wire::packet::PacketType;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Interest, Registry, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,8 +24,11 @@ pub(crate) const LISTENER: Token = Token(2);
 /// Streams have their id plus this.
 pub(crate) const FIRST_STREAM: usize = 16;
 
-/// Datagrams taken from one socket per wake-up: others must have their turn.
-const DATAGRAM_BUDGET: usize = 64;
+/// Datagrams taken from one socket per wake-up, and their bytes: others must have their turn.
+const DATAGRAM_BUDGET: usize = 256;
+const DATAGRAM_BYTES_BUDGET: usize = 512 << 10;
+/// Initiations of handshakes that may wait until all else that came was handled. The oldest goes: its sender asks again.
+const WAITING_INITIATIONS: usize = 256;
 /// Connections taken per wake-up.
 const ACCEPT_BUDGET: usize = 16;
 /// Accepted streams open at a time; more are closed at once. A network of 254 clusters needs 254 + 64 + clients.
@@ -33,12 +37,13 @@ const ACCEPTED_STREAMS: usize = 1024;
 const OWN_DESCRIPTORS: usize = 512;
 /// Connections the kernel may queue.
 const BACKLOG: i32 = 256;
-/// Largest datagram taken: the wire's limit is 1200; one byte more shows that it was longer.
-const DATAGRAM_BYTES: usize = 2048;
+/// Where a packet's header names its type.
+const TYPE_AT: usize = 5;
 /// A closing stream may flush what was queued for so long.
 const LINGER: Duration = Duration::from_secs(1);
-/// Kernel receive buffer of the datagram sockets: 64 nodes' keepalives over a stall of some 100 ms.
-const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+/// Kernel receive buffer of the datagram sockets: what 64 nodes say, and a flood, over a stall of some 100 ms. A small packet
+/// takes some 800 bytes of it.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// Counted, never logged one by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -49,8 +54,8 @@ pub struct NetCounters {
     pub accepts_refused: u64,
     /// Streams closed because their peer read too slowly.
     pub queues_over: u64,
-    /// Datagrams longer than the wire allows, dropped unread.
-    pub datagrams_over: u64,
+    /// Initiations of handshakes by datagram that waited behind too many others, dropped unread.
+    pub initiations_over: u64,
 }
 
 /// All sockets of a process.
@@ -69,7 +74,13 @@ pub struct Net {
     unread: BTreeSet<Token>,
     /// Streams with fresh bytes in their queue.
     dirty: BTreeSet<StreamId>,
+    /// Of sessions and groups.
+    datagrams: VecDeque<Input>,
+    /// What the streams did.
     inputs: VecDeque<Input>,
+    /// Of handshakes by datagram: what is dear and can wait.
+    initiations: VecDeque<Input>,
+    /// No datagram is longer.
     buffer: Vec<u8>,
     counters: NetCounters,
 }
@@ -106,8 +117,10 @@ impl Net {
             next_accepted: 2,
             unread: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            datagrams: VecDeque::new(),
             inputs: VecDeque::new(),
-            buffer: vec![0; streams::CHUNK_BYTES.max(DATAGRAM_BYTES)],
+            initiations: VecDeque::new(),
+            buffer: vec![0; streams::CHUNK_BYTES],
             counters: NetCounters::default(),
         })
     }
@@ -118,15 +131,26 @@ impl Net {
         self.counters
     }
 
-    /// The next thing that came in.
+    /// The next datagram that is no initiation: it says who is there, and comes before all else (B-BND-2).
+    pub fn next_datagram(&mut self) -> Option<Input> {
+        self.datagrams.pop_front()
+    }
+
+    /// The next thing that a stream did.
     pub fn next_input(&mut self) -> Option<Input> {
         self.inputs.pop_front()
+    }
+
+    /// The next initiation by datagram: after all else that was there.
+    pub fn next_initiation(&mut self) -> Option<Input> {
+        self.initiations.pop_front()
     }
 
     /// Whether there is something to do without waiting for the kernel.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.unread.is_empty() || !self.inputs.is_empty()
+        let waiting = [&self.datagrams, &self.inputs, &self.initiations];
+        !self.unread.is_empty() || waiting.iter().any(|queue| !queue.is_empty())
     }
 
     /// Whether all queued bytes are with the kernel.
@@ -165,9 +189,14 @@ impl Net {
         self.unread.insert(token);
     }
 
-    /// Read what is there, each socket up to its budget.
+    /// Read what is there, each socket up to its budget. Of streams nothing more before what was read of them is handled.
     pub fn read(&mut self) {
+        let is_behind = !self.inputs.is_empty();
         for token in std::mem::take(&mut self.unread) {
+            if is_behind && token != UDP && token != GROUP {
+                self.unread.insert(token);
+                continue;
+            }
             let more = match token {
                 UDP | GROUP => self.read_datagrams(token == GROUP),
                 LISTENER => self.accept(),
@@ -180,28 +209,42 @@ impl Net {
     }
 
     fn read_datagrams(&mut self, group: bool) -> bool {
+        let mut bytes_left = DATAGRAM_BYTES_BUDGET;
         for _ in 0..DATAGRAM_BUDGET {
             let socket = if group { self.group.as_ref() } else { Some(&self.udp) };
             let Some(socket) = socket else { return false };
             match socket.recv_from(&mut self.buffer) {
                 // our own word, come back by the group
                 Ok((_, from)) if group && from == self.local => {}
-                Ok((length, from)) => match self.buffer.get(..length) {
-                    Some(bytes) if length < DATAGRAM_BYTES => {
-                        self.inputs.push_back(Input::Datagram {
-                            from,
-                            group,
-                            bytes: Bytes::copy_from_slice(bytes),
-                        });
+                Ok((length, from)) => {
+                    let bytes = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
+                    bytes_left = bytes_left.saturating_sub(length);
+                    self.sort(Input::Datagram { from, group, bytes });
+                    if bytes_left == 0 {
+                        return true;
                     }
-                    _ => self.counters.datagrams_over += 1,
-                },
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 // an ICMP error of something sent before, or a signal: the socket itself is well
                 Err(_) => {}
             }
         }
         true
+    }
+
+    /// What is said in a session, or by a group, comes before what strangers can say.
+    fn sort(&mut self, datagram: Input) {
+        let is_initiation = matches!(&datagram, Input::Datagram { group: false, bytes, .. }
+            if bytes.get(TYPE_AT) == Some(&PacketType::HandshakeInit.code()));
+        if !is_initiation {
+            self.datagrams.push_back(datagram);
+            return;
+        }
+        if self.initiations.len() >= WAITING_INITIATIONS {
+            self.initiations.pop_front();
+            self.counters.initiations_over += 1;
+        }
+        self.initiations.push_back(datagram);
     }
 
     fn accept(&mut self) -> bool {
@@ -236,7 +279,8 @@ impl Net {
         let more = stream.read(&mut self.buffer, &mut chunks);
         let silent = stream.linger_at().is_some();
         if !silent {
-            self.inputs.extend(chunks.into_iter().map(|bytes| Input::StreamBytes { stream: id, bytes }));
+            let pieces = chunks.into_iter().flat_map(streams::pieces);
+            self.inputs.extend(pieces.map(|bytes| Input::StreamBytes { stream: id, bytes }));
         }
         match more {
             Ok(more) => more,
@@ -370,12 +414,18 @@ fn listen(local: SocketAddr) -> Result<TcpListener, DriverError> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
+/// Beyond the system's bound (net.core.rmem_max) if we may; else what the kernel gives. Keepalives are repeated anyway.
+fn enlarge_receive_buffer(socket: &Socket) {
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER_BYTES).is_err() {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    }
+}
+
 fn unicast(local: SocketAddr, sends_to_group: bool) -> Result<UdpSocket, DriverError> {
     let fail = |call| move |e| DriverError::socket("UDP", local, call, e);
     let socket = Socket::new(domain(local), Type::DGRAM, Some(Protocol::UDP)).map_err(fail("socket"))?;
     socket.set_nonblocking(true).map_err(fail("O_NONBLOCK"))?;
-    // the kernel may give less; keepalives are repeated anyway
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    enlarge_receive_buffer(&socket);
     socket.bind(&SockAddr::from(local)).map_err(fail("bind"))?;
     if sends_to_group && let IpAddr::V4(ip) = local.ip() {
         // the interface that owns the address
@@ -405,7 +455,7 @@ fn multicast(local: SocketAddr, group: SocketAddr) -> Result<UdpSocket, DriverEr
     // several nodes of one cluster may share a machine
     socket.set_reuse_address(true).map_err(fail("SO_REUSEADDR"))?;
     socket.set_nonblocking(true).map_err(fail("O_NONBLOCK"))?;
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+    enlarge_receive_buffer(&socket);
     socket.bind(&SockAddr::from(group)).map_err(fail("bind"))?;
     // only what was joined by this socket, not by any other on the machine
     socket.set_multicast_all_v4(false).map_err(fail("IP_MULTICAST_ALL"))?;

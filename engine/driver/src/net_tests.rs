@@ -29,7 +29,9 @@ impl Side {
         }
         self.net.read();
         self.net.flush();
-        std::iter::from_fn(|| self.net.next_input()).collect()
+        let mut inputs: Vec<Input> = std::iter::from_fn(|| self.net.next_datagram()).collect();
+        inputs.extend(std::iter::from_fn(|| self.net.next_input()));
+        inputs
     }
 
     fn until(&mut self, mut done: impl FnMut(&Input) -> bool) -> Vec<Input> {
@@ -153,4 +155,103 @@ fn a_taken_port_and_a_foreign_address_are_told_apart() {
     let b = free_port("127.3.5.2");
     let error = Net::bind(poll.registry(), b, Some(b)).expect_err("no group");
     assert!(matches!(error, DriverError::BadGroup { .. }), "{error}");
+}
+
+fn datagram(kind: u8, number: u8) -> Bytes {
+    Bytes::from(vec![b'D', b'U', b'O', b'H', 1, kind, number])
+}
+
+fn seen(inputs: &[Input]) -> Vec<(u8, u8)> {
+    let of = |input: &Input| match input {
+        Input::Datagram { bytes, .. } => Some((*bytes.get(5)?, *bytes.get(6)?)),
+        _ => None,
+    };
+    inputs.iter().filter_map(of).collect()
+}
+
+/// B-BND-2
+#[test]
+fn b_bnd_2_what_is_sealed_overtakes_the_initiations_before_it() {
+    let (a, b) = (free_port("127.3.6.1"), free_port("127.3.6.2"));
+    let (mut left, mut right) = (Side::new(a, None), Side::new(b, None));
+    for number in 0..3 {
+        left.net.send(b, &datagram(0x01, number));
+    }
+    left.net.send(b, &datagram(0x20, 9));
+    let mut others = Vec::new();
+    while others.is_empty() {
+        others = right.turn();
+    }
+    assert_eq!(seen(&others), [(0x20, 9)]);
+    assert!(right.net.is_busy(), "there is something to do");
+    let initiations: Vec<Input> = std::iter::from_fn(|| right.net.next_initiation()).collect();
+    assert_eq!(seen(&initiations), [(1, 0), (1, 1), (1, 2)], "in their order");
+}
+
+/// B-BND-2
+#[test]
+fn b_bnd_2_of_initiations_that_wait_the_oldest_goes() {
+    let (a, b) = (free_port("127.3.7.1"), free_port("127.3.7.2"));
+    let (mut left, mut right) = (Side::new(a, None), Side::new(b, None));
+    for number in 0..=255 {
+        left.net.send(b, &datagram(0x01, number));
+    }
+    for number in 0..4 {
+        left.net.send(b, &datagram(0x01, number));
+    }
+    left.net.send(b, &datagram(0x20, 9));
+    let mut others = Vec::new();
+    while others.is_empty() {
+        others = right.turn();
+    }
+    let initiations: Vec<Input> = std::iter::from_fn(|| right.net.next_initiation()).collect();
+    assert_eq!((initiations.len(), right.net.counters().initiations_over), (256, 4));
+    assert_eq!(seen(&initiations).first(), Some(&(1, 4)));
+}
+
+/// W-HDR-5: how long a datagram was is the machine's to judge.
+#[test]
+fn a_datagram_longer_than_any_packet_is_handed_on_whole() {
+    let (a, b) = (free_port("127.3.8.1"), free_port("127.3.8.2"));
+    let (mut left, mut right) = (Side::new(a, None), Side::new(b, None));
+    left.net.send(b, &Bytes::from(vec![7u8; 65_507]));
+    let inputs = right.until(|i| matches!(i, Input::Datagram { .. }));
+    assert!(matches!(inputs.last(), Some(Input::Datagram { bytes, .. }) if bytes.len() == 65_507));
+}
+
+/// B-BND-2: who says much by a stream is read no further before that was handled, and delays no datagram.
+#[test]
+fn b_bnd_2_a_stream_that_says_much_delays_no_datagram() {
+    let (a, b) = (free_port("127.3.9.1"), free_port("127.3.9.2"));
+    let (mut left, mut right) = (Side::new(a, None), Side::new(b, None));
+    left.net.dial(StreamId(1), b);
+    left.until(|i| matches!(i, Input::StreamOpened { .. }));
+    left.net.write(StreamId(1), Bytes::from(vec![0u8; 1 << 20]));
+    left.net.flush();
+    right.until(|i| matches!(i, Input::StreamAccepted { .. }));
+    let look = |right: &mut Side| {
+        let mut events = Events::with_capacity(64);
+        right.poll.poll(&mut events, Some(Span::from_millis(10))).expect("poll");
+        for event in &events {
+            right.net.ready(event.token(), false);
+        }
+        right.net.read();
+    };
+    while right.net.inputs.is_empty() {
+        look(&mut right);
+    }
+    let waiting = right.net.inputs.len();
+    left.net.send(b, &datagram(0x20, 9));
+    while right.net.datagrams.is_empty() {
+        look(&mut right);
+    }
+    assert_eq!(seen(&Vec::from_iter(right.net.next_datagram())), [(0x20, 9)]);
+    assert_eq!(right.net.inputs.len(), waiting, "nothing more was read of the stream");
+    assert!(waiting <= 5, "64 KiB in pieces of 16 KiB");
+    let longest = right
+        .net
+        .inputs
+        .iter()
+        .map(|i| if let Input::StreamBytes { bytes, .. } = i { bytes.len() } else { 0 });
+    assert!(longest.max() <= Some(16 << 10));
 }

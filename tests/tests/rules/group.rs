@@ -10,6 +10,7 @@ use duohuo_wire::group::GroupSecret;
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{Epoch, Version};
 use duohuo_wire::packet::*;
+use duohuo_wire::roster::NOWHERE;
 
 /// What the node sent to its group last: its sequence, low 32 bits.
 fn last_group_sequence(n: &mut Lone) -> u32 {
@@ -199,4 +200,32 @@ fn w_grp_1_no_nonce_comes_twice() {
         }
     }
     assert!(seen.len() > 20);
+}
+
+/// W-ROS-5: a node that was taken out still holds the group's secret and its keys; it is nobody, from the address that stands in
+/// the place of its own too. The others are heard.
+#[test]
+fn w_ros_5_who_was_taken_out_is_nobody_from_wherever_it_speaks() {
+    let mut consortium = Consortium::new(1, &FIG_18);
+    let before = Peer::new(&Lone::new(consortium.clone(), ME), THIRD).address;
+    let mut roster = consortium.roster.clone();
+    let mut nodes = roster.clusters.iter_mut().flat_map(|c| &mut c.nodes);
+    nodes.find(|n| n.id == THIRD).unwrap().address = NOWHERE;
+    drop(nodes);
+    consortium.roster = roster.sign(&consortium.operator);
+    let mut n = Lone::new(consortium, ME);
+    let secret = enrolment(&n, A);
+    let mut out = Peer::new(&n, THIRD);
+    assert_eq!(out.address, NOWHERE);
+    for from in [NOWHERE, before] {
+        out.address = from;
+        let probe = out.seal_group(&secret, Probe { nonce: 5, ..Default::default() });
+        out.throw(&mut n, probe);
+        assert_eq!(n.take_datagrams(from).len(), 0);
+    }
+    assert_eq!(n.discards("unknown_key"), 2);
+    let mut m = Peer::new(&n, M);
+    let probe = m.seal_group(&secret, Probe { nonce: 5, ..Default::default() });
+    m.throw(&mut n, probe);
+    assert_eq!(n.take_datagrams(m.address).len(), 1);
 }

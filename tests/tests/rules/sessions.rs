@@ -1,7 +1,7 @@
 //! Sessions and streams, as the authority receives them, and what a client may say.
 
 use super::network::*;
-use duohuo_core::io::Input;
+use duohuo_core::io::{Input, StreamId};
 use duohuo_tests::consortium::CLIENT;
 use duohuo_tests::lone::Peer;
 use duohuo_tests::scenario::ms;
@@ -168,17 +168,17 @@ fn b_mesh_2_a_client_has_eight_streams_and_the_ninth_closes_the_oldest() {
     assert_eq!(closed, [true, false, false, false, false, false, false, false, false]);
 }
 
-/// W-HSK-3, W-HSK-4: above a thousand initiations a second a cookie is asked for; with it, from the address it was given to and
+/// W-HSK-3, W-HSK-4, W-HSK-12: beyond a hundred initiations a cookie is asked for; with it, from the address it was given to and
 /// under the same ephemeral key, the initiation is answered. The cookie is smaller than what it answers.
 #[test]
 fn w_hsk_4_under_load_an_address_must_be_proved() {
     let mut z = ready();
     let mut flood = Peer::new(&z, M);
     let (_, init) = flood.initiate(&z, Transport::Datagram);
-    for _ in 0..1000 {
+    for _ in 0..100 {
         flood.throw(&mut z, init.clone());
     }
-    assert_eq!((z.discards("old_handshake"), z.discards("rate_limited")), (999, 0));
+    assert_eq!((z.discards("old_handshake"), z.discards("rate_limited")), (99, 0));
     let mut honest = Peer::new(&z, STANDBY);
     let (_, init) = honest.initiate(&z, Transport::Datagram);
     honest.throw(&mut z, init.clone());
@@ -240,4 +240,74 @@ fn w_hsk_6_a_clock_that_went_back_locks_nobody_out() {
     z.forget_outputs();
     before.throw(&mut z, newest);
     assert_eq!((z.discards("old_handshake"), z.take_datagrams(before.address).len()), (5, 0));
+}
+
+/// W-HSK-12: who has no address in the roster is not looked at, and uses up nobody's allowance.
+#[test]
+fn w_hsk_12_an_address_of_nobody_costs_no_key_operation() {
+    let mut z = ready();
+    let mut honest = Peer::new(&z, STANDBY);
+    let (_, init) = honest.initiate(&z, Transport::Datagram);
+    let from = "127.66.0.1:9".parse().unwrap();
+    for _ in 0..500 {
+        // It holds, but for the place it comes from.
+        z.give(Input::Datagram { from, group: false, bytes: init.clone() });
+    }
+    assert_eq!((z.discards("wrong_address"), z.discards("rate_limited")), (500, 0));
+    assert_eq!(z.take_datagrams(from).len(), 0, "not even a cookie");
+    honest.open_datagram(&mut z, true);
+}
+
+/// W-HSK-12: an address with its cookie has an allowance of its own, of 20; another one has its own as well.
+#[test]
+fn w_hsk_12_a_proved_address_has_an_allowance_of_its_own() {
+    let mut z = ready();
+    let mut flood = Peer::new(&z, M);
+    let (_, spoofed) = flood.initiate(&z, Transport::Datagram);
+    for _ in 0..100 {
+        flood.throw(&mut z, spoofed.clone());
+    }
+    let proof = |z: &mut duohuo_tests::lone::Lone, peer: &mut Peer| {
+        z.forget_outputs();
+        let (_, init) = peer.initiate(z, Transport::Datagram);
+        peer.throw(z, init);
+        let answer = z.take_datagrams(peer.address).remove(0);
+        let Ok((_, Packet::Cookie(cookie))) = Packet::decode_unsealed(&answer) else { panic!("{answer:?}") };
+        peer.initiate_again(z, cookie.cookie)
+    };
+    let mut greedy = Peer::new(&z, STANDBY);
+    let right = proof(&mut z, &mut greedy);
+    let before = z.discards("rate_limited");
+    for _ in 0..25 {
+        greedy.throw(&mut z, right.clone());
+    }
+    // The first is answered, 19 are repetitions of it, 5 are not looked at.
+    assert_eq!((z.discards("old_handshake"), z.discards("rate_limited")), (99 + 19, before + 5));
+    assert_eq!(z.take_datagrams(greedy.address).len(), 1, "who has a cookie is sent no other");
+    let right = proof(&mut z, &mut flood);
+    flood.throw(&mut z, right);
+    let answer = z.take_datagrams(flood.address).remove(0);
+    assert!(matches!(Packet::decode_unsealed(&answer), Ok((_, Packet::HandshakeResponse(_)))));
+}
+
+/// W-HSK-13: of the streams of strangers, all from one address or not, the 401st initiation at once closes its stream; a member
+/// and its stream are let in all the same.
+#[test]
+fn w_hsk_13_a_stream_beyond_the_allowance_is_closed_and_a_members_is_not() {
+    let mut z = ready();
+    let mut client = Peer::new(&z, CLIENT);
+    let (_, init) = client.initiate(&z, Transport::Stream);
+    let mut streams = Vec::new();
+    for n in 0..401_u64 {
+        let stream = StreamId(100_000 + 2 * n);
+        let from = std::net::SocketAddr::from(([127, 66, (n % 3) as u8, 1], 9));
+        z.give(Input::StreamAccepted { stream, from });
+        z.give(Input::StreamBytes { stream, bytes: init.clone() });
+        z.give(Input::StreamClosed { stream });
+        streams.push(stream);
+    }
+    assert_eq!(z.discards("rate_limited"), 1);
+    let closed: Vec<bool> = streams.iter().map(|stream| z.has_closed(*stream)).collect();
+    assert_eq!((closed[399], closed[400]), (false, true));
+    connected(&mut z, STANDBY);
 }

@@ -268,8 +268,12 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Info => tracing::Level::INFO,
         LogLevel::Debug => tracing::Level::DEBUG,
     };
-    // libraries below us tell every message they handle: only their warnings are for an operator
-    Targets::new().with_target("duohuo", level).with_default(level.min(tracing::Level::WARN))
+    // Libraries below us tell every message they handle: only their warnings are for an operator. The consensus core warns of each
+    // word that a peer said wrong, as often as it likes to: those are counted, and shown to who watches.
+    Targets::new()
+        .with_target("duohuo", level)
+        .with_target("arc_malachitebft", level.min(tracing::Level::ERROR))
+        .with_default(level.min(tracing::Level::WARN))
 }
 
 fn lines(format: LogFormat) -> Lines {

@@ -5,12 +5,11 @@ use duohuo_driver::config::ConfigError;
 use duohuo_driver::config_keys::{self, Process};
 use duohuo_driver::{keys, roster_file};
 use duohuo_wire::ids::{ClusterId, NodeId, RoomId};
-use duohuo_wire::roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster};
+use duohuo_wire::roster::{ClientEntry, ClusterEntry, NOWHERE, NodeEntry, Party, Roster};
 use duohuo_wire::sign::SigningKey;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Clients that every new network enrols: name and id.
@@ -19,9 +18,6 @@ pub const CLIENTS: [(&str, u32); 3] = [("client", 9001), ("load", 9002), ("obser
 pub const ACCOUNTS: u32 = 100;
 /// What each holds at the beginning, in the ledger's smallest unit.
 pub const OPENING_BALANCE: u64 = 1_000_000_000;
-
-/// Where nobody is: each host finds its own closed port there, at once.
-const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// The session key of a node that was taken out: a hash, so that nobody has the private half, and everybody who looks
 /// knows that nobody has.

@@ -447,7 +447,9 @@ impl Authority {
                 let event = self.links.on_datagram(turn!(self), from, &bytes)?;
                 return self.on_datagram_event(event);
             }
-            Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
+            Input::StreamAccepted { stream, from } => {
+                return self.links.stream_accepted(self.now, stream, from, &mut self.out);
+            }
             Input::StreamOpened { stream } => {
                 self.links.stream_opened(turn!(self), stream);
             }

@@ -1,5 +1,6 @@
 //! Sessions over datagrams: handshake with retries, cookie under load, anti-replay, rekey.
 
+use super::allowance::{self, Allowance};
 use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn, party_of_key};
 use crate::discard::Discard;
 use crate::held::Held;
@@ -28,8 +29,6 @@ const REKEY_PACKETS: u64 = 1 << 27;
 const KEY_PACKETS: u64 = 1 << 28;
 /// A session this old is refused: three times the rekey interval.
 const REJECT_INTERVAL: Duration = Duration::from_secs(900);
-/// Handshakes answered per second before a cookie is asked for: about a fifth of a core at 190 us each.
-const HANDSHAKES_PER_SECOND: u32 = 1000;
 /// The cookie's secret changes so often; the one before stays valid.
 const COOKIE_INTERVAL: Duration = Duration::from_secs(120);
 
@@ -77,14 +76,15 @@ pub(super) struct DatagramSessions {
     cookie_secret: [u8; 32],
     cookie_secret_before: [u8; 32],
     cookie_rotates_at: Option<Instant>,
-    second: Instant,
-    handshakes_this_second: u32,
+    /// Who can have a session, and what its address took of its allowance.
+    addresses: BTreeMap<SocketAddr, Allowance>,
+    unproved: Allowance,
     /// Counts what a deadline may depend on.
     changes: u64,
 }
 
 impl DatagramSessions {
-    pub(super) fn new(cookie_secret: [u8; 32]) -> Self {
+    pub(super) fn new(cookie_secret: [u8; 32], roster: &Roster) -> Self {
         Self {
             sessions: BTreeMap::new(),
             current: BTreeMap::new(),
@@ -93,8 +93,8 @@ impl DatagramSessions {
             cookie_secret,
             cookie_secret_before: cookie_secret,
             cookie_rotates_at: None,
-            second: Instant::ZERO,
-            handshakes_this_second: 0,
+            addresses: allowance::by_address(roster),
+            unproved: Allowance::default(),
             changes: 0,
         }
     }
@@ -115,9 +115,10 @@ impl DatagramSessions {
         }
     }
 
-    /// Sessions and attempts of such parties end.
-    pub(super) fn end(&mut self, is_withdrawn: impl Fn(Party) -> bool) {
+    /// A roster is in force: sessions and attempts of such parties end.
+    pub(super) fn succeed(&mut self, roster: &Roster, is_withdrawn: impl Fn(Party) -> bool) {
         self.changes += 1;
+        self.addresses = allowance::by_address(roster);
         self.sessions.retain(|_, session| !is_withdrawn(session.party));
         self.current.retain(|party, _| !is_withdrawn(*party));
         self.attempts.retain(|party, _| !is_withdrawn(*party));
@@ -228,14 +229,16 @@ impl DatagramSessions {
         if !handshake::check_mac1(&identity.public, bytes) {
             return Err(Discard::BadMac);
         }
-        self.require_cookie_under_load(turn, identity, from, bytes, init)?;
-        let session = fresh_session(&self.sessions, turn.random);
+        // Nobody at this address can have a session: no key operation is owed.
+        if !self.addresses.contains_key(&from) {
+            return Err(Discard::WrongAddress);
+        }
+        self.renew_cookie_secret(turn);
+        let has_cookie = self.has_cookie(from, bytes, init);
+        self.take_allowance(turn, identity, from, init, has_cookie)?;
         let prologue = identity.prologue(Transport::Datagram);
-        let accepted =
-            handshake::respond(&identity.secret, &prologue, init, turn.random.key(), session, identity.me)
-                .map_err(Discard::from)?;
-        let (party, address) =
-            party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+        let opened = handshake::open(&identity.secret, &prologue, init, turn.random.key())?;
+        let (party, address) = party_of_key(turn.roster, &opened.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
@@ -246,17 +249,19 @@ impl DatagramSessions {
             return Err(Discard::OldHandshake);
         }
         let last = self.last_timestamps.get(&party.id()).copied().unwrap_or_default();
-        if accepted.timestamp <= last {
+        if opened.timestamp <= last {
             // A repetition of what came long ago, or a party whose wall clock went back: that one is there to answer.
-            if accepted.timestamp == last || !self.has_cookie(from, bytes, init) {
-                if accepted.timestamp < last {
+            if opened.timestamp == last || !has_cookie {
+                if opened.timestamp < last {
                     self.send_cookie(turn, identity, from, init);
                 }
                 return Err(Discard::OldHandshake);
             }
         } else {
-            self.last_timestamps.insert(party.id(), accepted.timestamp);
+            self.last_timestamps.insert(party.id(), opened.timestamp);
         }
+        let session = fresh_session(&self.sessions, turn.random);
+        let accepted = opened.answer(session, identity.me)?;
         #[cfg(feature = "key-log")]
         turn.out.keys(&accepted.keys, session, init.initiator_session);
         self.changes += 1;
@@ -282,31 +287,34 @@ impl DatagramSessions {
         Ok(DatagramEvent::Nothing)
     }
 
-    fn require_cookie_under_load(
-        &mut self,
-        turn: &mut Turn<'_>,
-        identity: &Identity,
-        from: SocketAddr,
-        bytes: &Bytes,
-        init: &HandshakeInit,
-    ) -> Result<(), Discard> {
+    fn renew_cookie_secret(&mut self, turn: &mut Turn<'_>) {
         if self.cookie_rotates_at.is_none_or(|at| turn.now >= at) {
             self.cookie_secret_before = self.cookie_secret;
             self.cookie_secret = turn.random.key();
             self.cookie_rotates_at = Some(turn.now + COOKIE_INTERVAL);
         }
-        if turn.now - self.second >= Duration::from_secs(1) {
-            self.second = turn.now;
-            self.handshakes_this_second = 0;
-        }
-        self.handshakes_this_second = self.handshakes_this_second.saturating_add(1);
-        if self.handshakes_this_second <= HANDSHAKES_PER_SECOND {
+    }
+
+    /// An address that was proved has an allowance of its own, which nobody else can use up; all that were not share one.
+    fn take_allowance(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: &Identity,
+        from: SocketAddr,
+        init: &HandshakeInit,
+        has_cookie: bool,
+    ) -> Result<(), Discard> {
+        let own = if has_cookie { self.addresses.get_mut(&from) } else { None };
+        let may = match own {
+            Some(own) => own.take(turn.now, allowance::PROVED),
+            None => self.unproved.take(turn.now, allowance::UNPROVED),
+        };
+        if may {
             return Ok(());
         }
-        if self.has_cookie(from, bytes, init) {
-            return Ok(());
+        if !has_cookie {
+            self.send_cookie(turn, identity, from, init);
         }
-        self.send_cookie(turn, identity, from, init);
         Err(Discard::RateLimited)
     }
 
@@ -509,6 +517,21 @@ mod tests {
 
     const PARTY: Party = Party::Authority;
 
+    fn empty_roster() -> Roster {
+        Roster {
+            consortium: [3; 16],
+            version: 1,
+            authority: duohuo_wire::roster::Party {
+                address: SocketAddr::from(([127, 0, 0, 1], 1)),
+                session_key: [0; 32],
+                signing_key: [0; 32],
+            },
+            clusters: vec![],
+            clients: vec![],
+            signature: [0; 64],
+        }
+    }
+
     fn with_sequence(next_sequence: u64) -> DatagramSessions {
         let prologue = Prologue { consortium: [3; 16], transport: Transport::Datagram };
         let public = handshake::public_key(&[2; 32]);
@@ -516,7 +539,7 @@ mod tests {
             Initiator::start(&[1; 32], &public, &prologue, [4; 32], [5; 12], 7, None, NodeId(7)).unwrap();
         let accepted = handshake::respond(&[2; 32], &prologue, &init, [6; 32], 8, NodeId::AUTHORITY).unwrap();
         let keys = initiator.try_finish(&accepted.response).unwrap();
-        let mut sessions = DatagramSessions::new([0; 32]);
+        let mut sessions = DatagramSessions::new([0; 32], &empty_roster());
         let session = Session {
             party: PARTY,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),

@@ -3,6 +3,7 @@
 //! The same for both machines. It turns bytes into packets of a known party, and packets into sealed bytes; it decides
 //! nothing about what a packet means.
 
+mod allowance;
 mod datagram;
 mod stream;
 
@@ -151,8 +152,8 @@ impl Links {
                 unix_at_zero,
                 last_timestamp: 0,
             },
-            datagrams: DatagramSessions::new(random.key()),
-            streams: Streams::new(stream_deadline),
+            datagrams: DatagramSessions::new(random.key(), roster),
+            streams: Streams::new(stream_deadline, roster),
             settled: Settled::default(),
         }
     }
@@ -204,8 +205,14 @@ impl Links {
     }
 
     /// The caller accepted a stream.
-    pub(crate) fn stream_accepted(&mut self, now: Instant, stream: StreamId) {
-        self.streams.accepted(now, stream);
+    pub(crate) fn stream_accepted(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        from: SocketAddr,
+        out: &mut Outbox,
+    ) -> Result<(), Discard> {
+        self.streams.accepted(now, stream, from.ip(), out)
     }
 
     /// A dial succeeded: the handshake starts.
@@ -306,8 +313,8 @@ impl Links {
         out: &mut Outbox,
     ) -> Vec<(StreamId, Option<Party>)> {
         let is_withdrawn = |party| key_of(before, party) != key_of(after, party);
-        self.datagrams.end(is_withdrawn);
-        self.streams.end(is_withdrawn, out)
+        self.datagrams.succeed(after, is_withdrawn);
+        self.streams.succeed(after, is_withdrawn, out)
     }
 
     fn find_timeout(&self) -> Option<Instant> {

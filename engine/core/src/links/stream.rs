@@ -1,5 +1,6 @@
 //! Sessions over streams: the dialler is the initiator; packets follow each other in strict sequence.
 
+use super::allowance::StreamAllowances;
 use super::{Identity, PROOF, Party, Peer, Turn, party_of_key};
 use crate::discard::Discard;
 use crate::held::Held;
@@ -7,14 +8,16 @@ use crate::io::{Output, StreamId};
 use crate::outbox::Outbox;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
+use core::net::IpAddr;
 use duohuo_wire::handshake::{self, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::header::{MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Probe};
+use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A stream this old is replaced by its dialler with a new one: often enough that a key that leaks opens a day, seldom enough
 /// that the hiccup of a new stream does not matter.
@@ -73,7 +76,9 @@ enum State {
         session: u64,
     },
     /// A peer dialled us and owes the first message.
-    Accepted,
+    Accepted {
+        from: IpAddr,
+    },
     Established(Box<Session>),
 }
 
@@ -86,6 +91,9 @@ struct Stream {
     deadline_at: Option<Instant>,
 }
 
+/// Accepted streams of addresses that the roster does not name whose handshake is not done: what is left of the process's
+/// bound is for members and for clients that proved who they are.
+const STRANGERS: usize = 256;
 /// That one client may have; who opens another loses the oldest.
 const CLIENT_STREAMS: usize = 8;
 
@@ -105,13 +113,24 @@ pub(super) struct Streams {
     current: BTreeMap<Party, StreamId>,
     next_id: u64,
     deadline: Duration,
+    allowances: StreamAllowances,
+    /// Of no address of the roster, and nobody's yet: oldest first.
+    strangers: BTreeSet<StreamId>,
     /// Counts what a deadline or the choice of a stream may depend on.
     changes: u64,
 }
 
 impl Streams {
-    pub(super) fn new(deadline: Duration) -> Self {
-        Self { streams: BTreeMap::new(), current: BTreeMap::new(), next_id: 1, deadline, changes: 0 }
+    pub(super) fn new(deadline: Duration, roster: &Roster) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            current: BTreeMap::new(),
+            next_id: 1,
+            deadline,
+            allowances: StreamAllowances::of(roster),
+            strangers: BTreeSet::new(),
+            changes: 0,
+        }
     }
 
     /// Grows with each stream that begins, is proven, or ends, and with each deadline that moves.
@@ -127,8 +146,26 @@ impl Streams {
         stream
     }
 
-    pub(super) fn accepted(&mut self, now: Instant, stream: StreamId) {
-        self.insert(now, stream, None, State::Accepted);
+    /// One too many of those that are nobody's yet: the oldest had the longest time to say who it is.
+    pub(super) fn accepted(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        from: IpAddr,
+        out: &mut Outbox,
+    ) -> Result<(), Discard> {
+        self.insert(now, stream, None, State::Accepted { from });
+        if self.allowances.is_of_member(from) {
+            return Ok(());
+        }
+        self.strangers.insert(stream);
+        match self.strangers.first().copied() {
+            Some(oldest) if self.strangers.len() > STRANGERS => {
+                self.close(oldest, out);
+                Err(Discard::RateLimited)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn insert(&mut self, now: Instant, stream: StreamId, party: Option<Party>, state: State) {
@@ -187,7 +224,7 @@ impl Streams {
                 Ok(None) => return events,
                 Ok(Some(frame)) => {
                     let before = (entry.deadlines(), entry.party);
-                    let step = step(entry, turn, identity, stream, &frame);
+                    let step = step(entry, &mut self.allowances, turn, identity, stream, &frame);
                     self.changes += u64::from((entry.deadlines(), entry.party) != before);
                     step
                 }
@@ -198,6 +235,7 @@ impl Streams {
                     for event in step.into_iter().flatten() {
                         if let StreamEvent::Established(party) = event {
                             self.changes += 1;
+                            self.strangers.remove(&stream);
                             let newest = self.current.insert(party, stream);
                             let old = match party {
                                 // One person looks from several windows.
@@ -259,6 +297,7 @@ impl Streams {
     /// The stream is gone. The party whose *current* stream it was: a stream that was replaced is nobody's news.
     pub(super) fn closed(&mut self, stream: StreamId) -> Option<Party> {
         let closed = self.streams.remove(&stream)?;
+        self.strangers.remove(&stream);
         self.changes += 1;
         let party = closed.party?;
         if self.current.get(&party) == Some(&stream) {
@@ -275,12 +314,14 @@ impl Streams {
         self.closed(stream)
     }
 
-    /// Streams of such parties end.
-    pub(super) fn end(
+    /// A roster is in force: streams of such parties end.
+    pub(super) fn succeed(
         &mut self,
+        roster: &Roster,
         is_withdrawn: impl Fn(Party) -> bool,
         out: &mut Outbox,
     ) -> Vec<(StreamId, Option<Party>)> {
+        self.allowances = StreamAllowances::of(roster);
         let over: Vec<StreamId> = self
             .streams
             .iter()
@@ -337,6 +378,7 @@ impl Streams {
 /// One frame of a stream.
 fn step(
     entry: &mut Stream,
+    allowances: &mut StreamAllowances,
     turn: &mut Turn<'_>,
     identity: &Identity,
     stream: StreamId,
@@ -353,27 +395,24 @@ fn step(
         return Ok(events);
     }
     if header.is_sealed() {
-        return Err(Discard::Unexpected);
+        // Nothing is sealed before there is a session (W-RCV-1).
+        return Err(Discard::UnknownSession);
     }
     let (_, packet) = Packet::decode_unsealed(frame).map_err(Discard::Decode)?;
     if !handshake::check_mac1(&identity.public, frame) {
         return Err(Discard::BadMac);
     }
     let session = match (&mut entry.state, packet) {
-        (State::Accepted, Packet::HandshakeInit(init)) => {
-            let local_session = turn.random.u64().max(1);
+        (State::Accepted { from }, Packet::HandshakeInit(init)) => {
+            if !allowances.take(turn.now, *from) {
+                return Err(Discard::RateLimited);
+            }
             let prologue = identity.prologue(Transport::Stream);
-            let accepted = handshake::respond(
-                &identity.secret,
-                &prologue,
-                &init,
-                turn.random.key(),
-                local_session,
-                identity.me,
-            )
-            .map_err(Discard::from)?;
+            let opened = handshake::open(&identity.secret, &prologue, &init, turn.random.key())?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
-            let (party, _) = party_of_key(turn.roster, &accepted.remote_public).ok_or(Discard::UnknownKey)?;
+            let (party, _) = party_of_key(turn.roster, &opened.remote_public).ok_or(Discard::UnknownKey)?;
+            let local_session = turn.random.u64().max(1);
+            let accepted = opened.answer(local_session, identity.me)?;
             #[cfg(feature = "key-log")]
             turn.out.keys(&accepted.keys, local_session, init.initiator_session);
             let bytes = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
@@ -458,229 +497,5 @@ fn receive_sealed(
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::random::Random;
-    use duohuo_wire::roster::{ClientEntry, Party as Entry, Roster};
-
-    const AUTHORITY: Party = Party::Authority;
-    const DAY: Duration = Duration::from_secs(86_400);
-    const NANOSECOND: Duration = Duration::from_nanos(1);
-
-    struct Side {
-        streams: Streams,
-        identity: Identity,
-        random: Random,
-        out: Outbox,
-    }
-
-    fn side(me: NodeId, secret: [u8; 32]) -> Side {
-        let identity = Identity {
-            me,
-            secret,
-            public: handshake::public_key(&secret),
-            consortium: [3; 16],
-            unix_at_zero: Duration::ZERO,
-            last_timestamp: 0,
-        };
-        let streams = Streams::new(Duration::from_secs(1));
-        Side { streams, identity, random: Random::new(secret), out: Outbox::default() }
-    }
-
-    /// A client that dials the authority, and the authority. The authority's number of a stream is the client's and one.
-    struct Pair {
-        roster: Roster,
-        now: Instant,
-        client: Side,
-        authority: Side,
-    }
-
-    impl Pair {
-        fn new() -> Self {
-            let entry = |secret| Entry {
-                address: ([127, 0, 0, 1], 1).into(),
-                session_key: handshake::public_key(&secret),
-                signing_key: [0; 32],
-            };
-            let session_key = handshake::public_key(&[1; 32]);
-            let client = ClientEntry { id: NodeId(9), name: "c".to_owned(), session_key };
-            let roster = Roster {
-                consortium: [3; 16],
-                version: 1,
-                authority: entry([2; 32]),
-                clusters: vec![],
-                clients: vec![client],
-                signature: [0; 64],
-            };
-            let (client, authority) = (side(NodeId(9), [1; 32]), side(NodeId::AUTHORITY, [2; 32]));
-            Self { roster, now: Instant::ZERO, client, authority }
-        }
-
-        /// With a stream that stands.
-        fn connected() -> Self {
-            let mut pair = Self::new();
-            pair.dial();
-            pair.run(true);
-            assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(1)));
-            pair
-        }
-
-        fn dial(&mut self) {
-            let peer = Peer {
-                party: AUTHORITY,
-                address: self.roster.authority.address,
-                key: self.roster.authority.session_key,
-            };
-            let turn = &mut Turn {
-                now: self.now,
-                roster: &self.roster,
-                random: &mut self.client.random,
-                out: &mut self.client.out,
-            };
-            self.client.streams.dial(turn, peer);
-        }
-
-        /// All that is on its way arrives, both ways; what is dialled is answered or not.
-        fn run(&mut self, answer: bool) {
-            while let Some((to_authority, output)) = self
-                .client
-                .out
-                .pop()
-                .map(|output| (true, output))
-                .or_else(|| self.authority.out.pop().map(|output| (false, output)))
-            {
-                let (from, to, step) = if to_authority {
-                    (&mut self.client, &mut self.authority, 1)
-                } else {
-                    (&mut self.authority, &mut self.client, -1)
-                };
-                let there = |stream: StreamId| StreamId(stream.0.wrapping_add_signed(step));
-                match output {
-                    Output::Dial { stream, .. } if answer => {
-                        to.streams.accepted(self.now, there(stream));
-                        let turn = &mut Turn {
-                            now: self.now,
-                            roster: &self.roster,
-                            random: &mut from.random,
-                            out: &mut from.out,
-                        };
-                        from.streams.opened(turn, &mut from.identity, stream);
-                    }
-                    Output::StreamBytes { stream, bytes } => {
-                        let turn = &mut Turn {
-                            now: self.now,
-                            roster: &self.roster,
-                            random: &mut to.random,
-                            out: &mut to.out,
-                        };
-                        to.streams.bytes(turn, &to.identity, there(stream), &bytes);
-                    }
-                    Output::CloseStream { stream } => {
-                        to.streams.closed(there(stream));
-                    }
-                    _ => {}
-                }
-            }
-        }
-
-        fn session(&mut self) -> &mut Session {
-            let stream = self.client.streams.streams.get_mut(&StreamId(1)).unwrap();
-            let State::Established(session) = &mut stream.state else { panic!("it stands") };
-            session
-        }
-
-        fn send(&mut self) -> bool {
-            let packet = Packet::from(Probe::default());
-            let Side { streams, out, .. } = &mut self.client;
-            streams.send(NodeId(9), StreamId(1), &packet, out)
-        }
-
-        fn due(&mut self) -> Vec<Party> {
-            assert_eq!(self.authority.streams.take_due_for_renewal(self.now), [], "who accepted waits");
-            self.client.streams.take_due_for_renewal(self.now)
-        }
-
-        fn tick(&mut self) -> Vec<(StreamId, Option<Party>)> {
-            let turn = &mut Turn {
-                now: self.now,
-                roster: &self.roster,
-                random: &mut self.client.random,
-                out: &mut self.client.out,
-            };
-            self.client.streams.tick(turn)
-        }
-    }
-
-    /// W-SEAL-1
-    #[test]
-    fn a_stream_is_renewed_by_who_dialled_it_after_a_day() {
-        let mut pair = Pair::connected();
-        assert_eq!(pair.client.streams.poll_timeout(), Some(Instant::ZERO + DAY));
-        pair.now = Instant::ZERO + (DAY - NANOSECOND);
-        assert_eq!(pair.due(), []);
-        pair.now = Instant::ZERO + DAY;
-        assert_eq!(pair.due(), [AUTHORITY]);
-        pair.dial();
-        pair.run(true);
-        assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(3)));
-        assert_eq!(pair.authority.streams.of(Party::Client(NodeId(9))), Some(StreamId(4)));
-        let left = [pair.client.streams.streams.len(), pair.authority.streams.streams.len()];
-        assert_eq!(left, [1, 1], "the old one is closed on both sides");
-        assert_eq!(pair.due(), []);
-        assert_eq!(pair.client.streams.poll_timeout(), Some(Instant::ZERO + DAY * 2));
-    }
-
-    /// W-SEAL-1
-    #[test]
-    fn a_stream_is_renewed_after_2_to_the_27_packets_either_way() {
-        let mut pair = Pair::connected();
-        pair.session().next_sent = 134_217_726;
-        assert!(pair.send());
-        assert_eq!(pair.due(), []);
-        assert!(pair.send());
-        assert_eq!(pair.due(), [AUTHORITY]);
-        assert_eq!(pair.due(), [], "the dial is under way");
-
-        let mut pair = Pair::connected();
-        for (before, due) in [(134_217_726, vec![]), (134_217_727, vec![AUTHORITY])] {
-            pair.session().next_received = before;
-            let there = pair.authority.streams.streams.get_mut(&StreamId(2)).unwrap();
-            let State::Established(session) = &mut there.state else { panic!("it stands") };
-            session.next_sent = before;
-            let packet = Packet::from(Probe::default());
-            let Side { streams, out, .. } = &mut pair.authority;
-            assert!(streams.send(NodeId::AUTHORITY, StreamId(2), &packet, out));
-            pair.run(true);
-            assert_eq!(pair.due(), due);
-        }
-    }
-
-    #[test]
-    fn a_dial_that_was_to_renew_a_stream_and_failed_is_repeated_and_costs_nobody_the_stream() {
-        let mut pair = Pair::connected();
-        pair.now = Instant::ZERO + DAY;
-        assert_eq!(pair.due(), [AUTHORITY]);
-        pair.dial();
-        pair.run(false);
-        pair.now = pair.now + Duration::from_secs(1);
-        assert_eq!(pair.tick(), [(StreamId(3), None)]);
-        assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(1)));
-        assert!(pair.send());
-        pair.now = Instant::ZERO + (DAY + Duration::from_secs(60) - NANOSECOND);
-        assert_eq!(pair.due(), []);
-        pair.now = pair.now + NANOSECOND;
-        assert_eq!(pair.due(), [AUTHORITY]);
-    }
-
-    /// W-SEAL-1
-    #[test]
-    fn a_stream_whose_key_is_used_up_is_closed() {
-        let mut pair = Pair::connected();
-        pair.session().next_sent = 268_435_455;
-        assert!(pair.send());
-        assert!(!pair.send(), "2^28 were sealed");
-        assert_eq!(pair.tick(), [(StreamId(1), Some(AUTHORITY))]);
-        assert_eq!(pair.client.streams.of(AUTHORITY), None);
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

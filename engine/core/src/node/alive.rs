@@ -28,6 +28,10 @@ impl Node {
         if cluster.id != self.cluster {
             return Err(Discard::Forbidden);
         }
+        // It may still hold a generation, and what stands in the place of its address is nobody's (W-ROS-5).
+        if entry.is_out() {
+            return Err(Discard::UnknownKey);
+        }
         let address = entry.address;
         let key = self.signers.member(header.sender).ok_or(Discard::UnknownKey)?;
         let packet = self.group.open(header, bytes, key)?;

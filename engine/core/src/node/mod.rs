@@ -464,7 +464,9 @@ impl Node {
         match input {
             Input::Tick => {}
             Input::Datagram { from, bytes, .. } => return self.on_datagram(from, &bytes),
-            Input::StreamAccepted { stream, .. } => self.links.stream_accepted(self.now, stream),
+            Input::StreamAccepted { stream, from } => {
+                return self.links.stream_accepted(self.now, stream, from, &mut self.out);
+            }
             Input::StreamOpened { stream } => {
                 self.links.stream_opened(turn!(self), stream);
             }

@@ -122,7 +122,7 @@ fn process(f: &mut Families<'_>, s: &Snapshot) -> std::fmt::Result {
     f.counters("packets_discarded", "Packets that had no effect, by reason", &discards)?;
     let net = [
         ("unsent", s.net.datagrams_unsent),
-        ("too_long", s.net.datagrams_over),
+        ("handshakes_dropped", s.net.initiations_over),
         ("accept_refused", s.net.accepts_refused),
         ("queue_full", s.net.queues_over),
     ];

@@ -1,0 +1,281 @@
+//! A client that dials the authority, without the machines around.
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::random::Random;
+use duohuo_wire::roster::{ClientEntry, Party as Entry};
+
+const AUTHORITY: Party = Party::Authority;
+const DAY: Duration = Duration::from_secs(86_400);
+const NANOSECOND: Duration = Duration::from_nanos(1);
+
+/// An authority at 127.0.0.1 and one client.
+fn roster() -> Roster {
+    let authority = Entry {
+        address: ([127, 0, 0, 1], 1).into(),
+        session_key: handshake::public_key(&[2; 32]),
+        signing_key: [0; 32],
+    };
+    let session_key = handshake::public_key(&[1; 32]);
+    let client = ClientEntry { id: NodeId(9), name: "c".to_owned(), session_key };
+    Roster {
+        consortium: [3; 16],
+        version: 1,
+        authority,
+        clusters: vec![],
+        clients: vec![client],
+        signature: [0; 64],
+    }
+}
+
+struct Side {
+    streams: Streams,
+    identity: Identity,
+    random: Random,
+    out: Outbox,
+}
+
+fn side(me: NodeId, secret: [u8; 32]) -> Side {
+    let identity = Identity {
+        me,
+        secret,
+        public: handshake::public_key(&secret),
+        consortium: [3; 16],
+        unix_at_zero: Duration::ZERO,
+        last_timestamp: 0,
+    };
+    let streams = Streams::new(Duration::from_secs(1), &roster());
+    Side { streams, identity, random: Random::new(secret), out: Outbox::default() }
+}
+
+/// A client that dials the authority, and the authority. The authority's number of a stream is the client's and one.
+struct Pair {
+    roster: Roster,
+    now: Instant,
+    client: Side,
+    authority: Side,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let roster = roster();
+        let (client, authority) = (side(NodeId(9), [1; 32]), side(NodeId::AUTHORITY, [2; 32]));
+        Self { roster, now: Instant::ZERO, client, authority }
+    }
+
+    /// With a stream that stands.
+    fn connected() -> Self {
+        let mut pair = Self::new();
+        pair.dial();
+        pair.run(true);
+        assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(1)));
+        pair
+    }
+
+    fn dial(&mut self) {
+        let peer = Peer {
+            party: AUTHORITY,
+            address: self.roster.authority.address,
+            key: self.roster.authority.session_key,
+        };
+        let turn = &mut Turn {
+            now: self.now,
+            roster: &self.roster,
+            random: &mut self.client.random,
+            out: &mut self.client.out,
+        };
+        self.client.streams.dial(turn, peer);
+    }
+
+    /// All that is on its way arrives, both ways; what is dialled is answered or not.
+    fn run(&mut self, answer: bool) {
+        while let Some((to_authority, output)) = self
+            .client
+            .out
+            .pop()
+            .map(|output| (true, output))
+            .or_else(|| self.authority.out.pop().map(|output| (false, output)))
+        {
+            let (from, to, step) = if to_authority {
+                (&mut self.client, &mut self.authority, 1)
+            } else {
+                (&mut self.authority, &mut self.client, -1)
+            };
+            let there = |stream: StreamId| StreamId(stream.0.wrapping_add_signed(step));
+            match output {
+                Output::Dial { stream, .. } if answer => {
+                    let ip = IpAddr::from([127, 0, 0, 9]);
+                    to.streams.accepted(self.now, there(stream), ip, &mut to.out).unwrap();
+                    let turn = &mut Turn {
+                        now: self.now,
+                        roster: &self.roster,
+                        random: &mut from.random,
+                        out: &mut from.out,
+                    };
+                    from.streams.opened(turn, &mut from.identity, stream);
+                }
+                Output::StreamBytes { stream, bytes } => {
+                    let turn = &mut Turn {
+                        now: self.now,
+                        roster: &self.roster,
+                        random: &mut to.random,
+                        out: &mut to.out,
+                    };
+                    to.streams.bytes(turn, &to.identity, there(stream), &bytes);
+                }
+                Output::CloseStream { stream } => {
+                    to.streams.closed(there(stream));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn session(&mut self) -> &mut Session {
+        let stream = self.client.streams.streams.get_mut(&StreamId(1)).unwrap();
+        let State::Established(session) = &mut stream.state else { panic!("it stands") };
+        session
+    }
+
+    fn send(&mut self) -> bool {
+        let packet = Packet::from(Probe::default());
+        let Side { streams, out, .. } = &mut self.client;
+        streams.send(NodeId(9), StreamId(1), &packet, out)
+    }
+
+    fn due(&mut self) -> Vec<Party> {
+        assert_eq!(self.authority.streams.take_due_for_renewal(self.now), [], "who accepted waits");
+        self.client.streams.take_due_for_renewal(self.now)
+    }
+
+    fn tick(&mut self) -> Vec<(StreamId, Option<Party>)> {
+        let turn = &mut Turn {
+            now: self.now,
+            roster: &self.roster,
+            random: &mut self.client.random,
+            out: &mut self.client.out,
+        };
+        self.client.streams.tick(turn)
+    }
+}
+
+/// W-SEAL-1
+#[test]
+fn a_stream_is_renewed_by_who_dialled_it_after_a_day() {
+    let mut pair = Pair::connected();
+    assert_eq!(pair.client.streams.poll_timeout(), Some(Instant::ZERO + DAY));
+    pair.now = Instant::ZERO + (DAY - NANOSECOND);
+    assert_eq!(pair.due(), []);
+    pair.now = Instant::ZERO + DAY;
+    assert_eq!(pair.due(), [AUTHORITY]);
+    pair.dial();
+    pair.run(true);
+    assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(3)));
+    assert_eq!(pair.authority.streams.of(Party::Client(NodeId(9))), Some(StreamId(4)));
+    let left = [pair.client.streams.streams.len(), pair.authority.streams.streams.len()];
+    assert_eq!(left, [1, 1], "the old one is closed on both sides");
+    assert_eq!(pair.due(), []);
+    assert_eq!(pair.client.streams.poll_timeout(), Some(Instant::ZERO + DAY * 2));
+}
+
+/// W-SEAL-1
+#[test]
+fn a_stream_is_renewed_after_2_to_the_27_packets_either_way() {
+    let mut pair = Pair::connected();
+    pair.session().next_sent = 134_217_726;
+    assert!(pair.send());
+    assert_eq!(pair.due(), []);
+    assert!(pair.send());
+    assert_eq!(pair.due(), [AUTHORITY]);
+    assert_eq!(pair.due(), [], "the dial is under way");
+
+    let mut pair = Pair::connected();
+    for (before, due) in [(134_217_726, vec![]), (134_217_727, vec![AUTHORITY])] {
+        pair.session().next_received = before;
+        let there = pair.authority.streams.streams.get_mut(&StreamId(2)).unwrap();
+        let State::Established(session) = &mut there.state else { panic!("it stands") };
+        session.next_sent = before;
+        let packet = Packet::from(Probe::default());
+        let Side { streams, out, .. } = &mut pair.authority;
+        assert!(streams.send(NodeId::AUTHORITY, StreamId(2), &packet, out));
+        pair.run(true);
+        assert_eq!(pair.due(), due);
+    }
+}
+
+#[test]
+fn a_dial_that_was_to_renew_a_stream_and_failed_is_repeated_and_costs_nobody_the_stream() {
+    let mut pair = Pair::connected();
+    pair.now = Instant::ZERO + DAY;
+    assert_eq!(pair.due(), [AUTHORITY]);
+    pair.dial();
+    pair.run(false);
+    pair.now = pair.now + Duration::from_secs(1);
+    assert_eq!(pair.tick(), [(StreamId(3), None)]);
+    assert_eq!(pair.client.streams.of(AUTHORITY), Some(StreamId(1)));
+    assert!(pair.send());
+    pair.now = Instant::ZERO + (DAY + Duration::from_secs(60) - NANOSECOND);
+    assert_eq!(pair.due(), []);
+    pair.now = pair.now + NANOSECOND;
+    assert_eq!(pair.due(), [AUTHORITY]);
+}
+
+/// W-SEAL-1
+#[test]
+fn a_stream_whose_key_is_used_up_is_closed() {
+    let mut pair = Pair::connected();
+    pair.session().next_sent = 268_435_455;
+    assert!(pair.send());
+    assert!(!pair.send(), "2^28 were sealed");
+    assert_eq!(pair.tick(), [(StreamId(1), Some(AUTHORITY))]);
+    assert_eq!(pair.client.streams.of(AUTHORITY), None);
+}
+
+/// B-BND-3: strangers that say nothing take the place of each other, and of nobody else.
+#[test]
+fn of_257_strangers_streams_the_oldest_is_closed_and_no_members_is() {
+    let mut side = side(NodeId::AUTHORITY, [2; 32]);
+    let mut accept = |number: u64, from: [u8; 4]| {
+        let from = IpAddr::from(from);
+        side.streams.accepted(Instant::ZERO, StreamId(2 * number), from, &mut side.out)
+    };
+    for number in 1..=10 {
+        assert_eq!(accept(number, [127, 0, 0, 1]), Ok(()), "the address of a party");
+    }
+    for number in 11..=266 {
+        assert_eq!(accept(number, [127, 0, 0, 9]), Ok(()));
+    }
+    assert_eq!(accept(267, [127, 0, 0, 8]), Err(Discard::RateLimited));
+    assert_eq!(accept(268, [127, 0, 0, 1]), Ok(()));
+    assert!(matches!(side.out.pop(), Some(Output::CloseStream { stream: StreamId(22) })));
+    assert!(side.out.pop().is_none());
+}
+
+/// B-BND-3: a client that proved who it is counts no more among the strangers.
+#[test]
+fn a_client_that_proved_itself_loses_its_stream_to_no_stranger() {
+    let mut pair = Pair::connected();
+    let side = &mut pair.authority;
+    for number in 10..=265 {
+        let from = IpAddr::from([127, 0, 0, 9]);
+        assert_eq!(side.streams.accepted(Instant::ZERO, StreamId(2 * number), from, &mut side.out), Ok(()));
+    }
+    assert!(side.out.pop().is_none());
+    assert!(pair.authority.streams.of(Party::Client(NodeId(9))).is_some());
+}
+
+/// W-HSK-13: of 401 initiations at once the last one is not looked at; it is a matter of its address.
+#[test]
+fn strangers_share_what_handshakes_there_are_and_take_none_of_the_members() {
+    let roster = roster();
+    let mut allowances = StreamAllowances::of(&roster);
+    let taken = |allowances: &mut StreamAllowances, now, from: [u8; 4]| {
+        (0..1_000).filter(|_| allowances.take(now, IpAddr::from(from))).count()
+    };
+    let now = Instant::from_nanos(1_000_000_000);
+    assert_eq!(taken(&mut allowances, now, [127, 0, 0, 9]), 400);
+    assert_eq!(taken(&mut allowances, now, [127, 0, 0, 8]), 0);
+    assert_eq!(taken(&mut allowances, now, [127, 0, 0, 1]), 100);
+    let later = now + Duration::from_millis(20);
+    assert_eq!(taken(&mut allowances, later, [127, 0, 0, 9]), 8);
+    assert_eq!(taken(&mut allowances, later, [127, 0, 0, 1]), 1);
+}
