@@ -7,9 +7,8 @@ import zlib
 
 import inputs
 import roles
-from wirecraft import NAMES, TYPES, Closed, Initiation, drain
+from wirecraft import BARRIER, NAMES, TYPES, Closed, Initiation, drain
 
-BARRIER = 0x7E
 UNSUPPORTED = TYPES["Unsupported"]
 NOTHING = frozenset()
 
@@ -50,6 +49,15 @@ def matches(wants, grown):
     least = sum(None not in want.labels for want in wants)
     if sum(grown.values()) < least:
         return f"{sum(grown.values())} refusals counted, {least} expected"
+    return None
+
+
+def lacking(wants, came):
+    """Which answer of these inputs did not come as often as it must."""
+    for kind in {k for want in wants for k in want.must}:
+        least = sum(kind in want.must for want in wants)
+        if came[kind] < least:
+            return f"{came[kind]} answers {NAMES[kind]}, {least} expected"
     return None
 
 
@@ -97,13 +105,7 @@ class InStream:
 
     def ask_barrier(self):
         """All that came before was handled once an unknown type is answered; what else came until then."""
-        self.session.send(BARRIER, b"")
-        came = collections.Counter()
-        while True:
-            kind, body = self.session.receive()
-            if kind == UNSUPPORTED and body[:1] == bytes([BARRIER]):
-                return came
-            came[kind] += 1
+        return collections.Counter(kind for kind, _ in self.session.barrier())
 
     def attempt(self, sent):
         """Send pairs of type and body; what was counted and what came."""
@@ -133,10 +135,7 @@ class InStream:
                 continue
             if not any(kind in want.answers for want in wants):
                 return f"answered with {NAMES.get(kind, kind)}, nothing expected"
-        for kind in {k for want in wants for k in want.must}:
-            if came[kind] < sum(kind in want.must for want in wants):
-                return f"{came[kind]} answers {NAMES[kind]}, {sum(kind in w.must for w in wants)} expected"
-        return None
+        return lacking(wants, came)
 
 
 def in_parts(items, most=150):
@@ -247,9 +246,7 @@ def run_stream_faults(tally, network, party, peer, name):
     session.send(kind, body)
     why = None
     try:
-        session.send(BARRIER, b"")
-        while session.receive()[0] != UNSUPPORTED:
-            pass
+        session.barrier()
     except (Closed, TimeoutError):
         why = "a frame of almost 8 MiB closed the stream"
     tally.count(name, "frame length at its bound", 1, why)
@@ -308,9 +305,8 @@ class ByDatagram:
             for kind in kinds:
                 if not any(kind in want.answers for want in wants):
                     return f"{self.show(part[0][0])}{' and what follows' if len(part) > 1 else ''}: answered with {NAMES.get(kind, kind)}, nothing expected"
-            for kind in {k for want in wants for k in want.must}:
-                if kinds[kind] < sum(kind in want.must for want in wants):
-                    return f"{kinds[kind]} answers {NAMES[kind]}, {sum(kind in w.must for w in wants)} expected"
+            if why := lacking(wants, kinds):
+                return why
         return None
 
     def show(self, one):

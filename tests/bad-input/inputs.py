@@ -67,28 +67,15 @@ def bounds(kind):
                 yield body[:at] + value.to_bytes(width, "big") + body[at + width :]
 
 
-def trailing(kind):
-    for body in bases(kind):
-        for more in (b"\0", b"\0\0", b"\0\0\0", b"\xff", b"\x0a\x0a\0\1", b"\x0a\x0a\xff\xff", b"\x0a\x0a\0\2\0"):
-            yield body + more
+def followed_by(*ends):
+    """A body that holds, and something behind it."""
+    return lambda kind: (body + end for body in bases(kind) for end in ends)
 
 
-def critical(kind):
-    for body in bases(kind):
-        for more in (b"\x8a\x0a\0\0", b"\xff\xff\0\0", b"\x80\0\0\1\0", b"\x0a\x0a\0\0\x8a\x0b\0\0"):
-            yield body + more
-
-
-def disorder(kind):
-    for body in bases(kind):
-        for more in (b"\x0a\x0a\0\0\x0a\x0a\0\0", b"\x0a\x0b\0\0\x0a\x0a\0\0", b"\x8a\x0a\0\0\x0a\x0a\0\0"):
-            yield body + more
-
-
-def uncritical(kind):
-    for body in bases(kind):
-        for more in (b"\x0a\x0a\0\0", b"\x0a\x0a\0\4abcd", b"\x0a\x0a\0\0\x0a\x0b\0\1x", b"\x7f\xff\0\0"):
-            yield body + more
+trailing = followed_by(b"\0", b"\0\0", b"\0\0\0", b"\xff", b"\x0a\x0a\0\1", b"\x0a\x0a\xff\xff", b"\x0a\x0a\0\2\0")
+critical = followed_by(b"\x8a\x0a\0\0", b"\xff\xff\0\0", b"\x80\0\0\1\0", b"\x0a\x0a\0\0\x8a\x0b\0\0")
+disorder = followed_by(b"\x0a\x0a\0\0\x0a\x0a\0\0", b"\x0a\x0b\0\0\x0a\x0a\0\0", b"\x8a\x0a\0\0\x0a\x0a\0\0")
+uncritical = followed_by(b"\x0a\x0a\0\0", b"\x0a\x0a\0\4abcd", b"\x0a\x0a\0\0\x0a\x0b\0\1x", b"\x7f\xff\0\0")
 
 
 def noise(kind):

@@ -75,20 +75,21 @@ def run_authority_datagrams(tally, network, party, sock, other):
     assert newer and newest
 
 
+def group_key(network, party, peer):
+    """The newest generation and its secret, as a mate hands them over."""
+    stream = network.stream(party, peer, timeout=20)
+    generation, key = 0, party.group_secret
+    for kind, body in stream.barrier():
+        if kind == TYPES["GroupKey"]:
+            generation, key = int.from_bytes(body[4:8], "big"), body[8:40]
+    stream.close()
+    return generation, key
+
+
 def run_group(tally, network, party, sock):
     """As a member of cluster 2 to its master, which hands over the key of the group as to any member."""
     name, peer = "member under the group seal", 201
-    stream = network.stream(party, peer, timeout=20)
-    generation, key = 0, party.group_secret
-    stream.send(0x7E, b"")
-    while True:
-        kind, body = stream.receive()
-        if kind == TYPES["GroupKey"]:
-            _, generation = struct.unpack("!II", body[:8])
-            key = body[8:40]
-        if kind == TYPES["Unsupported"]:
-            break
-    stream.close()
+    generation, key = group_key(network, party, peer)
     group = Group(party, network.peers[peer], generation, key, sock)
     way = InDatagrams(network, peer, group, name, member_under_group_seal(party.cluster), group=True)
     run_datagram_bodies(tally, way)

@@ -35,6 +35,7 @@ class Network:
         self.consortium, self.roster_version = bytes.fromhex(roster["consortium"]), roster["version"]
         entry = roster["authority"]
         self.peers = {0: Peer(0, address(entry["address"]), bytes.fromhex(entry["session_key"]))}
+        self.groups = {cluster["id"]: address(cluster["group"]) for cluster in roster["cluster"]}
         for cluster in roster["cluster"]:
             for node in cluster["node"]:
                 self.peers[node["id"]] = Peer(node["id"], address(node["address"]), bytes.fromhex(node["session_key"]), cluster["id"])
@@ -114,6 +115,9 @@ class Network:
 
     def rows(self):
         return self.report(0)["rows"]
+
+    def row(self, cluster):
+        return next(r for r in self.rows() if r["cluster"] == cluster)
 
     def dead(self):
         """Processes that ended and should not have."""

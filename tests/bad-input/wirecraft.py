@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
 
 HEADER = 40
+# A type that nobody knows: what answers it has handled all before it.
+BARRIER = 0x7E
 TYPES = wire.TYPES
 NAMES = {code: name for name, code in TYPES.items()}
 
@@ -110,7 +112,22 @@ class Closed(Exception):
     """The other side closed the stream."""
 
 
-class Stream:
+class Session:
+    """What streams and datagrams have in common: packets of a session, in their order unless told otherwise."""
+
+    def seal(self, kind, body, **over):
+        over.setdefault("sender", self.party.number)
+        over.setdefault("session", self.session)
+        if "sequence" not in over:
+            over["sequence"] = self.sequence
+            self.sequence += 1
+        return sealed(kind, body, self.sealing, **over)
+
+    def send(self, kind, body, **over):
+        self.raw(self.seal(kind, body, **over))
+
+
+class Stream(Session):
     """A stream session of a party, which dials."""
 
     def __init__(self, party, peer, consortium, timeout=5.0, prove=True):
@@ -137,17 +154,6 @@ class Stream:
         packet, self.buffer = self.buffer[:length], self.buffer[length:]
         return packet
 
-    def seal(self, kind, body, **over):
-        over.setdefault("sender", self.party.number)
-        over.setdefault("session", self.session)
-        if "sequence" not in over:
-            over["sequence"] = self.sequence
-            self.sequence += 1
-        return sealed(kind, body, self.sealing, **over)
-
-    def send(self, kind, body, **over):
-        self.raw(self.seal(kind, body, **over))
-
     def raw(self, data):
         try:
             self.socket.sendall(data)
@@ -156,6 +162,16 @@ class Stream:
 
     def receive(self):
         return opened(self.frame(), self.opening)
+
+    def barrier(self):
+        """What came until all that was sent before was handled: an unknown type is answered."""
+        came = []
+        self.send(BARRIER, b"")
+        while True:
+            kind, body = self.receive()
+            if kind == TYPES["Unsupported"] and body[:1] == bytes([BARRIER]):
+                return came
+            came.append((kind, body))
 
     def ends(self, seconds):
         """Whether the other side closes within so long; what came before is thrown away."""
@@ -179,7 +195,7 @@ def closes(sock, seconds):
     return False
 
 
-class Datagrams:
+class Datagrams(Session):
     """A datagram session of a node with the authority, from the node's own address."""
 
     def __init__(self, party, peer, consortium, sock):
@@ -195,17 +211,6 @@ class Datagrams:
         self.own = init.session
         self.session, self.sealing, self.opening = init.finish(packet)
         self.send(TYPES["Probe"], bytes(16))
-
-    def seal(self, kind, body, **over):
-        over.setdefault("sender", self.party.number)
-        over.setdefault("session", self.session)
-        if "sequence" not in over:
-            over["sequence"] = self.sequence
-            self.sequence += 1
-        return sealed(kind, body, self.sealing, **over)
-
-    def send(self, kind, body, **over):
-        self.raw(self.seal(kind, body, **over))
 
     def raw(self, data):
         self.socket.sendto(data, self.peer.address)
