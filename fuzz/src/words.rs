@@ -9,6 +9,7 @@ use duohuo_wire::{
     ids::ClusterId,
     operations::{DiskTimes, paused, put_paused},
     roster::Roster,
+    takeover::{SignedTakeover, Takeover},
     tlv::Extensions,
 };
 use serde_json::Value;
@@ -101,6 +102,28 @@ pub(crate) fn operations(data: &[u8]) {
         }
         None => assert!(kind & 0x7FFF != 2 || !value.len().is_multiple_of(4)),
     }
+    match Takeover::of(&found) {
+        Some(takeover) => {
+            let mut again = Extensions::new();
+            takeover.add_to(&mut again);
+            assert_eq!(again, found, "one encoding");
+        }
+        None => {
+            assert!(kind & 0x7FFF != 1 || value.len() != Takeover::LENGTH, "any seven spans are a takeover")
+        }
+    }
+    match SignedTakeover::of(&found) {
+        Some(kept) => {
+            assert_eq!(kept.len() * SignedTakeover::LENGTH, value.len(), "none is passed over");
+            let mut again = Extensions::new();
+            SignedTakeover::add_to(&kept, &mut again);
+            assert!(kept.len() > SignedTakeover::MOST || again == found, "one encoding");
+            for one in kept {
+                let _ = one.outage_us();
+            }
+        }
+        None => assert!(kind & 0x7FFF != 1 || !value.len().is_multiple_of(SignedTakeover::LENGTH)),
+    }
 }
 
 /// Questions, right and wrong.
@@ -126,7 +149,7 @@ pub(crate) fn line_seeds() -> Vec<Vec<u8>> {
     lines.into_iter().map(String::into_bytes).collect()
 }
 
-/// Values of both extensions, whole and cut.
+/// Values of all these extensions, whole and cut.
 pub(crate) fn operation_seeds() -> Vec<Vec<u8>> {
     vec![
         vec![0, 1, 0, 0, 1, 2, 3, 4, 5, 6],
@@ -135,5 +158,9 @@ pub(crate) fn operation_seeds() -> Vec<Vec<u8>> {
         vec![0, 2, 0, 0, 0, 0, 0, 0, 0, 7],
         vec![0, 2, 0, 0, 0],
         vec![0x7F, 0xFF, 1],
+        [&[0, 1][..], &[0xFF; 8], &[0; 48]].concat(),
+        [&[0, 1][..], &[0xFF; 8], &[0; 47]].concat(),
+        [&[0, 1][..], &[1; 400]].concat(),
+        [&[0, 1][..], &[1; 199]].concat(),
     ]
 }

@@ -149,6 +149,28 @@ def pauses(*clusters):
     return Extension(type=PAUSES, value=b"".join(struct.pack("!I", cluster) for cluster in clusters))
 
 
+TAKEOVER = 0x0001
+UNMEASURED = 2**64 - 1
+
+
+def takeover(
+    heard=UNMEASURED,
+    suspected=UNMEASURED,
+    claimed=UNMEASURED,
+    promised=UNMEASURED,
+    ready=UNMEASURED,
+    spoke=UNMEASURED,
+    committed=UNMEASURED,
+):
+    """The extension of MasterKeepalive that tells how its sender came to act: microseconds before, then after, its grant came."""
+    return Extension(type=TAKEOVER, value=struct.pack("!7Q", heard, suspected, claimed, promised, ready, spoke, committed))
+
+
+def takeovers(*signed):
+    """The extension of Journal that holds what the authority kept of takeovers: SignedTakeover (5.8), 200 bytes each."""
+    return Extension(type=TAKEOVER, value=b"".join(signed))
+
+
 # --- statements (section 5) -----------------------------------------------------------------------------------------------
 
 SIGNED = fixed("signature", SIGNATURE)

@@ -225,6 +225,7 @@ STATEMENTS = {
     "result": wire.signed_result,
     "switch": wire.signed_switch,
     "order": wire.signed_order,
+    "takeover": wire.signed_takeover,
 }
 
 

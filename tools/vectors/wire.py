@@ -262,6 +262,23 @@ journal_entry = record(
     ("order", bytes16),
 )
 journal_entry.page = "JournalEntry (5.7)"
+signed_takeover = record(
+    ("number", u64),
+    ("before", hash32),
+    ("after", u64),
+    ("decision", u64),
+    ("granting_heard_us", u64),
+    ("granting_asked_us", u64),
+    ("granting_durable_us", u64),
+    ("heard_us", u64),
+    ("suspected_us", u64),
+    ("claimed_us", u64),
+    ("promised_us", u64),
+    ("ready_us", u64),
+    ("spoke_us", u64),
+    ("committed_us", u64),
+    *SIGNATURE,
+)
 
 LABELS = {
     "row": b"duohuo row 1",
@@ -272,6 +289,7 @@ LABELS = {
     "roster": b"duohuo roster 1",
     "order": b"duohuo order 1",
     "journal": b"duohuo journal 1",
+    "takeover": b"duohuo takeover 1",
 }
 
 # Section 7: bodies.

@@ -351,6 +351,38 @@ local OPERATIONS = {
     end,
 }
 
+-- Spans in microseconds, 8 bytes each.
+local function add_spans(item, fields, r, start)
+    for place, field in ipairs(fields) do
+        local value = r.tvb(start + 8 * (place - 1), 8)
+        local span = item:add(field, value)
+        if value:uint64() == UInt64(0xFFFFFFFF, 0xFFFFFFFF) then span:append_text(" (not measured)") end
+    end
+end
+
+-- How masters came to act, by packet; false as above.
+local TAKEOVERS = {
+    master_keepalive = function(r, start, count, tree)
+        if count ~= 56 then return false end
+        add_spans(tree:add(G.master_keepalive_takeover, r.tvb(start, count)), G.master_keepalive_takeover_span, r, start)
+        return true
+    end,
+    journal = function(r, start, count, tree)
+        if count % 200 ~= 0 then return false end
+        for at = start, start + count - 200, 200 do
+            local item = tree:add(G.journal_takeovers, r.tvb(at, 200))
+            item:add(G.journal_takeovers_number, r.tvb(at, 8))
+            item:add(G.journal_takeovers_before, r.tvb(at + 8, 32))
+            item:add(G.journal_takeovers_after, r.tvb(at + 40, 8))
+            item:add(G.journal_takeovers_decision, r.tvb(at + 48, 8))
+            add_spans(item, G.journal_takeovers_span, r, at + 56)
+            item:add(G.journal_takeovers_signature, r.tvb(at + 136, 64))
+            item:append_text(string.format(": of decision %s", r.tvb(at + 48, 8):uint64()))
+        end
+        return true
+    end,
+}
+
 local function read_extensions(r, tree, packet, out)
     local last, heard = nil, nil
     while left(r) > 0 do
@@ -377,6 +409,10 @@ local function read_extensions(r, tree, packet, out)
             if not out.lease then rest:add_proto_expert_info(EXPERT["note.no_lease"]) end
         elseif packet.key == "status_answer" and OPERATIONS[last] then
             if not OPERATIONS[last](r, start + 4, count, rest) then
+                rest:add_proto_expert_info(EXPERT["note.no_meaning"])
+            end
+        elseif TAKEOVERS[packet.key] and last == 0x0001 then
+            if not TAKEOVERS[packet.key](r, start + 4, count, rest) then
                 rest:add_proto_expert_info(EXPERT["note.no_meaning"])
             end
         elseif last >= 0x8000 then

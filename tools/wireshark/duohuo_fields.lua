@@ -71,12 +71,33 @@ local G = {
     status_answer_disk_worst = add_field(ProtoField.uint32, "status_answer.disk.worst", "worst write in us"),
     status_answer_pauses = add_field(ProtoField.none, "status_answer.pauses", "pauses"),
     status_answer_pauses_cluster = add_field(ProtoField.uint32, "status_answer.pauses.cluster", "cluster"),
+    master_keepalive_takeover = add_field(ProtoField.none, "master_keepalive.takeover", "takeover"),
+    master_keepalive_takeover_span = {},
+    journal_takeovers = add_field(ProtoField.none, "journal.takeovers", "takeover"),
+    journal_takeovers_number = add_field(ProtoField.uint64, "journal.takeovers.number", "number"),
+    journal_takeovers_before = add_field(ProtoField.bytes, "journal.takeovers.before", "before"),
+    journal_takeovers_after = add_field(ProtoField.uint64, "journal.takeovers.after", "after decision"),
+    journal_takeovers_decision = add_field(ProtoField.uint64, "journal.takeovers.decision", "of decision"),
+    journal_takeovers_span = {},
+    journal_takeovers_signature = add_field(ProtoField.bytes, "journal.takeovers.signature", "signature"),
     response_in = add_field(ProtoField.framenum, "response_in", "Answered in", base.NONE, frametype.RESPONSE),
     response_to = add_field(ProtoField.framenum, "response_to", "Answer to", base.NONE, frametype.REQUEST),
     response_time = add_field(ProtoField.relative_time, "response_time", "Time from the first request"),
     repeat_of = add_field(ProtoField.framenum, "repeat_of", "Repeats the request in", base.NONE),
     echo_of = add_field(ProtoField.framenum, "echo_of", "Echoes the challenge of", base.NONE),
 }
+
+-- The spans of a takeover, in the order of the wire; 2^64 - 1: not measured.
+local SPANS = { "heard_us", "suspected_us", "claimed_us", "promised_us", "ready_us", "spoke_us", "committed_us" }
+local GRANTING = { "granting_heard_us", "granting_asked_us", "granting_durable_us" }
+for _, name in ipairs(SPANS) do
+    table.insert(G.master_keepalive_takeover_span, add_field(ProtoField.uint64, "master_keepalive.takeover." .. name, name))
+end
+for _, names in ipairs({ GRANTING, SPANS }) do
+    for _, name in ipairs(names) do
+        table.insert(G.journal_takeovers_span, add_field(ProtoField.uint64, "journal.takeovers." .. name, name))
+    end
+end
 
 -- Hidden copies, so that one filter finds a cluster, node, epoch, height or request in any packet.
 local ANY = {

@@ -29,6 +29,7 @@ pub mod sign;
 pub mod statement;
 pub mod status;
 pub mod stream;
+pub mod takeover;
 pub mod tlv;
 #[cfg(test)]
 mod vectors;

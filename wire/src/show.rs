@@ -25,6 +25,7 @@ use crate::{
     roster::{ClientEntry, ClusterEntry, NodeEntry, Party, Roster},
     sealed_id::SealedClaims,
     status::{NeighbourStatus, StatusReport},
+    takeover::SignedTakeover,
     tlv::Extensions,
 };
 
@@ -217,6 +218,25 @@ impl Show for SignedRow {
                 Value::Object(pairs)
             }
             other => other,
+        }
+    }
+}
+
+/// What was not measured is shown as it travels: 2^64 - 1.
+impl Show for SignedTakeover {
+    fn show(&self) -> Value {
+        let span = |us: Option<u64>| us.unwrap_or(u64::MAX).show();
+        let (granting, takeover) = (&self.granting, &self.takeover);
+        obj! {
+            "number": self.number.show(), "before": self.before.show(), "after": self.after.show(),
+            "decision": self.decision.show(),
+            "granting_heard_us": span(granting.heard_us), "granting_asked_us": span(granting.asked_us),
+            "granting_durable_us": span(granting.durable_us),
+            "heard_us": span(takeover.heard_us), "suspected_us": span(takeover.suspected_us),
+            "claimed_us": span(takeover.claimed_us), "promised_us": span(takeover.promised_us),
+            "ready_us": span(takeover.ready_us), "spoke_us": span(takeover.spoke_us),
+            "committed_us": span(takeover.committed_us),
+            "signature": self.signature.show(),
         }
     }
 }

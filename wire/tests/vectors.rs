@@ -23,6 +23,7 @@ use duohuo_wire::{
     sign::{VerifyingKey, verifying_key},
     status::StatusReport,
     stream::FrameReader,
+    takeover::SignedTakeover,
 };
 use serde_json::{Value, json};
 
@@ -354,6 +355,11 @@ fn every_statement_holds_as_stated() {
                 let order = SignedOrder::decode(&bytes).map_err(|error| error.label())?;
                 order.encode(&mut again);
                 (shown(&order), order.verify(&key))
+            }
+            "takeover" => {
+                let takeover = SignedTakeover::decode(&bytes).map_err(|error| error.label())?;
+                takeover.encode(&mut again);
+                (shown(&takeover), takeover.verify(&key))
             }
             "switch" => {
                 let order = SignedSwitch::decode(&bytes).map_err(|error| error.label())?;

@@ -16,3 +16,4 @@ mod reports;
 mod roles;
 mod scene;
 mod sessions;
+mod takeovers;

@@ -1,5 +1,5 @@
 //! `duohuo history`: what the authority decided, when and why, read from its journal and verified: each entry is chained
-//! to the one before, and the last one is signed.
+//! to the one before, and the last one is signed. Beside each grant, how long nobody could speak and how it came about.
 
 use crate::access::{Access, AccessArgs};
 use crate::failure::{EXIT_HELP, Failure};
@@ -9,12 +9,14 @@ use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::order::SignedOrder;
 use duohuo_wire::packet::{Journal, JournalEntry, JournalQuery, Packet};
 use duohuo_wire::sign::VerifyingKey;
+use duohuo_wire::takeover::SignedTakeover;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Show what the authority decided, when, why and by whose order; the record is verified
+/// Show what the authority decided, when, why and by whose order, and how long each switch took; the record is verified
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_HELP)]
 pub(crate) struct HistoryArgs {
@@ -42,10 +44,18 @@ enum Format {
 /// The whole journal that the authority still shows, verified.
 pub(crate) struct Record {
     pub(crate) entries: Vec<JournalEntry>,
+    takeovers: Vec<SignedTakeover>,
     /// The chain's hash before the first of them.
     before: [u8; 32],
     head: u64,
     head_hash: [u8; 32],
+}
+
+impl Record {
+    /// How masters came to act, by the decision that granted them.
+    fn by_decision(&self) -> BTreeMap<u64, &SignedTakeover> {
+        self.takeovers.iter().map(|one| (one.decision, one)).collect()
+    }
 }
 
 pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
@@ -79,6 +89,7 @@ pub(crate) fn read(access: &Access, timeout: Duration) -> Result<Record, Failure
     let mut client = access.connect(&access.authority(), timeout).map_err(no_answer)?;
     let until = Instant::now() + timeout;
     let mut entries: Vec<JournalEntry> = Vec::new();
+    let mut takeovers: Vec<SignedTakeover> = Vec::new();
     let mut hash = None;
     let mut before = None;
     loop {
@@ -101,8 +112,12 @@ pub(crate) fn read(access: &Access, timeout: Duration) -> Result<Record, Failure
         let (head, head_hash) = (page.head, page.head_hash);
         let before = *before.get_or_insert(page.before);
         entries.extend(page.entries);
+        let told = SignedTakeover::of(&page.extensions).unwrap_or_default();
+        crate::takeovers::verify(&told, takeovers.last(), &entries, &key)
+            .map_err(|why| Failure::failed(format!("the journal does not hold: {why}")))?;
+        takeovers.extend(told);
         if ended {
-            return Ok(Record { entries, before, head, head_hash });
+            return Ok(Record { entries, takeovers, before, head, head_hash });
         }
     }
 }
@@ -144,9 +159,10 @@ fn verify(
 fn grown(record: &Record, seen: &Path) -> Result<(), Failure> {
     let wrong = |what: String| Failure::failed(format!("{}: {what}", seen.display()));
     if let Ok(noted) = std::fs::read_to_string(seen) {
-        let parsed = noted
-            .trim()
-            .split_once(' ')
+        let mut lines = noted.lines();
+        let parsed = lines
+            .next()
+            .and_then(|line| line.trim().split_once(' '))
             .and_then(|(number, hash)| Some((number.parse::<u64>().ok()?, keys::parse_hex::<32>(hash)?)));
         let (number, hash) = parsed.ok_or_else(|| {
             wrong("it holds no decision and hash; expected a file that duohuo history --seen wrote".into())
@@ -173,9 +189,36 @@ fn grown(record: &Record, seen: &Path) -> Result<(), Failure> {
                 )));
             }
         }
+        takeovers_grown(record, lines.next()).map_err(wrong)?;
     }
-    std::fs::write(seen, format!("{} {}\n", record.head, hex(&record.head_hash)))
-        .map_err(|e| wrong(format!("{e}; expected a file that can be written")))
+    let mut noted = format!("{} {}\n", record.head, hex(&record.head_hash));
+    if let Some(last) = record.takeovers.last() {
+        noted.push_str(&format!("takeovers {} {}\n", last.number, hex(&last.hash())));
+    }
+    std::fs::write(seen, noted).map_err(|e| wrong(format!("{e}; expected a file that can be written")))
+}
+
+/// What was noted of takeovers, by a program that knew of them, is what is told now.
+fn takeovers_grown(record: &Record, noted: Option<&str>) -> Result<(), String> {
+    let Some((number, hash)) = noted.and_then(|line| line.strip_prefix("takeovers ")?.split_once(' ')) else {
+        return Ok(());
+    };
+    let found = record.takeovers.iter().find(|one| number.parse() == Ok(one.number));
+    match found {
+        Some(one) if hex(&one.hash()) == hash => Ok(()),
+        Some(_) => Err(format!("takeover {number} was noted and is another now: the history was rewritten")),
+        // an authority shows as many as it keeps
+        None if record
+            .takeovers
+            .first()
+            .is_some_and(|first| number.parse().is_ok_and(|n: u64| n < first.number)) =>
+        {
+            Ok(())
+        }
+        None => {
+            Err(format!("takeover {number} was noted and is not there any more: the authority forgot some"))
+        }
+    }
 }
 
 /// The chain's hash after a decision, if it is shown.
@@ -242,7 +285,7 @@ fn plain(text: &str) -> String {
 
 fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry]) -> String {
     let mut out = format!(
-        "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {}\n",
+        "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {:>9}  {}\n",
         "number",
         "time",
         "cluster",
@@ -253,12 +296,17 @@ fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry]) -> Stri
         "node",
         "old",
         "new",
+        "outage ms",
         "by whom, and why"
     );
+    let takeovers = record.by_decision();
     for e in entries {
         let by = order_of(e).map_or(String::new(), |o| format!("{}: {}", plain(&o.who), plain(&o.why)));
+        let takeover = takeovers.get(&e.number).copied();
+        let outage =
+            if crate::takeovers::is_grant(e) { crate::takeovers::outage(takeover) } else { String::new() };
         let line = format!(
-            "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {by}",
+            "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {outage:>9}  {by}",
             e.number,
             time(e.at_unix_us),
             cluster_name(access, e.cluster),
@@ -272,16 +320,21 @@ fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry]) -> Stri
         );
         out.push_str(line.trim_end());
         out.push('\n');
+        if let Some(phases) = takeover.and_then(crate::takeovers::phases) {
+            out.push_str(&format!("{:>8}{phases}\n", ""));
+        }
     }
     out.push_str(&format!("verified up to {}: {}\n", record.head, hex(&record.head_hash)));
     out
 }
 
 fn as_json(access: &Access, record: &Record, entries: &[&JournalEntry]) -> serde_json::Value {
+    let takeovers = record.by_decision();
     let entries: Vec<_> = entries
         .iter()
         .map(|e| {
             let order = order_of(e);
+            let takeover = takeovers.get(&e.number).copied();
             serde_json::json!({
                 "number": e.number, "at_unix_us": e.at_unix_us, "time": time(e.at_unix_us),
                 "cluster": cluster_name(access, e.cluster), "what": what(e),
@@ -289,6 +342,8 @@ fn as_json(access: &Access, record: &Record, entries: &[&JournalEntry]) -> serde
                 "node": e.node.0, "old": e.old.0, "new": e.new.0,
                 "who": order.as_ref().map(|o| o.who.clone()), "why": order.as_ref().map(|o| o.why.clone()),
                 "order": order.as_ref().map(|o| o.number),
+                "outage_us": takeover.and_then(SignedTakeover::outage_us),
+                "phases": takeover.map(crate::takeovers::phases_json),
             })
         })
         .collect();
@@ -340,12 +395,66 @@ mod tests {
     }
 
     #[test]
+    fn w_jrn_2_takeovers_hold_only_as_they_were_kept() {
+        use crate::takeovers::{tests::one, verify};
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let public = key.verifying_key();
+        let mut entries = chain(5);
+        for entry in entries.iter_mut().skip(1) {
+            entry.epoch = duohuo_wire::ids::Epoch(2);
+        }
+        let first = one(None, 4, &key);
+        let second = one(Some(&first), 5, &key);
+        let both = [first.clone(), second.clone()];
+        assert_eq!(verify(&both, None, &entries, &public), Ok(()));
+        assert_eq!(verify(&both[1..], Some(&first), &entries, &public), Ok(()));
+        assert_eq!(verify(&both[1..], None, &entries, &public), Ok(()), "older ones are not shown any more");
+        let refused = |page: &[SignedTakeover], last: Option<&SignedTakeover>| {
+            verify(page, last, &entries, &public).expect_err("refused")
+        };
+        let stranger = SigningKey::from_bytes(&[8; 32]);
+        assert!(refused(&[one(None, 4, &stranger)], None).contains("is not signed"));
+        let mut changed = first.clone();
+        changed.takeover.ready_us = Some(1);
+        assert!(refused(&[changed], None).contains("is not signed"));
+        assert!(refused(&[second.clone(), second.clone()], None).contains("does not follow"));
+        assert!(refused(&[one(None, 5, &key)], Some(&first)).contains("does not follow"), "it begins anew");
+        assert!(refused(&[one(None, 1, &key)], None).contains("which is no grant"));
+        let early = SignedTakeover::sign(None, 3, 4, first.granting, first.takeover, &key);
+        assert!(refused(&[early], None).contains("which is no grant"), "noted before it was decided");
+    }
+
+    #[test]
+    fn a_takeover_that_was_rewritten_or_cut_is_noticed_by_who_noted_it() {
+        use crate::takeovers::tests::one;
+        let directory = tempfile::tempdir().expect("a directory");
+        let (seen, key) = (directory.path().join("seen"), SigningKey::from_bytes(&[7; 32]));
+        let record = |takeovers: Vec<SignedTakeover>| {
+            let entries = chain(5);
+            let head_hash = entries.iter().fold([0; 32], |hash, entry| entry.chained(&hash));
+            Record { entries, takeovers, before: [0; 32], head: 5, head_hash }
+        };
+        let first = one(None, 3, &key);
+        let second = one(Some(&first), 4, &key);
+        let third = one(Some(&second), 5, &key);
+        assert!(grown(&record(vec![]), &seen).is_ok());
+        assert!(grown(&record(vec![first.clone()]), &seen).is_ok());
+        assert!(grown(&record(vec![first.clone(), second.clone()]), &seen).is_ok());
+        let told = grown(&record(vec![one(None, 3, &key)]), &seen).expect_err("cut").to_string();
+        assert!(told.contains("takeover 2 was noted and is not there any more"), "{told}");
+        let other = one(Some(&first), 5, &key);
+        let told = grown(&record(vec![first, other]), &seen).expect_err("rewritten").to_string();
+        assert!(told.contains("takeover 2 was noted and is another now"), "{told}");
+        assert!(grown(&record(vec![third]), &seen).is_ok(), "older ones are not shown any more");
+    }
+
+    #[test]
     fn a_history_that_was_rewritten_or_cut_is_noticed_by_who_noted_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let seen = directory.path().join("seen");
         let record = |entries: Vec<JournalEntry>| {
             let head_hash = entries.iter().fold([0; 32], |hash, entry| entry.chained(&hash));
-            Record { head: entries.len() as u64, head_hash, before: [0; 32], entries }
+            Record { head: entries.len() as u64, head_hash, before: [0; 32], entries, takeovers: Vec::new() }
         };
         assert!(grown(&record(chain(3)), &seen).is_ok(), "a new note");
         assert!(grown(&record(chain(3)), &seen).is_ok(), "nothing new");

@@ -21,6 +21,7 @@ mod roster_command;
 mod status;
 mod store_command;
 mod submit;
+mod takeovers;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use duohuo_driver::DriverError;

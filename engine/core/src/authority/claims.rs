@@ -11,6 +11,7 @@ use duohuo_wire::packet::{
     Change, ChangeKind, ClaimReason, DecisionReason, MasterKeepalive, MasterKeepaliveAnswer, OrderOutcome,
     Outcome, Packet, Probe, ProbeAnswer, Role, Update,
 };
+use duohuo_wire::takeover::Takeover;
 
 /// Probes sent to an incumbent before it counts as silent.
 const PROBES: u32 = 3;
@@ -25,6 +26,7 @@ const HOLD_DOWN_FIRST: Duration = Duration::from_millis(200);
 /// A claim whose incumbent is being asked (R6: "it asks it, on the spot").
 pub(super) struct Inquiry {
     claimant: NodeId,
+    came_at: Instant,
     request: u64,
     reason: ClaimReason,
     alive: Vec<NodeId>,
@@ -39,11 +41,12 @@ struct Claim {
     node: NodeId,
     request: u64,
     reason: ClaimReason,
+    came_at: Instant,
 }
 
 impl Inquiry {
     const fn claim(&self) -> Claim {
-        Claim { node: self.claimant, request: self.request, reason: self.reason }
+        Claim { node: self.claimant, request: self.request, reason: self.reason, came_at: self.came_at }
     }
 }
 
@@ -96,7 +99,7 @@ impl Authority {
             || row.barred.contains(&row.master)
             || self.soft.get(&cluster).is_some_and(|s| s.resigned);
         if gone {
-            let claim = Claim { node, request: update.request, reason: update.reason };
+            let claim = Claim { node, request: update.request, reason: update.reason, came_at: self.now };
             self.grant(cluster, claim, &update.alive, at);
             return Ok(());
         }
@@ -120,6 +123,7 @@ impl Authority {
         let nonce = self.random.u64();
         soft.inquiry = Some(Inquiry {
             claimant,
+            came_at: self.now,
             request: update.request,
             reason: update.reason,
             alive: update.alive,
@@ -208,7 +212,7 @@ impl Authority {
 
     /// R4: epoch + 1 to a member, with those members that it hears.
     fn grant(&mut self, cluster: ClusterId, claim: Claim, alive: &[NodeId], at: At) {
-        let Claim { node, request, reason } = claim;
+        let Claim { node, request, reason, came_at } = claim;
         // Who is being switched by order has gone: the order says who is next.
         if self.finish_switch(cluster) {
             let outcome = Outcome::Stale;
@@ -239,17 +243,20 @@ impl Authority {
             self.when_durable(Effect::Answer { to: node, request, outcome, cluster, stream: false });
             return;
         }
-        self.has_granted(cluster);
+        self.has_granted(cluster, came_at);
     }
 
-    /// The master's entry begins anew; what was under way about the one before is void.
-    pub(super) fn has_granted(&mut self, cluster: ClusterId) {
+    /// The master's entry begins anew; what was under way about the one before is void. `asked_at`: when the claim or
+    /// the order came.
+    pub(super) fn has_granted(&mut self, cluster: ClusterId, asked_at: Instant) {
+        self.begin_takeover(cluster, asked_at);
         self.give_up_order(cluster, OrderOutcome::Stale);
         let soft = self.soft.entry(cluster).or_default();
         soft.inquiry = None;
         soft.resigned = false;
         soft.present = true;
         soft.heard_at = Some(self.now);
+        soft.kept_alive_at = None;
         soft.switched_at.retain(|t| self.now - *t < SWITCH_WINDOW);
         soft.switched_at.push(self.now);
         let switches = u32::try_from(soft.switched_at.len()).unwrap_or(u32::MAX);
@@ -354,6 +361,7 @@ impl Authority {
                 soft.lateness.observe((self.now - before).saturating_sub(interval));
             }
             soft.heard_at = Some(self.now);
+            soft.kept_alive_at = Some(self.now);
             soft.height = keepalive.height;
             soft.present = true;
             let age = self.age();
@@ -368,6 +376,12 @@ impl Authority {
         if self.persisted == self.out.last_token() {
             // While a decision is not durable, its epoch and version are not shown; the next keepalive is near.
             self.links.send_datagram(Party::Node(node), &Packet::from(answer), &mut self.out);
+        }
+        if is_master
+            && fresh
+            && let Some(takeover) = Takeover::of(&keepalive.extensions)
+        {
+            self.takeover_told(cluster, takeover);
         }
         if is_master { Ok(()) } else { Err(Discard::OldEpoch) }
     }

@@ -3,13 +3,13 @@
 
 use super::table::{Command, Table};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use duohuo_wire::ids::NodeId;
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{DecisionKind, DecisionReason, Journal as Page, JournalEntry};
 use duohuo_wire::sign::SigningKey;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Entries kept to be shown; older ones are in the log, and their hash is.
-const KEPT: usize = 65_536;
+pub(super) const KEPT: usize = 65_536;
 /// Entries of one page.
 const PAGE: usize = 1_000;
 /// The tag of a command in the log that says when and why; an older log has commands without.
@@ -44,6 +44,8 @@ pub(super) struct Journal {
     before: [u8; 32],
     /// The chain's hash after the last one.
     head: [u8; 32],
+    /// Of each cluster, its epoch and the decision that began it.
+    reigns: BTreeMap<ClusterId, (Epoch, u64)>,
 }
 
 impl Journal {
@@ -83,6 +85,9 @@ impl Journal {
             node,
             order,
         };
+        if self.reigns.get(&entry.cluster).is_none_or(|(epoch, _)| *epoch < entry.epoch) {
+            self.reigns.insert(entry.cluster, (entry.epoch, entry.number));
+        }
         self.head = entry.chained(&self.head);
         self.entries.push_back(entry);
         if self.entries.len() > KEPT
@@ -92,14 +97,23 @@ impl Journal {
         }
     }
 
+    /// Of each cluster that was granted, its epoch and the decision that granted it.
+    pub(super) fn reigns(&self) -> impl Iterator<Item = (ClusterId, Epoch, u64)> {
+        self.reigns.iter().map(|(cluster, (epoch, decision))| (*cluster, *epoch, *decision))
+    }
+
+    /// The number of the last decision; 0 = none yet.
+    pub(super) fn last(&self) -> u64 {
+        self.entries.back().map_or(0, |entry| entry.number)
+    }
+
     /// The entries from number `from` on, or from the oldest one kept: as many as a page holds.
     pub(super) fn page(&self, request: u64, from: u64, key: &SigningKey) -> Page {
         let first = self.entries.front().map_or(1, |entry| entry.number);
         let skipped = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
         let before = self.entries.iter().take(skipped).fold(self.before, |hash, entry| entry.chained(&hash));
         let entries = self.entries.iter().skip(skipped).take(PAGE).cloned().collect();
-        let head = self.entries.back().map_or(0, |entry| entry.number);
-        Page::sign(request, before, entries, head, self.head, key)
+        Page::sign(request, before, entries, self.last(), self.head, key)
     }
 }
 

@@ -10,6 +10,7 @@ mod orders;
 mod reports;
 mod requests;
 pub mod table;
+mod takeovers;
 
 use crate::config::AuthorityConfig;
 use crate::deadlines::Deadlines;
@@ -41,6 +42,7 @@ use orders::Pending;
 use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet};
 use table::{Command, Conflict, Table};
+use takeovers::Takeovers;
 
 /// The authority's machine; driven as [`crate::io`] says.
 pub struct Authority {
@@ -51,6 +53,7 @@ pub struct Authority {
     disk: Disk,
     table: Table,
     journal: Journal,
+    takeovers: Takeovers,
     /// What waits for the batch of that token.
     deferred: BTreeMap<u64, Vec<Deferred>>,
     persisted: u64,
@@ -72,6 +75,8 @@ pub struct Authority {
 struct Soft {
     /// When the master's last keepalive came.
     heard_at: Option<Instant>,
+    /// When it came, and no grant stands for it.
+    kept_alive_at: Option<Instant>,
     /// How late its keepalives come.
     lateness: Lateness,
     /// The entry of the master table is in force (not aged out).
@@ -164,6 +169,7 @@ impl Authority {
                 .map_err(|_| StartError::Damaged("command that does not follow the one before"))?;
             journal.note(&command, old, &table, at_unix_us, reason);
         }
+        let takeovers = Takeovers::load(&stored.records, &journal)?;
         let party = &config.roster.authority;
         let keys_fit = party.session_key == duohuo_wire::handshake::public_key(&config.session_secret)
             && party.signing_key == config.signing_key.verifying_key().to_bytes();
@@ -191,6 +197,7 @@ impl Authority {
             disk: Disk::default(),
             table,
             journal,
+            takeovers,
             deferred: BTreeMap::new(),
             persisted: 0,
             soft,
@@ -467,6 +474,7 @@ impl Authority {
             }
             Input::Persisted { token } => {
                 self.disk.done(token, self.now);
+                self.takeovers.durable(token, self.now);
                 self.persisted = self.persisted.max(token);
                 let later = self.deferred.split_off(&(token + 1));
                 for deferred in core::mem::replace(&mut self.deferred, later).into_values().flatten() {

@@ -7,6 +7,7 @@ use crate::discard::Discard;
 use crate::event::Event;
 use crate::io::StreamId;
 use crate::links::Party;
+use crate::time::Instant;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::order::{OrderKind, SignedOrder};
 use duohuo_wire::packet::{
@@ -34,12 +35,13 @@ pub(super) struct Pending {
 struct Asker {
     stream: StreamId,
     request: u64,
+    came_at: Instant,
 }
 
 impl Authority {
     pub(super) fn on_order(&mut self, stream: StreamId, packet: Order) -> Result<(), Discard> {
         let Order { request, order, .. } = packet;
-        let asker = Asker { stream, request };
+        let asker = Asker { stream, request, came_at: self.now };
         if let Err(outcome) = self.judge(&order) {
             self.answer_order(asker, outcome);
             return Ok(());
@@ -276,7 +278,7 @@ impl Authority {
         match self.decide(&command, DecisionReason::Order, effects) {
             Ok(()) => {
                 if grants {
-                    self.has_granted(cluster);
+                    self.has_granted(cluster, asker.came_at);
                 }
                 true
             }
@@ -296,7 +298,7 @@ impl Authority {
 
     fn answer_order(&mut self, asker: Asker, outcome: OrderOutcome) {
         let number = self.table.orders();
-        let Asker { stream, request } = asker;
+        let Asker { stream, request, .. } = asker;
         self.when_durable(Effect::OrderAnswer { stream, request, outcome, number, entry: 0 });
     }
 
@@ -313,7 +315,8 @@ impl Authority {
     }
 
     pub(super) fn on_journal_query(&mut self, stream: StreamId, query: &JournalQuery) {
-        let page = self.journal.page(query.request, query.from, &self.config.signing_key);
+        let mut page = self.journal.page(query.request, query.from, &self.config.signing_key);
+        self.takeovers.add_to(&mut page);
         self.when_durable(Effect::Journal { stream, page: Box::new(page) });
     }
 

@@ -60,6 +60,9 @@ impl Node {
                 if self.neighbours.heard(self.now, sender, &keepalive) {
                     self.event(Event::Alive { node: sender });
                 }
+                if keepalive.role == Role::Master {
+                    self.heard_as_master(sender);
+                }
                 self.look_for_newer_row(keepalive.epoch, keepalive.version);
                 self.consider();
                 Ok(())
@@ -136,7 +139,7 @@ impl Node {
                 height: self.height,
                 challenge: self.authority_keepalive.challenge,
                 table_version: self.table_version,
-                ..Default::default()
+                extensions: self.told_takeover(epoch),
             });
             self.links.send_datagram(Party::Authority, &packet, &mut self.out);
         }

@@ -401,6 +401,7 @@ impl Node {
     fn on_keepalive_answer(&mut self, answer: &MasterKeepaliveAnswer) {
         if answer.challenge != 0 {
             self.authority_keepalive.challenge = answer.challenge;
+            self.noted.answered(self.now, self.outside.is_some());
         }
         if answer.table_version > self.table_version {
             self.query_soon(QueryScope::Changed);
@@ -546,6 +547,7 @@ impl Node {
             row.master == self.me && row.epoch > self.log.promised() && !barred && self.has_histories();
         if ours && !matches!(self.duty, Duty::Halted) {
             // Rule 15: promise durably first; everything else follows from `After::Adopted`.
+            self.noted.granted(self.now, row.epoch);
             let writes = self.log.adopt(row.epoch);
             self.duty = Duty::Adopt(row.epoch);
             self.persist(writes, After::Adopted(row.epoch));

@@ -153,6 +153,7 @@ impl Node {
 
     pub(super) fn on_append(&mut self, node: NodeId, append: Append) -> Result<(), Discard> {
         self.check_master(node, append.epoch)?;
+        self.heard_as_master(node);
         let synced = self.log.synced() == append.epoch && self.log.promised() == append.epoch;
         if !synced || !self.follower.in_step {
             self.ask_anew();

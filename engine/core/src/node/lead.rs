@@ -36,6 +36,7 @@ impl Node {
         if !matches!(self.duty, Duty::Adopt(adopted) if adopted == epoch) {
             return;
         }
+        self.noted.promised(self.now, epoch);
         let Some(row) = self.own_row().filter(|r| r.epoch == epoch && !r.barred.contains(&self.me)).cloned()
         else {
             self.duty = Duty::Follow;
@@ -239,6 +240,7 @@ impl Node {
 
     /// Let go what is safe, in order. The one place where anything the chain said leaves this node (R2).
     pub(super) fn release(&mut self) {
+        self.note_readiness();
         loop {
             let Duty::Lead(master) = &mut self.duty else {
                 return;

@@ -75,6 +75,8 @@ pub(super) struct Master {
     followers: BTreeMap<NodeId, Follower>,
     /// Log length durable here.
     durable: u64,
+    /// Log length at the beginning of the role.
+    inherited: u64,
     /// Log length that may be known outside: what was inherited, and what was released since.
     exposed: u64,
     /// Log length released under this epoch: every member of the set holds it. What was only inherited may still be
@@ -103,6 +105,7 @@ impl Master {
             barred: row.barred.clone(),
             followers: BTreeMap::new(),
             durable: end,
+            inherited: end,
             exposed: end,
             released: 0,
             hand_over_at: None,
@@ -172,6 +175,14 @@ impl Master {
             .filter(|(node, _)| !self.waiting_for.contains(*node) && !self.barred.contains(*node))
             .filter(|(_, f)| f.sent.is_some() && f.acknowledged.is_some_and(|a| a >= self.exposed))
             .map(|(node, _)| *node)
+    }
+
+    /// The log that the role began with is with all who are waited for: a word waits for its own record alone.
+    pub(super) fn is_ready(&self) -> bool {
+        let has_it = |node: &NodeId| {
+            self.followers.get(node).and_then(|f| f.acknowledged).is_some_and(|end| end >= self.inherited)
+        };
+        self.durable >= self.inherited && self.waiting_for.iter().chain(self.adding.iter()).all(has_it)
     }
 
     /// Log length that is safe: durable here and acknowledged by all who must (rule 19).
@@ -404,6 +415,21 @@ mod tests {
         m.acknowledged(ms(1), B, 3, Height(0));
         assert_eq!(m.release(E), [vote(1)]);
         assert_eq!(m.exposed(), 3);
+    }
+
+    #[test]
+    fn it_is_ready_when_all_who_are_waited_for_have_the_log_that_it_began_with() {
+        let mut m = Master::new(ms(0), ME, &row(0, &[ME, A]), 5);
+        assert!(!m.is_ready(), "an acknowledgement of nothing is one, too");
+        m.acknowledged(ms(1), A, 4, Height(0));
+        assert!(!m.is_ready());
+        m.acknowledged(ms(1), A, 5, Height(0));
+        assert!(m.is_ready());
+        assert!(Master::new(ms(0), ME, &row(0, &[ME]), 5).is_ready());
+        assert!(
+            !Master::new(ms(0), ME, &row(0, &[ME, A]), 0).is_ready(),
+            "an empty log, too, must be theirs"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
 //! | `clients.rs` | what clients may ask |
 //! | `watched.rs` | what the outside may ask of the machine |
+//! | `takeover.rs` | how this node came to lead, measured |
 //! | `signers.rs` | the keys that others' statements are verified with |
 
 mod alive;
@@ -33,6 +34,7 @@ mod outside;
 mod serving;
 mod signers;
 mod snapshots;
+mod takeover;
 mod watched;
 
 use crate::chain::{Chain, TransactionId};
@@ -108,6 +110,7 @@ pub struct Node {
     /// Height of the last block committed here and told to the cluster.
     height: Height,
     duty: Duty,
+    noted: takeover::Noted,
     unwritten: lead::Unwritten,
     follower: FollowerState,
     /// What acts outside the chain: from the first input on, if there is any.
@@ -250,6 +253,7 @@ impl Node {
             log,
             height,
             duty: Duty::Follow,
+            noted: takeover::Noted::default(),
             unwritten: lead::Unwritten::default(),
             after: BTreeMap::new(),
             persisted: 0,
@@ -281,6 +285,7 @@ impl Node {
     }
 
     fn event(&mut self, event: Event) {
+        self.note_for_takeover(&event);
         let unix = self.config.unix_at_zero + Duration::from_nanos(self.now.as_nanos());
         self.watchers.tell(&event, unix, self.cluster, &mut self.links, &mut self.out);
     }

@@ -35,6 +35,20 @@ fn orders_are_carried_out_once_and_stand_in_the_history() {
     done(&network, &["switchover", "A", "--to", "a3"]);
     eventually("a3 is master", || (network.status_of(103)["role"] == "MASTER").then_some(()));
     network.commit();
+    let switch = eventually("the history tells how long it took", || {
+        history(&network).into_iter().find(|e| e["what"] == "order_switch" && e["outage_us"].is_u64())
+    });
+    let (master, authority_saw) = (&switch["phases"]["master"], &switch["phases"]["authority"]);
+    let measured = |span: &Value| span.as_u64().is_some_and(|us| us < 60_000_000);
+    for span in
+        ["heard_before_us", "promised_after_us", "ready_after_us", "spoke_after_us", "committed_after_us"]
+    {
+        assert!(measured(&master[span]), "{span} {switch}");
+    }
+    for span in ["heard_before_us", "asked_before_us", "durable_after_us"] {
+        assert!(measured(&authority_saw[span]), "{span} {switch}");
+    }
+    assert!(master["suspected_before_us"].is_null() && master["claimed_before_us"].is_null(), "{switch}");
     let again = order(&network, &["switchover", "A", "--to", "a3"], &[]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("IsMaster"), "{}", text(&again.stderr));

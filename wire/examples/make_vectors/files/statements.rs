@@ -11,7 +11,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 
 use super::{
     Pairs, Suite,
-    cases::{signed_order, signed_row},
+    cases::{signed_order, signed_row, signed_takeover},
     json::J,
 };
 
@@ -86,6 +86,15 @@ fn examples() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>, J)> {
     let order = signed_order();
     assert!(order.verify(&key().verifying_key()));
     list.push(("order", "duohuo order 1", "an order", encoded(|out| order.encode(out)), order.show()));
+    let takeover = signed_takeover();
+    assert!(takeover.verify(&key().verifying_key()));
+    list.push((
+        "takeover",
+        "duohuo takeover 1",
+        "a takeover",
+        encoded(|out| takeover.encode(out)),
+        takeover.show(),
+    ));
     for (comment, nodes) in [("a history", vec![9, 7, 9]), ("a history of nobody", vec![])] {
         let nodes = nodes.into_iter().map(NodeId).collect();
         let history: Packet = History::sign(ClusterId(3), Epoch(1), nodes, &key()).into();
@@ -123,7 +132,7 @@ pub(crate) fn suite() -> Suite {
         suite.valid(comment, more);
     }
     for (what, label, _, bytes, _) in examples().into_iter().filter(|example| {
-        ["a row", "a result", "a switch that is proven", "an order", "a history", "a group key"]
+        ["a row", "a result", "a switch that is proven", "an order", "a takeover", "a history", "a group key"]
             .contains(&example.2)
     }) {
         forged(&mut suite, what, label, &bytes);

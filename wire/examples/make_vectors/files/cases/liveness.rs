@@ -29,7 +29,34 @@ pub(super) fn master_keepalive() -> Case {
             }
             .into(),
         ),
+        ("how it came to act", telling(takeover())),
+        ("how it came to act: nothing of it was measured", telling(Takeover::default())),
+        ("a takeover of another length: as if it were absent", {
+            let mut extensions = none();
+            extensions.insert(1, &[0; 55]);
+            MasterKeepalive { extensions, ..Default::default() }.into()
+        }),
     ])
+}
+
+/// One whose master before was not suspected: it resigned.
+pub(super) fn takeover() -> Takeover {
+    Takeover {
+        heard_us: Some(7_200),
+        suspected_us: None,
+        claimed_us: Some(1_900),
+        promised_us: Some(650),
+        ready_us: Some(2_100),
+        spoke_us: Some(2_300),
+        committed_us: Some(14_000),
+    }
+}
+
+/// A MasterKeepalive for the sake of its extension.
+fn telling(takeover: Takeover) -> Packet {
+    let mut extensions = none();
+    takeover.add_to(&mut extensions);
+    MasterKeepalive { cluster: ClusterId(3), epoch: Epoch(4), extensions, ..Default::default() }.into()
 }
 
 pub(super) fn master_keepalive_answer() -> Case {

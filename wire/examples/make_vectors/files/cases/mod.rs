@@ -7,6 +7,7 @@ use duohuo_wire::{
     lease::{LeaseGiven, LeaseRequest},
     operations::{DiskTimes, put_paused},
     packet::*,
+    takeover::{Granting, SignedTakeover, Takeover},
     tlv::Extensions,
 };
 use ed25519_dalek::SigningKey;
@@ -22,7 +23,7 @@ mod snapshots;
 mod switching;
 mod table;
 
-pub(crate) use orders::signed_order;
+pub(crate) use orders::{signed_order, signed_takeover};
 pub(crate) use table::signed_row;
 
 /// What is said of one type beside what holds for all.

@@ -118,9 +118,31 @@ pub(super) fn journal() -> Case {
             "usual: a grant and an order, chained to the head",
             Journal::sign(5, before, vec![grant.clone(), ordered], 13, hash, &key).into(),
         ),
-        ("a page in the middle", Journal::sign(MAX, before, vec![grant], MAX, [0xFF; 32], &key).into()),
+        (
+            "a page in the middle",
+            Journal::sign(MAX, before, vec![grant.clone()], MAX, [0xFF; 32], &key).into(),
+        ),
+        ("two takeovers, the later one chained to the earlier", {
+            let first = signed_takeover();
+            let second =
+                SignedTakeover::sign(Some(&first), 12, 12, Granting::default(), Takeover::default(), &key);
+            let mut page = Journal::sign(6, before, vec![grant.clone()], 12, [0xFF; 32], &key);
+            SignedTakeover::add_to(&[first, second], &mut page.extensions);
+            page.into()
+        }),
+        ("takeovers of another length: as if they were absent", {
+            let mut page = Journal::sign(6, before, vec![grant], 12, [0xFF; 32], &key);
+            page.extensions.insert(1, &[0; 199]);
+            page.into()
+        }),
     ];
     Case { valid, patches }
+}
+
+pub(crate) fn signed_takeover() -> SignedTakeover {
+    let granting = Granting { heard_us: Some(48_000), asked_us: Some(1_500), durable_us: Some(820) };
+    let key = SigningKey::from_bytes(&[7; 32]);
+    SignedTakeover::sign(None, 12, 11, granting, super::liveness::takeover(), &key)
 }
 
 pub(super) fn fence() -> Case {
