@@ -1,7 +1,8 @@
 //! Sessions over datagrams: handshake with retries, cookie under load, anti-replay, rekey.
 
 use super::allowance::{self, Allowance};
-use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn, party_of_key};
+use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn};
+use crate::deadlines::Deadlines;
 use crate::discard::Discard;
 use crate::held::Held;
 use crate::io::Output;
@@ -46,13 +47,6 @@ struct Session {
     proven: bool,
 }
 
-impl Session {
-    /// Old enough, or used enough, to be replaced.
-    fn is_worn(&self, now: Instant) -> bool {
-        now - self.established_at >= REKEY_INTERVAL || self.next_sequence >= REKEY_PACKETS
-    }
-}
-
 struct Attempt {
     peer: Peer,
     initiator: Option<Initiator>,
@@ -62,16 +56,29 @@ struct Attempt {
     ephemeral: [u8; 32],
     timestamp: [u8; 12],
     cookie: Option<[u8; 16]>,
-    retry_at: Instant,
     retry_interval: Duration,
+}
+
+/// What is to be done at a deadline.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Due {
+    /// Repeat an attempt that was not answered.
+    Retry(Party),
+    /// Begin another session with a party: the one that we opened is worn.
+    Rekey(Party),
+    /// This session is over.
+    End(u64),
 }
 
 pub(super) struct DatagramSessions {
     /// By the session number that we chose.
     sessions: BTreeMap<u64, Session>,
+    /// Those of each party.
+    of_party: BTreeMap<Party, Vec<u64>>,
     /// Which session we send on.
     current: BTreeMap<Party, u64>,
     attempts: BTreeMap<Party, Attempt>,
+    deadlines: Deadlines<Due>,
     last_timestamps: BTreeMap<NodeId, [u8; 12]>,
     cookie_secret: [u8; 32],
     cookie_secret_before: [u8; 32],
@@ -79,29 +86,23 @@ pub(super) struct DatagramSessions {
     /// Who can have a session, and what its address took of its allowance.
     addresses: BTreeMap<SocketAddr, Allowance>,
     unproved: Allowance,
-    /// Counts what a deadline may depend on.
-    changes: u64,
 }
 
 impl DatagramSessions {
     pub(super) fn new(cookie_secret: [u8; 32], roster: &Roster) -> Self {
         Self {
             sessions: BTreeMap::new(),
+            of_party: BTreeMap::new(),
             current: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            deadlines: Deadlines::default(),
             last_timestamps: BTreeMap::new(),
             cookie_secret,
             cookie_secret_before: cookie_secret,
             cookie_rotates_at: None,
             addresses: allowance::by_address(roster),
             unproved: Allowance::default(),
-            changes: 0,
         }
-    }
-
-    /// Grows with each session or attempt that begins, is proven or ends, and with each deadline that moves.
-    pub(super) const fn changes(&self) -> u64 {
-        self.changes
     }
 
     pub(super) fn has(&self, party: Party) -> bool {
@@ -109,19 +110,57 @@ impl DatagramSessions {
     }
 
     pub(super) fn open(&mut self, turn: &mut Turn<'_>, identity: &mut Identity, peer: Peer) {
-        self.changes += 1;
-        if let Some(attempt) = begin(turn, identity, peer, RETRY_FIRST) {
+        self.attempt(turn, identity, peer, RETRY_FIRST);
+    }
+
+    fn attempt(
+        &mut self,
+        turn: &mut Turn<'_>,
+        identity: &mut Identity,
+        peer: Peer,
+        retry_interval: Duration,
+    ) {
+        if let Some(attempt) = begin(turn, identity, peer, retry_interval) {
             self.attempts.insert(peer.party, attempt);
+            self.deadlines.set(Due::Retry(peer.party), turn.now + retry_interval);
         }
     }
 
     /// A roster is in force: sessions and attempts of such parties end.
     pub(super) fn succeed(&mut self, roster: &Roster, is_withdrawn: impl Fn(Party) -> bool) {
-        self.changes += 1;
         self.addresses = allowance::by_address(roster);
-        self.sessions.retain(|_, session| !is_withdrawn(session.party));
-        self.current.retain(|party, _| !is_withdrawn(*party));
-        self.attempts.retain(|party, _| !is_withdrawn(*party));
+        let over: Vec<u64> =
+            self.sessions.iter().filter(|(_, s)| is_withdrawn(s.party)).map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|id| self.remove(id));
+        let over: Vec<Party> = self.attempts.keys().copied().filter(|party| is_withdrawn(*party)).collect();
+        for party in over {
+            self.attempts.remove(&party);
+            self.deadlines.clear(Due::Retry(party));
+        }
+    }
+
+    fn insert(&mut self, id: u64, session: Session) {
+        self.of_party.entry(session.party).or_default().push(id);
+        // one nanosecond more: it is good up to and at its age
+        let over_at = session.established_at + REJECT_INTERVAL + Duration::from_nanos(1);
+        self.deadlines.set(Due::End(id), over_at);
+        self.sessions.insert(id, session);
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        self.deadlines.clear(Due::End(id));
+        let party = session.party;
+        if let Some(ids) = self.of_party.get_mut(&party) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.of_party.remove(&party);
+            }
+        }
+        if self.current.get(&party) == Some(&id) {
+            self.current.remove(&party);
+            self.deadlines.clear(Due::Rekey(party));
+        }
     }
 
     pub(super) fn send(&mut self, me: NodeId, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
@@ -133,7 +172,9 @@ impl DatagramSessions {
         }
         let bytes = session.sealing.seal(packet, me, session.remote_session, session.next_sequence);
         session.next_sequence += 1;
-        self.changes += u64::from(session.next_sequence == REKEY_PACKETS);
+        if session.next_sequence == REKEY_PACKETS && session.initiated_here {
+            self.deadlines.set(Due::Rekey(party), Instant::ZERO);
+        }
         out.push(Output::Datagram { to: session.address, bytes });
         true
     }
@@ -182,9 +223,6 @@ impl DatagramSessions {
         }
         session.window.commit(header.sequence);
         let party = session.party;
-        if !is_enrolled(turn.roster, party) {
-            return Err(Discard::UnknownKey);
-        }
         if !session.proven {
             session.proven = true;
             self.make_current(party, header.session);
@@ -200,20 +238,22 @@ impl DatagramSessions {
 
     /// The first sealed packet of an initiator proves that it holds the key: only now do we use the session.
     fn make_current(&mut self, party: Party, session: u64) {
-        self.changes += 1;
         self.current.insert(party, session);
+        match self.sessions.get(&session) {
+            Some(s) if s.initiated_here => {
+                self.deadlines.set(Due::Rekey(party), s.established_at + REKEY_INTERVAL);
+            }
+            _ => self.deadlines.clear(Due::Rekey(party)),
+        }
         // Older sessions of the party stay for packets under way, but no more than two.
-        let mut of_party: Vec<(Instant, u64)> = self
-            .sessions
-            .iter()
-            .filter(|(_, s)| s.party == party)
-            .map(|(id, s)| (s.established_at, *id))
-            .collect();
+        let ids = self.of_party.get(&party).into_iter().flatten();
+        let mut of_party: Vec<(Instant, u64)> =
+            ids.filter_map(|id| Some((self.sessions.get(id)?.established_at, *id))).collect();
         of_party.sort_unstable();
         let surplus = of_party.len().saturating_sub(2);
         for (_, id) in of_party.into_iter().take(surplus) {
             if id != session {
-                self.sessions.remove(&id);
+                self.remove(id);
             }
         }
     }
@@ -238,14 +278,15 @@ impl DatagramSessions {
         self.take_allowance(turn, identity, from, init, has_cookie)?;
         let prologue = identity.prologue(Transport::Datagram);
         let opened = handshake::open(&identity.secret, &prologue, init, turn.random.key())?;
-        let (party, address) = party_of_key(turn.roster, &opened.remote_public).ok_or(Discard::UnknownKey)?;
+        let (party, address) = *identity.parties.get(&opened.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
             return Err(Discard::WrongAddress);
         }
         // With a cookie a timestamp may be old, and a copy is known by its session alone: it must not take the place of the
         // one that its initiator is about to use.
-        let is_of = |s: &Session| s.party == party && s.remote_session == init.initiator_session;
-        if self.sessions.values().any(is_of) {
+        let is_of =
+            |id: &u64| self.sessions.get(id).is_some_and(|s| s.remote_session == init.initiator_session);
+        if self.of_party.get(&party).into_iter().flatten().any(is_of) {
             return Err(Discard::OldHandshake);
         }
         let last = self.last_timestamps.get(&party.id()).copied().unwrap_or_default();
@@ -264,10 +305,12 @@ impl DatagramSessions {
         let accepted = opened.answer(session, identity.me)?;
         #[cfg(feature = "key-log")]
         turn.out.keys(&accepted.keys, session, init.initiator_session);
-        self.changes += 1;
         // A party that restarts its handshake leaves its unproven one behind: one at a time.
-        self.sessions.retain(|_, s| s.party != party || s.proven);
-        self.sessions.insert(
+        let is_unproven = |id: &u64| self.sessions.get(id).is_some_and(|s| !s.proven);
+        let unproven: Vec<u64> =
+            self.of_party.get(&party).into_iter().flatten().copied().filter(is_unproven).collect();
+        unproven.into_iter().for_each(|id| self.remove(id));
+        self.insert(
             session,
             Session {
                 party,
@@ -371,7 +414,8 @@ impl DatagramSessions {
         };
         let id = attempt.session;
         self.attempts.remove(&party);
-        self.sessions.insert(id, session);
+        self.deadlines.clear(Due::Retry(party));
+        self.insert(id, session);
         self.make_current(party, id);
         let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
         self.send(identity.me, party, &proof, turn.out);
@@ -390,29 +434,30 @@ impl DatagramSessions {
             .values_mut()
             .find(|a| a.session == cookie.initiator_session && a.peer.address == from && a.cookie.is_none())
             .ok_or(Discard::UnknownSession)?;
-        self.changes += 1;
         attempt.cookie = Some(cookie.cookie);
-        attempt.retry_at = turn.now + attempt.retry_interval;
+        self.deadlines.set(Due::Retry(attempt.peer.party), turn.now + attempt.retry_interval);
         attempt.send(identity, turn.out).ok_or(Discard::BadHandshake)?;
         Ok(DatagramEvent::Nothing)
     }
 
-    pub(super) fn tick(&mut self, turn: &mut Turn<'_>, identity: &mut Identity) {
-        let now = turn.now;
-        self.changes += 1;
-        let due: Vec<(Peer, Duration)> = self
-            .attempts
-            .values()
-            .filter(|a| now >= a.retry_at)
-            .map(|a| (a.peer, a.retry_interval))
-            .collect();
-        for (peer, before) in due {
-            if let Some(again) = begin(turn, identity, peer, (before * 2).min(RETRY_MAX)) {
-                self.attempts.insert(peer.party, again);
+    /// What is due by now. The parties whose session we opened and that is to be replaced.
+    pub(super) fn tick(&mut self, turn: &mut Turn<'_>, identity: &mut Identity) -> Vec<Party> {
+        let mut worn = Vec::new();
+        while let Some(due) = self.deadlines.pop_due(turn.now) {
+            match due {
+                Due::Retry(party) => {
+                    if let Some(before) = self.attempts.get(&party) {
+                        let interval = (before.retry_interval * 2).min(RETRY_MAX);
+                        self.attempt(turn, identity, before.peer, interval);
+                    }
+                }
+                // one that is under way will replace it
+                Due::Rekey(party) if self.attempts.contains_key(&party) => {}
+                Due::Rekey(party) => worn.push(party),
+                Due::End(id) => self.remove(id),
             }
         }
-        self.sessions.retain(|_, s| now - s.established_at <= REJECT_INTERVAL);
-        self.current.retain(|_, id| self.sessions.contains_key(id));
+        worn
     }
 
     pub(super) fn held(&self) -> Held {
@@ -420,41 +465,8 @@ impl DatagramSessions {
         Held::entries("datagram sessions", entries)
     }
 
-    /// Parties whose session we opened and that is old enough to be replaced.
-    pub(super) fn due_for_rekey(&self, now: Instant) -> Vec<Party> {
-        self.current
-            .iter()
-            .filter(|(party, id)| {
-                !self.attempts.contains_key(party)
-                    && self.sessions.get(id).is_some_and(|s| s.initiated_here && s.is_worn(now))
-            })
-            .map(|(party, _)| *party)
-            .collect()
-    }
-
-    /// When the oldest session is over: nobody need be woken for it.
-    pub(super) fn expires_at(&self) -> Option<Instant> {
-        let oldest = self.sessions.values().map(|s| s.established_at).min()?;
-        Some(oldest + REJECT_INTERVAL + Duration::from_nanos(1))
-    }
-
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let rekey = self
-            .current
-            .iter()
-            .filter(|(party, _)| !self.attempts.contains_key(party))
-            .filter_map(|(_, id)| self.sessions.get(id))
-            .filter(|s| s.initiated_here)
-            .map(|s| s.established_at + REKEY_INTERVAL);
-        self.attempts.values().map(|a| a.retry_at).chain(rekey).min()
-    }
-}
-
-fn is_enrolled(roster: &Roster, party: Party) -> bool {
-    match party {
-        Party::Authority => true,
-        Party::Node(node) => roster.node(node).is_some(),
-        Party::Client(client) => roster.clients.iter().any(|c| c.id == client),
+        self.deadlines.next()
     }
 }
 
@@ -480,7 +492,6 @@ fn begin(
         ephemeral: turn.random.key(),
         timestamp: identity.timestamp(turn.now),
         cookie: None,
-        retry_at: turn.now + retry_interval,
         retry_interval,
     };
     attempt.send(identity, turn.out)?;
@@ -552,21 +563,27 @@ mod tests {
             initiated_here: true,
             proven: true,
         };
-        sessions.sessions.insert(7, session);
-        sessions.current.insert(PARTY, 7);
+        sessions.insert(7, session);
+        sessions.make_current(PARTY, 7);
         sessions
     }
 
     /// W-SEAL-1: renewed by age or by use, whichever comes first, and used up at 2^28.
     #[test]
     fn a_key_is_renewed_after_300_s_or_2_to_the_27_packets_and_seals_no_more_than_2_to_the_28() {
-        let due = |sequence, s| with_sequence(sequence).due_for_rekey(Instant::ZERO + Duration::from_secs(s));
-        assert_eq!((due(134_217_727, 299), due(0, 300)), (vec![], vec![PARTY]));
-        assert_eq!(due(134_217_728, 0), [PARTY]);
-        let mut out = Outbox::default();
-        let mut sends = |sequence| {
-            with_sequence(sequence).send(NodeId(7), PARTY, &Packet::from(Probe::default()), &mut out)
+        let due = |sessions: &mut DatagramSessions, s| {
+            sessions.deadlines.pop_due(Instant::ZERO + Duration::from_secs(s))
         };
+        let probe = Packet::from(Probe::default());
+        let mut aged = with_sequence(0);
+        assert_eq!((due(&mut aged, 299), due(&mut aged, 300)), (None, Some(Due::Rekey(PARTY))));
+        let mut used = with_sequence(134_217_726);
+        used.send(NodeId(7), PARTY, &probe, &mut Outbox::default());
+        assert_eq!(due(&mut used, 0), None);
+        used.send(NodeId(7), PARTY, &probe, &mut Outbox::default());
+        assert_eq!(due(&mut used, 0), Some(Due::Rekey(PARTY)));
+        let mut out = Outbox::default();
+        let mut sends = |sequence| with_sequence(sequence).send(NodeId(7), PARTY, &probe, &mut out);
         assert!(sends(268_435_455) && !sends(268_435_456));
     }
 }

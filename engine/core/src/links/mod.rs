@@ -18,7 +18,8 @@ use duohuo_wire::error::DecodeError;
 use duohuo_wire::handshake::{self, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Unsupported};
-use duohuo_wire::roster::{PartyRef, Roster};
+use duohuo_wire::roster::Roster;
+use std::collections::BTreeMap;
 pub(crate) use stream::StreamEvent;
 use stream::Streams;
 
@@ -61,6 +62,8 @@ pub(crate) struct Identity {
     secret: [u8; 32],
     public: [u8; 32],
     consortium: [u8; 16],
+    /// Who owns a session key, and from which address a datagram of theirs must come.
+    parties: BTreeMap<[u8; 32], (Party, Option<SocketAddr>)>,
     unix_at_zero: Duration,
     last_timestamp: u128,
 }
@@ -112,15 +115,13 @@ pub(crate) struct Links {
     settled: Settled,
 }
 
-/// What was found when all that was due had been done: most inputs change none of it.
+/// What was found of the streams when all that was due had been done: most inputs change none of it.
 #[derive(Default)]
 struct Settled {
-    /// The changes of sessions and streams by then; `None`: nothing was found yet.
+    /// Their changes by then; `None`: nothing was found yet.
     changes: Option<u64>,
     /// When to be called at the latest.
     timeout: Option<Instant>,
-    /// When something is to be done if we are called by then.
-    due_at: Option<Instant>,
 }
 
 /// What a datagram was.
@@ -149,6 +150,7 @@ impl Links {
                 secret,
                 public: handshake::public_key(&secret),
                 consortium: roster.consortium,
+                parties: by_session_key(roster),
                 unix_at_zero,
                 last_timestamp: 0,
             },
@@ -158,12 +160,8 @@ impl Links {
         }
     }
 
-    fn changes(&self) -> u64 {
-        self.datagrams.changes() + self.streams.changes()
-    }
-
     fn is_settled(&self) -> bool {
-        self.settled.changes == Some(self.changes())
+        self.settled.changes == Some(self.streams.changes())
     }
 
     /// As long as it is the same, the streams of all parties are.
@@ -287,20 +285,18 @@ impl Links {
 
     /// Retries and deadlines. Streams that were too slow are closed and named.
     pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) -> Vec<(StreamId, Option<Party>)> {
-        if self.is_settled() && self.settled.due_at.is_none_or(|at| turn.now < at) {
-            return Vec::new();
-        }
-        self.datagrams.tick(turn, &mut self.identity);
-        for party in self.datagrams.due_for_rekey(turn.now) {
+        for party in self.datagrams.tick(turn, &mut self.identity) {
             self.open_datagram(turn, party);
+        }
+        if self.is_settled() && self.settled.timeout.is_none_or(|at| turn.now < at) {
+            return Vec::new();
         }
         for party in self.streams.take_due_for_renewal(turn.now) {
             self.dial(turn, party);
         }
         let too_slow = self.streams.tick(turn);
-        let timeout = self.find_timeout();
-        let due_at = timeout.into_iter().chain(self.datagrams.expires_at()).min();
-        self.settled = Settled { changes: Some(self.changes()), timeout, due_at };
+        self.settled =
+            Settled { changes: Some(self.streams.changes()), timeout: self.streams.poll_timeout() };
         too_slow
     }
 
@@ -312,17 +308,15 @@ impl Links {
         after: &Roster,
         out: &mut Outbox,
     ) -> Vec<(StreamId, Option<Party>)> {
+        self.identity.parties = by_session_key(after);
         let is_withdrawn = |party| key_of(before, party) != key_of(after, party);
         self.datagrams.succeed(after, is_withdrawn);
         self.streams.succeed(after, is_withdrawn, out)
     }
 
-    fn find_timeout(&self) -> Option<Instant> {
-        [self.datagrams.poll_timeout(), self.streams.poll_timeout()].into_iter().flatten().min()
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        if self.is_settled() { self.settled.timeout } else { self.find_timeout() }
+        let streams = if self.is_settled() { self.settled.timeout } else { self.streams.poll_timeout() };
+        [self.datagrams.poll_timeout(), streams].into_iter().flatten().min()
     }
 }
 
@@ -341,11 +335,12 @@ fn key_of(roster: &Roster, party: Party) -> Option<[u8; 32]> {
     }
 }
 
-/// Who owns a session key, and from which address a datagram of theirs must come.
-fn party_of_key(roster: &Roster, key: &[u8; 32]) -> Option<(Party, Option<SocketAddr>)> {
-    match roster.by_session_key(key)? {
-        PartyRef::Authority(party) => Some((Party::Authority, Some(party.address))),
-        PartyRef::Node(_, node) => Some((Party::Node(node.id), Some(node.address))),
-        PartyRef::Client(client) => Some((Party::Client(client.id), None)),
-    }
+/// Everybody by session key.
+fn by_session_key(roster: &Roster) -> BTreeMap<[u8; 32], (Party, Option<SocketAddr>)> {
+    let authority = &roster.authority;
+    let nodes =
+        roster.all_nodes().map(|(_, node)| (node.session_key, (Party::Node(node.id), Some(node.address))));
+    let clients = roster.clients.iter().map(|client| (client.session_key, (Party::Client(client.id), None)));
+    let authority = [(authority.session_key, (Party::Authority, Some(authority.address)))];
+    nodes.chain(clients).chain(authority).collect()
 }

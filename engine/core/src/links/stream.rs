@@ -1,7 +1,7 @@
 //! Sessions over streams: the dialler is the initiator; packets follow each other in strict sequence.
 
 use super::allowance::StreamAllowances;
-use super::{Identity, PROOF, Party, Peer, Turn, party_of_key};
+use super::{Identity, PROOF, Party, Peer, Turn};
 use crate::discard::Discard;
 use crate::held::Held;
 use crate::io::{Output, StreamId};
@@ -410,7 +410,7 @@ fn step(
             let prologue = identity.prologue(Transport::Stream);
             let opened = handshake::open(&identity.secret, &prologue, &init, turn.random.key())?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
-            let (party, _) = party_of_key(turn.roster, &opened.remote_public).ok_or(Discard::UnknownKey)?;
+            let (party, _) = *identity.parties.get(&opened.remote_public).ok_or(Discard::UnknownKey)?;
             let local_session = turn.random.u64().max(1);
             let accepted = opened.answer(local_session, identity.me)?;
             #[cfg(feature = "key-log")]

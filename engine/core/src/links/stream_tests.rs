@@ -40,6 +40,7 @@ fn side(me: NodeId, secret: [u8; 32]) -> Side {
         secret,
         public: handshake::public_key(&secret),
         consortium: [3; 16],
+        parties: super::super::by_session_key(&roster()),
         unix_at_zero: Duration::ZERO,
         last_timestamp: 0,
     };
