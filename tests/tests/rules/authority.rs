@@ -2,6 +2,7 @@
 
 use super::network::*;
 use bytes::Bytes;
+use duohuo_core::Duration;
 use duohuo_core::authority::Authority;
 use duohuo_core::authority::table::{At, Command};
 use duohuo_core::event::Event;
@@ -101,6 +102,7 @@ fn auth_8_a_change_is_told_to_the_cluster_and_the_other_masters() {
     let (mut other, _) = register(&mut z, 1);
     let mut other_standby = connected(&mut z, node(1, 1));
     let mut third = connected(&mut z, NodeId(13));
+    z.pass(ms(10));
     for peer in [&mut m, &mut a, &mut other, &mut third] {
         peer.heard(&mut z);
     }
@@ -114,6 +116,30 @@ fn auth_8_a_change_is_told_to_the_cluster_and_the_other_masters() {
     m.say(&mut z, change(ChangeKind::Remove, 1, 2, STANDBY));
     assert_eq!(notices(&m.heard(&mut z)), [(7, Outcome::Stale, 1, 3)]);
     assert_eq!(notices(&a.heard(&mut z)), []);
+}
+
+/// B-AUTH-5: a cluster hears of its own decisions at once; to the masters of others goes one row a millisecond, the newest of
+/// each cluster.
+#[test]
+fn b_auth_5_other_masters_hear_of_many_decisions_row_by_row() {
+    let (mut z, mut m, mut a, _) = three();
+    let (mut other, _) = register(&mut z, 1);
+    z.pass(ms(10));
+    for peer in [&mut m, &mut a, &mut other] {
+        peer.heard(&mut z);
+    }
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    m.say(&mut z, change(ChangeKind::Remove, 1, 3, STANDBY));
+    m.say(&mut z, change(ChangeKind::Add, 1, 4, STANDBY));
+    let told = |version| (0, Outcome::Notice, 1, version);
+    assert_eq!(notices(&a.heard(&mut z)), [told(3), told(4), told(5)]);
+    assert_eq!(notices(&other.heard(&mut z)), [told(3)]);
+    z.pass(ms(1) - Duration::from_nanos(1));
+    assert_eq!(notices(&other.heard(&mut z)), []);
+    z.pass(Duration::from_nanos(1));
+    assert_eq!(notices(&other.heard(&mut z)), [told(5)]);
+    z.pass(ms(10));
+    assert_eq!(notices(&other.heard(&mut z)), []);
 }
 
 /// AUTH-2, AUTH-4, B-AGE-1, B-AGE-2: an answer to a challenge keeps the entry alive; silence and repeated keepalives do not.

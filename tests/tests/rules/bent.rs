@@ -76,6 +76,7 @@ fn untold(bend: Option<Bend>) -> Vec<NodeId> {
     let (mut z, m, a, _) = network::three();
     let (other, _) = network::register(&mut z, 1);
     let third = network::connected(&mut z, NodeId(13));
+    z.pass(ms(10));
     let mut peers = [m, a, third, other];
     for peer in &mut peers {
         peer.heard(&mut z);

@@ -172,8 +172,7 @@ impl Authority {
 
     /// The incumbent answered: it is heard, unless it says itself that it has given up the epoch.
     pub(super) fn on_probe_answer(&mut self, node: NodeId, answer: &ProbeAnswer) -> Result<(), Discard> {
-        let (cluster, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
-        let cluster = cluster.id;
+        let cluster = *self.home.get(&node).ok_or(Discard::UnknownKey)?;
         if self.is_answer_to_force(cluster, node, answer.nonce) {
             return Ok(());
         }
@@ -261,7 +260,7 @@ impl Authority {
         soft.switched_at.push(self.now);
         let switches = u32::try_from(soft.switched_at.len()).unwrap_or(u32::MAX);
         self.deadlines.clear(Deadline::Inquiry(cluster));
-        self.deadlines.set(Deadline::Age(cluster), self.now + self.age());
+        self.ages_after(cluster, self.age());
         if switches >= ASK_OPERATOR {
             self.event(Event::Unstable { cluster, switches });
         }
@@ -345,8 +344,12 @@ impl Authority {
         node: NodeId,
         keepalive: &MasterKeepalive,
     ) -> Result<(), Discard> {
-        let cluster = self.cluster_of(node, keepalive.cluster)?;
-        let row = &self.table.entry(cluster).ok_or(Discard::Unexpected)?.row;
+        let cluster = keepalive.cluster;
+        let row = self.table.entry(cluster).map(|entry| &entry.row);
+        if row.is_none_or(|row| row.master != node) {
+            self.cluster_of(node, cluster)?; // a master is at home where it is master
+        }
+        let row = row.ok_or(Discard::Unexpected)?;
         let epoch = row.epoch;
         let is_master = row.master == node && epoch == keepalive.epoch;
         let next = self.random.u64();
@@ -364,8 +367,12 @@ impl Authority {
             soft.kept_alive_at = Some(self.now);
             soft.height = keepalive.height;
             soft.present = true;
-            let age = self.age();
-            self.deadlines.set(Deadline::Age(cluster), self.now + age);
+            let ages_at = self.now + self.config.timers.dead_interval;
+            if soft.looked_at.is_some_and(|at| at <= ages_at) {
+                soft.ages_at = ages_at; // its deadline comes before, and moves then
+            } else {
+                self.ages_after(cluster, self.age());
+            }
         }
         let answer = MasterKeepaliveAnswer {
             challenge: if is_master { next } else { 0 },
@@ -386,6 +393,28 @@ impl Authority {
         if is_master { Ok(()) } else { Err(Discard::OldEpoch) }
     }
 
+    /// The entry of a cluster is in force for so long from now.
+    pub(super) fn ages_after(&mut self, cluster: ClusterId, age: Duration) {
+        let soft = self.soft.entry(cluster).or_default();
+        soft.ages_at = self.now + age;
+        if soft.looked_at.is_none_or(|at| soft.ages_at < at) {
+            soft.looked_at = Some(soft.ages_at);
+            self.deadlines.set(Deadline::Age(cluster), soft.ages_at);
+        }
+    }
+
+    /// The deadline of an entry has come: it ages out, unless it was heard since.
+    pub(super) fn look_at_age(&mut self, cluster: ClusterId) {
+        let soft = self.soft.entry(cluster).or_default();
+        soft.looked_at = None;
+        let left = soft.ages_at - self.now;
+        if left.is_zero() {
+            self.aged_out(cluster);
+        } else {
+            self.ages_after(cluster, left);
+        }
+    }
+
     /// AUTH-2: the entry is removed from the table of present masters; the row (who may be granted) stays.
     pub(super) fn aged_out(&mut self, cluster: ClusterId) {
         let Some(entry) = self.table.entry(cluster) else {
@@ -402,10 +431,9 @@ impl Authority {
 
     /// A closed stream ages the entry at once to what one unanswered probe would say: see `continue_inquiry`.
     pub(super) fn node_stream_closed(&mut self, node: NodeId) {
-        let Some((cluster, _)) = self.config.roster.node(node) else {
+        let Some(cluster) = self.home.get(&node).copied() else {
             return;
         };
-        let cluster = cluster.id;
         let is_master = self.table.entry(cluster).is_some_and(|e| e.row.master == node);
         if is_master && self.soft.get(&cluster).is_some_and(|s| s.inquiry.is_some()) {
             self.deadlines.set(Deadline::Inquiry(cluster), self.now + self.config.timers.probe_interval);
@@ -419,7 +447,7 @@ impl Authority {
 
     /// The cluster of an authenticated node, which must be the one that its packet names.
     pub(super) fn cluster_of(&self, node: NodeId, named: ClusterId) -> Result<ClusterId, Discard> {
-        let (cluster, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
-        if cluster.id == named { Ok(named) } else { Err(Discard::Forbidden) }
+        let cluster = *self.home.get(&node).ok_or(Discard::UnknownKey)?;
+        if cluster == named { Ok(named) } else { Err(Discard::Forbidden) }
     }
 }

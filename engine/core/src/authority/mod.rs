@@ -6,6 +6,7 @@
 
 mod claims;
 mod journal;
+mod news;
 mod orders;
 mod reports;
 mod requests;
@@ -34,13 +35,15 @@ use duohuo_wire::packet::{
     DecisionReason, History, Journal as JournalPage, Notice, OrderOutcome, Outcome, Packet, Role, RosterPush,
     StatusAnswer,
 };
+use duohuo_wire::roster::Roster;
 use duohuo_wire::statement::{Row, SignedRow, SignedSwitch};
 use duohuo_wire::status::{NeighbourStatus, StatusReport};
 use duohuo_wire::tlv::Extensions;
 use journal::Journal;
+use news::News;
 use orders::Pending;
 use reports::Reports;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use table::{Command, Conflict, Table};
 use takeovers::Takeovers;
 
@@ -59,7 +62,16 @@ pub struct Authority {
     persisted: u64,
     /// Soft state per cluster.
     soft: BTreeMap<ClusterId, Soft>,
+    /// The sealed cluster ID of each node that opened last, and when it expires: a claim is repeated, and opening costs more than
+    /// all the rest of it.
+    opened: BTreeMap<NodeId, (Bytes, u64)>,
+    /// The cluster of each node in the roster.
+    home: BTreeMap<NodeId, ClusterId>,
     deadlines: Deadlines<Deadline>,
+    /// What the masters of other clusters have not been told yet.
+    news: News,
+    /// The last row that was signed: a decision is told more than once.
+    signed: Option<SignedRow>,
     reports: Reports,
     /// Clusters whose master erred as its predecessor did, and under which epoch: not switched any more.
     alarmed: BTreeMap<ClusterId, Epoch>,
@@ -81,6 +93,10 @@ struct Soft {
     lateness: Lateness,
     /// The entry of the master table is in force (not aged out).
     present: bool,
+    /// When it ages out. Moves with each keepalive, so that its deadline is moved only when it comes.
+    ages_at: Instant,
+    /// When that deadline comes, if it is set.
+    looked_at: Option<Instant>,
     /// The master said that it stops.
     resigned: bool,
     /// Challenge of the last keepalive answer, and of the one before.
@@ -103,6 +119,8 @@ enum Deadline {
     Inquiry(ClusterId),
     /// An order is carried out without the word that it waits for.
     Order(ClusterId),
+    /// Masters of other clusters are told the next row.
+    News,
 }
 
 /// What is to be said when a batch is durable, with the row as it was decided: a later decision that is not durable
@@ -185,6 +203,7 @@ impl Authority {
             config.timers.stream_deadline,
             &mut random,
         );
+        let home = homes(&config.roster);
         let soft = table
             .entries()
             .map(|(cluster, _)| (*cluster, Soft { present: true, ..Soft::default() }))
@@ -201,7 +220,11 @@ impl Authority {
             deferred: BTreeMap::new(),
             persisted: 0,
             soft,
+            home,
+            opened: BTreeMap::new(),
             deadlines: Deadlines::default(),
+            news: News::default(),
+            signed: None,
             reports: Reports::default(),
             alarmed: BTreeMap::new(),
             watchers: Watchers::default(),
@@ -246,10 +269,8 @@ impl Authority {
         // Every master has a full age to be heard again.
         let clusters: Vec<ClusterId> = self.table.entries().map(|(cluster, _)| *cluster).collect();
         for cluster in clusters {
-            self.deadlines.set(
-                Deadline::Age(cluster),
-                self.now + self.config.timers.startup_interval + self.config.timers.dead_interval,
-            );
+            let age = self.config.timers.startup_interval + self.config.timers.dead_interval;
+            self.ages_after(cluster, age);
         }
     }
 
@@ -310,7 +331,7 @@ impl Authority {
             Effect::Notify(cluster) => {
                 let Some(row) = row else { return };
                 let packet = self.notice(row, 0, Outcome::Notice, table_version);
-                self.notify(cluster, &packet);
+                self.notify(cluster, packet);
             }
             Effect::Registered { to, request, cluster } => self.send_registered(to, request, cluster),
             Effect::History { to, cluster, nodes } => {
@@ -329,20 +350,14 @@ impl Authority {
     }
 
     /// A row, signed.
-    fn notice(&self, row: Row, request: u64, outcome: Outcome, table_version: u64) -> Packet {
-        let row = SignedRow::sign(row, &self.config.signing_key);
+    fn notice(&mut self, row: Row, request: u64, outcome: Outcome, table_version: u64) -> Packet {
+        let key = &self.config.signing_key;
+        let row = match self.signed.take() {
+            Some(signed) if signed.row == row => signed,
+            _ => SignedRow::sign(row, key),
+        };
+        self.signed = Some(row.clone());
         Packet::from(Notice { request, outcome, table_version, row, ..Default::default() })
-    }
-
-    /// All nodes of the cluster and the masters of all others (AUTH-8).
-    fn notify(&mut self, cluster: ClusterId, packet: &Packet) {
-        let own =
-            self.config.roster.cluster(cluster).map(|c| c.nodes.iter().map(|n| n.id).collect::<Vec<_>>());
-        let others = self.table.entries().filter(|(id, _)| **id != cluster).map(|(_, e)| e.row.master);
-        let to: BTreeSet<NodeId> = own.into_iter().flatten().chain(others).collect();
-        for node in to {
-            self.links.send_datagram(Party::Node(node), packet, &mut self.out);
-        }
     }
 
     fn event(&mut self, event: Event) {
@@ -428,11 +443,13 @@ impl Authority {
         bytes.freeze()
     }
 
-    fn on_roster(&mut self, roster: duohuo_wire::roster::Roster) {
+    fn on_roster(&mut self, roster: Roster) {
         if roster.version <= self.config.roster.version {
             return;
         }
         let before = core::mem::replace(&mut self.config.roster, roster);
+        self.home = homes(&self.config.roster);
+        self.opened.clear(); // it is bound to the keys of the roster
         let version = self.config.roster.version;
         let push = Packet::from(RosterPush { roster: self.roster_bytes(), ..Default::default() });
         for party in self.links.parties_with_stream() {
@@ -506,12 +523,17 @@ impl Authority {
         }
         while let Some(deadline) = self.deadlines.pop_due(self.now) {
             match deadline {
-                Deadline::Age(cluster) => self.aged_out(cluster),
+                Deadline::Age(cluster) => self.look_at_age(cluster),
                 Deadline::Inquiry(cluster) => self.continue_inquiry(cluster),
                 Deadline::Order(cluster) => self.order_is_due(cluster),
+                Deadline::News => self.tell_news(),
             }
         }
     }
+}
+
+fn homes(roster: &Roster) -> BTreeMap<NodeId, ClusterId> {
+    roster.all_nodes().map(|(cluster, node)| (node.id, cluster.id)).collect()
 }
 
 /// Who is master where a command is about to be applied.
@@ -564,7 +586,7 @@ impl Machine for Authority {
         StatusReport { neighbours: self.table.entries().map(heard).collect(), ..self.status() }
     }
 
-    fn roster_in_force(&self) -> Option<&duohuo_wire::roster::Roster> {
+    fn roster_in_force(&self) -> Option<&Roster> {
         Some(&self.config.roster)
     }
 }

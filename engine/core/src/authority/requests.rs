@@ -94,8 +94,7 @@ impl Authority {
                 let soft = self.soft.entry(cluster).or_default();
                 soft.present = true;
                 soft.heard_at = Some(self.now);
-                let age = self.config.timers.dead_interval;
-                self.deadlines.set(super::Deadline::Age(cluster), self.now + age);
+                self.ages_after(cluster, self.config.timers.dead_interval);
             }
             Err(_) => {
                 self.answer_register(node, request, RegisterVerdict::AlreadyRegistered, Vec::new());
@@ -265,18 +264,28 @@ impl Authority {
     }
 
     /// AUTH-5: opens with our own private key to the cluster it claims, for this very node, and is not expired.
-    pub(super) fn sealed_id_holds(&self, cluster: ClusterId, node: NodeId, sealed: &[u8]) -> bool {
+    pub(super) fn sealed_id_holds(&mut self, cluster: ClusterId, node: NodeId, sealed: &Bytes) -> bool {
+        let now = self.unix_seconds();
+        if let Some((before, expires)) = self.opened.get(&node)
+            && before == sealed
+        {
+            return now < *expires && self.home.get(&node) == Some(&cluster);
+        }
         let Some(binding) = self.binding(node) else {
             return false;
         };
         let consortium = self.config.roster.consortium;
-        sealed_id::open(&self.config.sealing_secret, sealed, cluster, &consortium, &binding).is_ok_and(
-            |claims| {
-                claims.cluster == cluster
-                    && claims.node == node
-                    && claims.registration_epoch == REGISTRATION_EPOCH
-                    && claims.is_valid_at(self.unix_seconds())
-            },
-        )
+        let opened = sealed_id::open(&self.config.sealing_secret, sealed, cluster, &consortium, &binding);
+        let holds = |claims: &SealedClaims| {
+            claims.cluster == cluster
+                && claims.node == node
+                && claims.registration_epoch == REGISTRATION_EPOCH
+                && claims.is_valid_at(now)
+        };
+        let Some(claims) = opened.ok().filter(holds) else {
+            return false;
+        };
+        self.opened.insert(node, (sealed.clone(), claims.expires));
+        true
     }
 }
