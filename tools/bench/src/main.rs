@@ -1,6 +1,7 @@
 //! `duohuo-bench`: one command for each measurement, `--json` for a machine. A measurement is compared with a peer in the
 //! same run, since figures of two machines cannot be.
 
+mod authority;
 mod chain;
 mod codec;
 mod failover;
@@ -23,6 +24,10 @@ enum Measurement {
     Codec(codec::Options),
     /// From a fault of who acts until another one acts, beside a peer; exit status 1 if a target is missed.
     Failover(failover::Options),
+    /// Switches for no reason while all processors are busy, ours and the peers' at the same time; exit status 1 if there is one of ours.
+    Quiet(failover::quiet::Options),
+    /// The authority's keepalives against the bare limit, its grants, its memory, a room of clusters that fail at once.
+    Authority(authority::Options),
     /// The chain under load as real processes, the core alone, catching up, and the floor below them.
     Chain(chain::Options),
     /// The growth that `chain --json` printed, as a picture.
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
     match Arguments::parse().measurement {
         Measurement::Codec(options) => codec::run(&options),
         Measurement::Failover(options) => failover::run(&options),
+        Measurement::Quiet(options) => failover::quiet::run(&options),
+        Measurement::Authority(options) => authority::run(&options),
         Measurement::Chain(options) => chain::run(&options),
         Measurement::Plot(options) => plot::run(&options),
     }

@@ -1,22 +1,30 @@
-//! `duohuo-bench plot`: the growth of a measurement `chain`, as a picture.
+//! `duohuo-bench plot`: what a measurement printed, as a picture of how its cost grows.
 
 use clap::Args;
 use plotters::prelude::*;
 use serde_json::Value;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const SIZE: (u32, u32) = (860, 380);
-const CLUSTERS: Range<f64> = 3.0..17.0;
+const COLOURS: [RGBColor; 4] = [BLUE, RED, RGBColor(0, 128, 0), RGBColor(128, 128, 128)];
 
 /// Options of `plot`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What `duohuo-bench chain --json` printed.
+    /// What `duohuo-bench chain --json` or `authority --json` printed.
     from: PathBuf,
     /// The picture, SVG.
     to: PathBuf,
+}
+
+/// One picture of a row.
+struct Chart {
+    name: &'static str,
+    across: &'static str,
+    /// Each step to the right is a doubling.
+    doubles: bool,
+    lines: Vec<(&'static str, Vec<(f64, f64)>)>,
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -33,43 +41,99 @@ fn draw(from: &Path, to: &Path) -> Result<(), String> {
     let named = |path: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let text = std::fs::read_to_string(from).map_err(|e| named(from, &e))?;
     let report: Value = serde_json::from_str(&text).map_err(|e| named(from, &e))?;
-    let series = |key: &str| -> Vec<(f64, f64)> {
-        let points = report.get("growth").and_then(Value::as_array).into_iter().flatten();
-        points
-            .filter_map(|point| Some((point.get("clusters")?.as_f64()?, point.get(key)?.as_f64()?)))
-            .collect()
-    };
-    let charts = [
-        ("processor for each height and cluster, microseconds", series("us_a_height_and_cluster")),
-        ("messages a height, all clusters together", series("messages_a_height")),
-    ];
-    if charts.iter().any(|(_, points)| points.len() < 2) {
-        return Err(named(from, &"no growth in it; expected what `chain --json` printed"));
+    let charts = charts(&report);
+    if charts.is_empty() || charts.iter().flat_map(|c| &c.lines).any(|(_, points)| points.len() < 2) {
+        let why = "no growth in it; expected what `chain --json` or `authority --json` printed";
+        return Err(named(from, &why));
     }
     paint(&charts, to).map_err(|e| named(to, &e))
 }
 
-fn paint(charts: &[(&str, Vec<(f64, f64)>)], to: &Path) -> Result<(), Box<dyn std::error::Error>> {
+/// What a report says of growth.
+fn charts(report: &Value) -> Vec<Chart> {
+    let series = |list: &str, across: &str, up: &str| -> Vec<(f64, f64)> {
+        let points = report.get(list).and_then(Value::as_array).into_iter().flatten();
+        let point = |p: &Value| Some((p.get(across)?.as_f64()?, p.pointer(up)?.as_f64()?));
+        points.filter_map(point).collect()
+    };
+    match report.get("measurement").and_then(Value::as_str) {
+        Some("authority") => {
+            let costs = |list, across| {
+                vec![
+                    ("authority, answer sent", series(list, across, "/authority_sent_ns/median")),
+                    ("bare limit, answer sent", series(list, across, "/bare_sent_ns/median")),
+                    ("authority", series(list, across, "/authority_ns/median")),
+                    ("bare limit", series(list, across, "/bare_answered_ns/median")),
+                ]
+            };
+            let chart = |name, across, lines| Chart { name, across, doubles: true, lines };
+            vec![
+                chart("ns for each keepalive", "masters", costs("keepalives", "masters")),
+                chart(
+                    "ns for each keepalive, 4,096 masters",
+                    "waiting when the loop wakes",
+                    costs("rates", "waiting"),
+                ),
+            ]
+        }
+        _ => {
+            let chart = |name, up| Chart {
+                name,
+                across: "clusters",
+                doubles: false,
+                lines: vec![("", series("growth", "clusters", up))],
+            };
+            vec![
+                chart("processor for each height and cluster, microseconds", "/us_a_height_and_cluster"),
+                chart("messages a height, all clusters together", "/messages_a_height"),
+            ]
+        }
+    }
+}
+
+fn paint(charts: &[Chart], to: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let root = SVGBackend::new(to, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    for (area, (name, points)) in root.split_evenly((1, charts.len())).iter().zip(charts) {
-        let top = points.iter().map(|(_, y)| *y).fold(0.0, f64::max) * 1.1;
-        let mut chart = ChartBuilder::on(area)
-            .caption(name, ("sans-serif", 15))
+    for (area, chart) in root.split_evenly((1, charts.len())).iter().zip(charts) {
+        let place = |x: f64| if chart.doubles { x.log2() } else { x };
+        let points = || chart.lines.iter().flat_map(|(_, points)| points);
+        let top = points().map(|(_, y)| *y).fold(0.0, f64::max) * 1.1;
+        let first = points().map(|(x, _)| place(*x)).fold(f64::MAX, f64::min) - 1.0;
+        let last = points().map(|(x, _)| place(*x)).fold(0.0, f64::max) + 1.0;
+        let label = |x: &f64| {
+            let x = if chart.doubles { x.exp2() } else { *x };
+            if x < 1.0 { String::new() } else { format!("{x:.0}") }
+        };
+        let mut plane = ChartBuilder::on(area)
+            .caption(chart.name, ("sans-serif", 15))
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(60)
-            .build_cartesian_2d(CLUSTERS, 0.0..top)?;
-        chart
+            .build_cartesian_2d(first..last, 0.0..top)?;
+        plane
             .configure_mesh()
-            .x_desc("clusters")
-            .x_labels(15)
-            .x_label_formatter(&|x| format!("{x:.0}"))
+            .x_desc(chart.across)
+            .x_labels(if chart.doubles { 8 } else { 15 })
+            .x_label_formatter(&label)
             .y_label_formatter(&|y| format!("{y:.0}"))
             .light_line_style(WHITE)
             .draw()?;
-        chart.draw_series(LineSeries::new(points.iter().copied(), &BLUE))?;
-        chart.draw_series(points.iter().map(|point| Circle::new(*point, 4, BLUE.filled())))?;
+        for ((name, points), colour) in chart.lines.iter().zip(COLOURS) {
+            let placed: Vec<(f64, f64)> = points.iter().map(|(x, y)| (place(*x), *y)).collect();
+            plane.draw_series(placed.iter().map(|point| Circle::new(*point, 4, colour.filled())))?;
+            let line = plane.draw_series(LineSeries::new(placed, &colour))?;
+            if !name.is_empty() {
+                let key = move |(x, y)| PathElement::new(vec![(x, y), (x + 16, y)], colour);
+                line.label(*name).legend(key);
+            }
+        }
+        if chart.lines.len() > 1 {
+            plane
+                .configure_series_labels()
+                .position(SeriesLabelPosition::LowerRight)
+                .background_style(WHITE.mix(0.8))
+                .draw()?;
+        }
     }
     root.present()?;
     Ok(())
@@ -79,17 +143,30 @@ fn paint(charts: &[(&str, Vec<(f64, f64)>)], to: &Path) -> Result<(), Box<dyn st
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_measurement_becomes_a_picture_and_anything_else_is_refused() {
+    fn drawn(report: &Value) -> Result<String, String> {
         let directory = tempfile::tempdir().expect("a directory");
         let (from, to) = (directory.path().join("m.json"), directory.path().join("m.svg"));
+        std::fs::write(&from, report.to_string()).expect("written");
+        draw(&from, &to)?;
+        Ok(std::fs::read_to_string(&to).expect("there"))
+    }
+
+    #[test]
+    fn a_measurement_becomes_a_picture_and_anything_else_is_refused() {
         let point = |n: u32| serde_json::json!({ "clusters": n, "us_a_height_and_cluster": n * 9, "messages_a_height": n * n });
-        std::fs::write(&from, serde_json::json!({ "growth": [point(4), point(16)] }).to_string())
-            .expect("written");
-        draw(&from, &to).expect("drawn");
-        let picture = std::fs::read_to_string(&to).expect("there");
+        let picture = drawn(&serde_json::json!({ "growth": [point(4), point(16)] })).expect("drawn");
         assert!(picture.starts_with("<svg") && picture.matches("<circle").count() == 4, "{picture}");
-        std::fs::write(&from, "{}").expect("written");
-        assert!(draw(&from, &to).expect_err("no growth").contains("no growth in it"));
+        assert!(drawn(&serde_json::json!({})).expect_err("no growth").contains("no growth in it"));
+    }
+
+    #[test]
+    fn the_authority_is_drawn_beside_the_bare_limit_over_masters_and_rates() {
+        let ns = serde_json::json!({ "median": 900 });
+        let point = |n: u32| serde_json::json!({ "masters": n, "waiting": n, "authority_ns": ns, "authority_sent_ns": ns, "bare_answered_ns": ns, "bare_sent_ns": ns });
+        let points = [point(64), point(4096)];
+        let report = serde_json::json!({ "measurement": "authority", "keepalives": points, "rates": points });
+        let picture = drawn(&report).expect("drawn");
+        assert_eq!(picture.matches("<circle").count(), 16);
+        assert!(picture.contains("4096") && picture.contains("bare limit, answer sent"), "{picture}");
     }
 }

@@ -14,6 +14,8 @@ pub mod kind {
     pub const SUSPECTED: u16 = 1;
     /// It answered no probe.
     pub const DEAD: u16 = 2;
+    /// The teller asked for the role.
+    pub const CLAIMED: u16 = 4;
     /// The authority refused the teller's request.
     pub const REFUSED: u16 = 5;
     /// A cluster has a new master.

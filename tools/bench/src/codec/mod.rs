@@ -1,6 +1,7 @@
 //! What the codec costs: nanoseconds and allocations for each packet read and written, and how often as much as slicing
 //! by hand. Both are timed in turn, sample by sample, so that what disturbs one disturbs the other.
 
+mod crypto;
 mod slicing;
 
 use crate::statistics::Summary;
@@ -121,6 +122,9 @@ struct Report {
     unit: &'static str,
     samples: u32,
     rows: Vec<Row>,
+    /// Of which instructions this program was built.
+    build: &'static str,
+    crypto: Vec<crypto::Cost>,
     holds: bool,
 }
 
@@ -128,8 +132,9 @@ struct Report {
 pub(crate) fn run(options: &Options) -> ExitCode {
     let rows: Vec<Row> = cases().iter().map(|case| measure_case(case, options.samples)).collect();
     let holds = rows.iter().all(Row::holds);
-    let report =
-        Report { measurement: "codec", unit: "ns per packet", samples: options.samples, rows, holds };
+    let (build, crypto) = (crypto::build(), crypto::costs());
+    let (measurement, unit) = ("codec", "ns per packet");
+    let report = Report { measurement, unit, samples: options.samples, rows, build, crypto, holds };
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report).expect("numbers and text become JSON"));
     } else {
@@ -233,6 +238,8 @@ fn print(report: &Report) {
             row.slicing_decode_allocations
         );
     }
+    println!("crypto, {} build:", report.build);
+    report.crypto.iter().for_each(crypto::Cost::print);
     let verdict = if report.holds { "the target holds" } else { "THE TARGET IS MISSED" };
     println!("{verdict}: keepalives at most {MAX_RATIO} times slicing at the median, without allocations");
 }

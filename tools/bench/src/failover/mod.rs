@@ -3,8 +3,12 @@
 //! Ours: from the fault to the new master's first signed word, and to its first commit. The peer's: from the fault until it
 //! says that the other one acts. Faults are told by the same clock and done by the same means on both sides.
 
+mod bfd;
+mod daemon;
+mod etcd;
 mod keepalived;
 mod ours;
+pub(crate) mod quiet;
 
 use crate::statistics::Summary;
 use clap::{Args, ValueEnum};
@@ -71,15 +75,64 @@ pub(crate) enum Fault {
 pub(crate) enum Peer {
     /// VRRPv3; a takeover is the line MASTER of the other one's FIFO.
     Keepalived,
+    /// BFD of FRR, three intervals; it only detects.
+    Bfd,
+    /// Three members, the election time-out ten intervals; a takeover is the first write that is taken, to be compared with
+    /// our first commit.
+    Etcd,
+}
+
+impl Peer {
+    fn version(self) -> Result<String, String> {
+        match self {
+            Self::Keepalived => keepalived::version(),
+            Self::Bfd => bfd::version(),
+            Self::Etcd => etcd::version(),
+        }
+    }
+
+    fn measure(self, fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec<f64>, String> {
+        match self {
+            Self::Keepalived => keepalived::measure(fault, interval_ms, rounds),
+            Self::Bfd => bfd::measure(fault, interval_ms, rounds),
+            Self::Etcd => etcd::measure(fault, interval_ms, rounds),
+        }
+    }
+
+    fn watch(self, interval_ms: u64, seconds: u64) -> Result<u64, String> {
+        match self {
+            Self::Keepalived => keepalived::watch(interval_ms, seconds),
+            Self::Bfd => bfd::watch(interval_ms, seconds),
+            Self::Etcd => Err("etcd is not watched".into()),
+        }
+    }
+
+    /// Our side of the comparison.
+    const fn beside(self, ours: &Ours) -> f64 {
+        match self {
+            Self::Keepalived | Self::Bfd => ours.vote,
+            Self::Etcd => ours.commit,
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
 }
 
 /// One round of ours, milliseconds from the fault.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Ours {
     /// Somebody suspects the master.
-    detected: f64,
+    detected: Option<f64>,
+    /// Somebody of its cluster asks for the role.
+    claimed: Option<f64>,
     /// The authority's decision is durable.
-    granted: f64,
+    granted: Option<f64>,
+    /// The new master's promise is durable.
+    leads: Option<f64>,
+    /// Refusals of claims before it.
+    refused: usize,
     /// The new master's first signed word leaves it.
     vote: f64,
     /// Its first commit.
@@ -99,7 +152,7 @@ struct Report {
     rounds: usize,
     ours: OursReport,
     peer: PeerReport,
-    /// Our first vote against the peer's takeover.
+    /// Our first vote (beside etcd: our first commit) against the peer's takeover.
     ratio_median: f64,
     ratio_p99: f64,
     /// What each is to be at most; none: nothing is asked of this case.
@@ -112,9 +165,13 @@ struct Report {
 #[derive(Serialize)]
 struct OursReport {
     detected_ms: Figures,
+    claimed_ms: Figures,
     granted_ms: Figures,
+    leads_ms: Figures,
     vote_ms: Figures,
     commit_ms: Figures,
+    /// Claims that were refused before the first vote, in all rounds.
+    refused: usize,
 }
 
 #[derive(Serialize)]
@@ -125,13 +182,15 @@ struct PeerReport {
     takeover_ms: Figures,
 }
 
-/// What is asked of our first vote, as a ratio to the peer's takeover: at the median, at the 99th percentile.
-const fn target(fault: Fault, interval_ms: u64) -> (Option<f64>, Option<f64>) {
-    match (fault, interval_ms) {
-        (Fault::Kill, 10) => (Some(0.20), Some(0.50)),
-        (Fault::Kill, 1000) => (Some(0.01), None),
-        (Fault::Cut | Fault::Stop, 10) => (Some(0.75), None),
-        (Fault::Cut | Fault::Stop, 1000) => (Some(0.70), None),
+/// What is asked of our first vote (of our first commit beside etcd), as a ratio to the peer's takeover: at the median, at
+/// the 99th percentile.
+const fn target(peer: Peer, fault: Fault, interval_ms: u64) -> (Option<f64>, Option<f64>) {
+    match (peer, fault, interval_ms) {
+        (Peer::Keepalived, Fault::Kill, 10) => (Some(0.20), Some(0.50)),
+        (Peer::Keepalived, Fault::Kill, 1000) => (Some(0.01), None),
+        (Peer::Keepalived | Peer::Bfd, Fault::Cut | Fault::Stop, 10) => (Some(0.75), None),
+        (Peer::Keepalived | Peer::Bfd, Fault::Cut | Fault::Stop, 1000) => (Some(0.70), None),
+        (Peer::Etcd, Fault::Kill, 10) => (Some(0.10), None),
         _ => (None, None),
     }
 }
@@ -156,7 +215,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 fn measure(options: &Options) -> Result<Report, String> {
     build_duohuo()?;
-    let version = keepalived::version()?;
+    let version = options.peer.version()?;
     let cell = Cell::permitted()?;
     let directory = tempfile::tempdir().map_err(|e| format!("temporary directory: {e}"))?;
     let (mut ours, mut peer): (Vec<Ours>, Vec<f64>) = (Vec::new(), Vec::new());
@@ -165,14 +224,15 @@ fn measure(options: &Options) -> Result<Report, String> {
     for turn in 0..turns {
         let rounds = options.rounds / turns + u32::from(turn < options.rounds % turns);
         ours.extend(turn_of::<Ours>(&cell, "ours", options, rounds, directory.path())?);
-        peer.extend(turn_of::<f64>(&cell, "keepalived", options, rounds, directory.path())?);
+        peer.extend(turn_of::<f64>(&cell, &options.peer.name(), options, rounds, directory.path())?);
         eprintln!("turn {} of {turns} is done", turn + 1);
     }
-    let figures = |of: fn(&Ours) -> f64| Summary::of(ours.iter().map(of).collect());
-    let vote = figures(|o| o.vote).ok_or("nothing was measured")?;
+    let figures = |of: fn(&Ours) -> Option<f64>| Summary::of(ours.iter().filter_map(of).collect());
+    let vote = figures_of(&ours, |o| o.vote).ok_or("nothing was measured")?;
     let takeover = Summary::of(peer.clone()).ok_or("nothing was measured")?;
-    let (ratio_median, ratio_p99) = (vote.median / takeover.median, vote.p99 / takeover.p99);
-    let (target_median, target_p99) = target(options.fault, options.interval_ms);
+    let beside = figures_of(&ours, |o| options.peer.beside(o)).ok_or("nothing was measured")?;
+    let (ratio_median, ratio_p99) = (beside.median / takeover.median, beside.p99 / takeover.p99);
+    let (target_median, target_p99) = target(options.peer, options.fault, options.interval_ms);
     Ok(Report {
         measurement: "failover",
         fault: options.fault,
@@ -182,9 +242,12 @@ fn measure(options: &Options) -> Result<Report, String> {
         rounds: ours.len(),
         ours: OursReport {
             detected_ms: figures(|o| o.detected),
+            claimed_ms: figures(|o| o.claimed),
             granted_ms: figures(|o| o.granted),
+            leads_ms: figures(|o| o.leads),
             vote_ms: Some(vote),
-            commit_ms: figures(|o| o.commit),
+            commit_ms: figures_of(&ours, |o| o.commit),
+            refused: ours.iter().map(|o| o.refused).sum(),
         },
         peer: PeerReport { name: options.peer, version, takeover_ms: Some(takeover) },
         ratio_median,
@@ -193,6 +256,10 @@ fn measure(options: &Options) -> Result<Report, String> {
         target_p99,
         met: target_median.is_none_or(|t| ratio_median <= t) && target_p99.is_none_or(|t| ratio_p99 <= t),
     })
+}
+
+fn figures_of(ours: &[Ours], of: impl Fn(&Ours) -> f64) -> Figures {
+    Summary::of(ours.iter().map(of).collect())
 }
 
 /// The command that is measured, as the source here says; where it is not cargo that runs us, it must be there already.
@@ -217,21 +284,25 @@ fn turn_of<T: for<'a> Deserialize<'a>>(
     directory: &Path,
 ) -> Result<Vec<T>, String> {
     let results = directory.join("samples.json");
-    let name = |value: Option<clap::builder::PossibleValue>| {
-        value.map(|v| v.get_name().to_owned()).unwrap_or_default()
-    };
-    let (fault, network) =
-        (name(options.fault.to_possible_value()), name(options.network.to_possible_value()));
+    let fault = options.fault.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
     let (interval, count) = (options.interval_ms.to_string(), rounds.to_string());
-    let path = results.display().to_string();
-    let patience = START + ROUND * rounds;
-    cell.run(&[side, &network, &fault, &interval, &count, &path], false, patience)
-        .map_err(|why| format!("{side}: {why}"))?;
-    let text = std::fs::read_to_string(&results).map_err(|e| format!("{path}: {e}"))?;
-    serde_json::from_str(&text).map_err(|e| format!("{path}: {e}"))
+    let network = options.network.name();
+    let words = [side, &network, &fault, &interval, &count];
+    let text = cell_side(cell, &words, &results, START + ROUND * rounds)?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", results.display()))
 }
 
-/// In the namespaces: `SIDE NETWORK FAULT INTERVAL_MS ROUNDS FILE`.
+/// One side in namespaces of its own: what it wrote down.
+fn cell_side(cell: &Cell, words: &[&str; 5], results: &Path, patience: Duration) -> Result<String, String> {
+    let path = results.display().to_string();
+    let [side, rest @ ..] = words;
+    let arguments: Vec<&str> =
+        [*side].into_iter().chain(rest.iter().copied()).chain([path.as_str()]).collect();
+    cell.run(&arguments, false, patience).map_err(|why| format!("{side}: {why}"))?;
+    std::fs::read_to_string(results).map_err(|e| format!("{path}: {e}"))
+}
+
+/// In the namespaces: `SIDE NETWORK FAULT INTERVAL_MS ROUNDS FILE`; with the fault `none`, so many seconds of quiet.
 pub(crate) fn inside(arguments: &[String]) -> ExitCode {
     match measure_side(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -247,14 +318,18 @@ fn measure_side(arguments: &[String]) -> Result<(), String> {
         return Err("wrong arguments".into());
     };
     let network = Network::from_str(network, false)?;
-    let fault = Fault::from_str(fault, false)?;
     let interval_ms = interval.parse().map_err(|_| "no interval")?;
-    let rounds = rounds.parse().map_err(|_| "no count")?;
+    let count: u32 = rounds.parse().map_err(|_| "no count")?;
     cell::prepare()?;
-    let text = if side == "ours" {
-        serde_json::to_string(&ours::measure(network, fault, interval_ms, rounds)?)
-    } else {
-        serde_json::to_string(&keepalived::measure(fault, interval_ms, rounds)?)
+    let text = match (side.as_str(), Fault::from_str(fault, false)) {
+        ("ours", Ok(fault)) => serde_json::to_string(&ours::measure(network, fault, interval_ms, count)?),
+        ("ours", Err(_)) => serde_json::to_string(&ours::watch(network, interval_ms, u64::from(count))?),
+        (peer, Ok(fault)) => {
+            serde_json::to_string(&Peer::from_str(peer, false)?.measure(fault, interval_ms, count)?)
+        }
+        (peer, Err(_)) => {
+            serde_json::to_string(&Peer::from_str(peer, false)?.watch(interval_ms, u64::from(count))?)
+        }
     };
     std::fs::write(file, text.map_err(|e| e.to_string())?).map_err(|e| format!("{file}: {e}"))
 }
@@ -276,7 +351,9 @@ fn table(report: &Report) -> String {
     let takeover = format!("{:?} takes over", report.peer.name);
     let rows = [
         ("suspected", report.ours.detected_ms),
+        ("claimed", report.ours.claimed_ms),
         ("granted", report.ours.granted_ms),
+        ("promised", report.ours.leads_ms),
         ("first vote of the new master", report.ours.vote_ms),
         ("first commit", report.ours.commit_ms),
         (takeover.as_str(), report.peer.takeover_ms),
@@ -293,7 +370,7 @@ fn table(report: &Report) -> String {
     let wanted = |t: Option<f64>| t.map_or_else(String::new, |t| format!(" (target: at most {t:.2})"));
     let _ = writeln!(
         text,
-        "first vote / takeover: median {:.3}{}, p99 {:.3}{}",
+        "ours / takeover: median {:.3}{}, p99 {:.3}{}",
         report.ratio_median,
         wanted(report.target_median),
         report.ratio_p99,
@@ -308,10 +385,12 @@ mod tests {
 
     #[test]
     fn every_case_of_the_issue_has_its_target() {
-        assert_eq!(target(Fault::Kill, 10), (Some(0.20), Some(0.50)));
-        assert_eq!(target(Fault::Kill, 1000), (Some(0.01), None));
-        assert_eq!(target(Fault::Cut, 10), (Some(0.75), None));
-        assert_eq!(target(Fault::Stop, 1000), (Some(0.70), None));
-        assert_eq!(target(Fault::Kill, 100), (None, None));
+        let beside = |peer, fault, interval| target(peer, fault, interval);
+        assert_eq!(beside(Peer::Keepalived, Fault::Kill, 10), (Some(0.20), Some(0.50)));
+        assert_eq!(beside(Peer::Keepalived, Fault::Kill, 1000), (Some(0.01), None));
+        assert_eq!(beside(Peer::Keepalived, Fault::Cut, 10), (Some(0.75), None));
+        assert_eq!(beside(Peer::Bfd, Fault::Stop, 1000), (Some(0.70), None));
+        assert_eq!(beside(Peer::Etcd, Fault::Kill, 10), (Some(0.10), None));
+        assert_eq!(beside(Peer::Keepalived, Fault::Kill, 100), (None, None));
     }
 }

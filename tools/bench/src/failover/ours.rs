@@ -1,12 +1,16 @@
 //! Our side: a network under load, its clusters hit in turn, judged at the end like any scenario.
 
 use super::{Fault, Network, Ours, some_time};
+use clap::ValueEnum as _;
 use duohuo_rig::hosts::world::World;
 use duohuo_rig::layout::FOUR_COMPANIES;
-use duohuo_rig::picture::kind;
+use duohuo_rig::picture::{Seen, kind};
 use duohuo_wire::ids::NodeId;
+use duohuo_wire::packet::Role;
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// A room of its own.
 const AUTHORITY_ROOM: u8 = 9;
@@ -25,11 +29,48 @@ impl Network {
         }
     }
 
+    pub(super) fn name(self) -> String {
+        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Rounds on one network: each of its clusters once, before the damping of switches has a say.
     pub(super) fn rounds(self) -> u32 {
         let can_lose = self.layout().iter().filter(|(_, nodes)| nodes.len() >= ENOUGH).count();
         u32::try_from(can_lose).unwrap_or(u32::MAX)
     }
+}
+
+/// What happened though nobody did anything to the network.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Unasked {
+    /// Grants.
+    pub(super) switches: u64,
+    pub(super) suspicions: u64,
+    pub(super) claims: u64,
+    pub(super) refusals: u64,
+}
+
+/// So many seconds in which nothing is done to a network under load.
+pub(super) fn watch(network: Network, interval_ms: u64, seconds: u64) -> Result<Unasked, String> {
+    let mut world = World::paced(network.layout(), AUTHORITY_ROOM, interval_ms, |_| Ok(()))?;
+    let mut unasked = Unasked::default();
+    world.picture.view().forget_events();
+    for _ in 0..seconds {
+        world.pause(Duration::from_secs(1))?;
+        let mut view = world.picture.view();
+        for seen in &view.seen {
+            match seen.kind {
+                kind::GRANTED if seen.from == NodeId::AUTHORITY => unasked.switches += 1,
+                kind::SUSPECTED => unasked.suspicions += 1,
+                kind::CLAIMED => unasked.claims += 1,
+                kind::REFUSED => unasked.refusals += 1,
+                _ => {}
+            }
+        }
+        view.forget_events();
+    }
+    world.judge()?;
+    Ok(unasked)
 }
 
 /// So many rounds.
@@ -60,17 +101,33 @@ pub(super) fn measure(
         let commit = world.saw("a commit of the new master", vote.at_us, |s| {
             s.kind == kind::COMMITTED && s.from == vote.from
         })?;
-        let granted = world.saw("a grant", since, |s| {
+        world.saw("a grant", since, |s| {
             s.kind == kind::GRANTED && s.from == NodeId::AUTHORITY && s.cluster == cluster
         })?;
-        let detected = world.saw("a suspicion", since, |s| s.kind == kind::SUSPECTED && s.node == master)?;
+        // What led to it, if it was told: who was suspected the moment before the fault is not suspected anew.
+        let of_cluster: Vec<NodeId> =
+            world.network.roster.cluster(cluster).into_iter().flat_map(|c| &c.nodes).map(|n| n.id).collect();
         let ms = |at_us: u64| at_us.saturating_sub(since) as f64 / 1000.0;
+        let view = world.picture.view();
+        let told = |wanted: &dyn Fn(&Seen) -> bool| view.first(since, wanted).map(|s| ms(s.at_us));
         samples.push(Ours {
-            detected: ms(detected.at_us),
-            granted: ms(granted.at_us),
+            detected: told(&|s| s.kind == kind::SUSPECTED && s.node == master),
+            claimed: told(&|s| s.kind == kind::CLAIMED && of_cluster.contains(&s.from)),
+            granted: told(&|s| {
+                s.kind == kind::GRANTED && s.from == NodeId::AUTHORITY && s.cluster == cluster
+            }),
+            leads: told(&|s| {
+                s.kind == kind::ROLE_CHANGED && s.from == vote.from && s.detail == Role::Master as u32
+            }),
+            refused: view
+                .seen
+                .iter()
+                .filter(|s| s.kind == kind::REFUSED && s.at_us >= since && s.at_us <= vote.at_us)
+                .count(),
             vote: ms(vote.at_us),
             commit: ms(commit.at_us),
         });
+        drop(view);
         match fault {
             Fault::Kill => {}
             Fault::Cut => world.replug(master)?,
