@@ -2,10 +2,13 @@
 //! told with its file, its key, what was expected, and what to do.
 
 use crate::config_chain::{ChainChoice, ChainSettings};
+use crate::config_control::ControlFile;
 use crate::config_keys;
+use crate::control::ControlSettings;
 use crate::hooks::settings::{HooksFile, HooksSettings};
 use crate::keys;
 use crate::roster_file;
+use crate::vip::{VipFile, VipSettings};
 use duohuo_chain::Timing;
 use duohuo_core::Duration;
 use duohuo_core::config::Timers;
@@ -87,7 +90,11 @@ struct NodeFile {
     chain: ChainChoice,
     hooks: Option<HooksFile>,
     #[serde(default)]
+    vip: VipFile,
+    #[serde(default)]
     drill: DrillFile,
+    #[serde(default)]
+    control: ControlFile,
     #[serde(default)]
     http: HttpFile,
     #[serde(default)]
@@ -111,6 +118,8 @@ struct AuthorityFile {
     keys: AuthorityKeys,
     #[serde(default)]
     timers: TimersFile,
+    #[serde(default)]
+    control: ControlFile,
     #[serde(default)]
     http: HttpFile,
     #[serde(default)]
@@ -214,6 +223,8 @@ pub struct NodeSettings {
     pub genesis: Vec<(u32, u64)>,
     /// The operator's programs, with `chain = "hooks"`.
     pub hooks: Option<HooksSettings>,
+    /// A virtual address follows this node, whose chain is embedded.
+    pub vip: Option<VipSettings>,
     /// X25519.
     pub session_secret: [u8; 32],
     /// Ed25519 seed.
@@ -228,6 +239,8 @@ pub struct NodeSettings {
     pub keep_blocks: u64,
     /// Whether SIGUSR1 may make it compute wrong results.
     pub drill_allowed: bool,
+    /// Where an operator on this machine may speak to it; `None`: nowhere.
+    pub control: Option<ControlSettings>,
     /// Where the status page, metrics and health answers are; `None`: nowhere.
     pub http: Option<SocketAddr>,
     /// Log.
@@ -254,6 +267,8 @@ pub struct AuthoritySettings {
     pub sealing_secret: [u8; 32],
     /// Spans.
     pub timers: Timers,
+    /// As in [`NodeSettings::control`].
+    pub control: Option<ControlSettings>,
     /// As in [`NodeSettings::http`].
     pub http: Option<SocketAddr>,
     /// Log.
@@ -354,8 +369,11 @@ impl NodeSettings {
             &cluster.name,
             &timers,
         )?;
+        let asks = hooks.as_ref().map(|hooks| hooks.socket.as_deref());
+        let vip = file.vip.check(path, asks, &timers)?;
         Ok(Self {
             node,
+            vip,
             roster_source,
             store: beside(path, &file.store),
             genesis,
@@ -367,6 +385,7 @@ impl NodeSettings {
             chain: timing,
             keep_blocks,
             drill_allowed: file.drill.allow,
+            control: file.control.check(path)?,
             http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
             #[cfg(feature = "key-log")]
@@ -412,6 +431,7 @@ impl AuthoritySettings {
             signing_secret,
             sealing_secret: keys::read_secret(&beside(path, &file.keys.sealing))?,
             timers: timers(path, &file.timers)?,
+            control: file.control.check(path)?,
             http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
             #[cfg(feature = "key-log")]

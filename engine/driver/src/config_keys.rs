@@ -183,7 +183,31 @@ pub const KEYS: &[Key] = &[
     ),
     plain("hooks.health_fall", NODE, "3", "so many failures in a row until it is unwell"),
     plain("hooks.health_rise", NODE, "2", "so many successes in a row until it is well again"),
+    plain(
+        "vip.address",
+        NODE,
+        "",
+        "\"10.0.0.9/24\": follows whoever acts; duohuo-vip --config with this file holds it",
+    ),
+    plain("vip.interface", NODE, "", "\"eth0\": where"),
+    plain(
+        "vip.socket",
+        NODE,
+        "\"vip.sock\"",
+        "where duohuo-vip asks this node, mode 0600; with hooks it is hooks.socket",
+    ),
+    shared("vip.lease_ms", NODE, "3000", "50..=600000; what a crash of the master costs the address"),
+    shared("vip.margin_ms", NODE, "500", "50..=600000; at the end of the lease, in which it is given up"),
+    shared("vip.drift_ppm", NODE, "1000", "how much faster one node's clock may run than another's"),
     live("drill.allow", NODE, "false", "whether SIGUSR1 may make this node compute wrong results"),
+    plain(
+        "control.socket",
+        SERVERS,
+        "",
+        "where duohuo control speaks to this process; its user and root may, and who is named below; without it there is none",
+    ),
+    plain("control.users", SERVERS, "[]", "numbers of users that may, too"),
+    plain("control.groups", SERVERS, "[]", "numbers of groups: whose primary group it is may, too"),
     Key {
         name: "http.listen",
         of: SERVERS,
@@ -221,6 +245,7 @@ fn has_meaning(name: &str, hooks: bool) -> bool {
     match name {
         "genesis" => !hooks,
         "chain" => hooks,
+        "vip.socket" | "vip.lease_ms" | "vip.margin_ms" | "vip.drift_ppm" => !hooks,
         _ if name.starts_with("chain.") => !hooks,
         _ if name.starts_with("hooks.") => hooks,
         _ => true,
@@ -515,6 +540,9 @@ mod tests {
         ] {
             assert_eq!(default(name), u128::try_from(count).ok(), "{name}");
         }
+        assert_eq!(default("vip.lease_ms"), Some(u128::from(crate::vip::LEASE_MS)));
+        assert_eq!(default("vip.margin_ms"), Some(u128::from(crate::vip::MARGIN_MS)));
+        assert_eq!(default("vip.drift_ppm"), Some(u128::from(crate::vip::DRIFT_PPM)));
         assert_eq!(default("chain.keep_blocks"), Some(u128::from(crate::config_chain::KEEP_BLOCKS)));
     }
 

@@ -57,13 +57,15 @@ pub enum DriverError {
         /// Of the roster.
         group: SocketAddr,
     },
-    /// The socket of the hooks.
+    /// A socket of this machine.
     #[error(
-        "{}: {source}; expected a place where a socket can be made: correct `hooks.socket`, or stop who listens there", path.display()
+        "{}: {source}; expected a place where a socket can be made: correct `{key}`, or stop who listens there", path.display()
     )]
-    HookSocket {
+    LocalSocket {
         /// Where.
         path: PathBuf,
+        /// The key that names it.
+        key: &'static str,
         /// What was tried.
         source: io::Error,
     },

@@ -3,12 +3,15 @@
 use crate::board::Notes;
 use crate::clock::{self, Alarm};
 use crate::config::RosterSource;
+use crate::control::{Control, ControlSettings, Request};
 use crate::error::DriverError;
+use crate::hooks::words::{self, Answer};
 use crate::hooks::{Charge, Hooks};
 use crate::live::Live;
 use crate::net::{FIRST_STREAM, Net, NetCounters};
 use crate::signals::{Order, Orders};
 use crate::store::{Completion, OpenStore, Store};
+use crate::vip::{Vip, VipSettings};
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output};
 use duohuo_core::outside::Report;
@@ -23,6 +26,8 @@ const STORE: Token = Token(4);
 const SIGNALS: Token = Token(5);
 const KEEPER: Token = Token(6);
 const WORDS: Token = Token(7);
+const CONTROL: Token = Token(8);
+const VIP: Token = Token(9);
 
 /// How long an orderly stop may take: the last batches to disk, the last bytes to the peers.
 const STOP_DEADLINE: Duration = Duration::from_secs(1);
@@ -47,6 +52,10 @@ pub struct World {
     wrong_results: bool,
     /// An operator's programs, and what they run.
     hooks: Option<Hooks>,
+    /// Where an operator on this machine speaks to it.
+    control: Option<Control>,
+    /// Who holds a virtual address asks here.
+    vip: Option<Vip>,
     /// Told to stop, and the machine has not said yet that it is done.
     is_leaving: bool,
     /// Set by an order to stop or by the machine's own exit.
@@ -56,6 +65,8 @@ pub struct World {
     log_at: Instant,
     /// For those who only look.
     notes: Option<Notes>,
+    /// What the machine is to be told of what it wanted.
+    reports: Vec<Report>,
     /// What of the configuration can change while the process runs.
     live: Option<Live>,
 }
@@ -99,12 +110,15 @@ impl World {
             key_log: None,
             wrong_results: false,
             hooks: None,
+            control: None,
+            vip: None,
             is_leaving: false,
             stop_at: None,
             exit: None,
             logged: NetCounters::default(),
             log_at: clock::now() + COUNTERS_INTERVAL,
             notes: None,
+            reports: Vec::new(),
             live: None,
             poll,
         })
@@ -118,6 +132,26 @@ impl World {
         let hooks =
             charge.map(|charge| Hooks::start(self.poll.registry(), KEEPER, WORDS, charge)).transpose()?;
         Ok(Self { hooks, ..self })
+    }
+
+    /// Listen to an operator on this machine.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn with_control(self, settings: Option<ControlSettings>) -> Result<Self, DriverError> {
+        let listen = |settings| Control::listen(self.poll.registry(), CONTROL, settings);
+        let control = settings.map(listen).transpose()?;
+        Ok(Self { control, ..self })
+    }
+
+    /// Lend the lease to who holds a virtual address.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn with_vip(self, settings: Option<&VipSettings>) -> Result<Self, DriverError> {
+        let listen = |settings| Vip::listen(self.poll.registry(), VIP, settings);
+        let vip = settings.map(listen).transpose()?;
+        Ok(Self { vip, ..self })
     }
 
     /// Write the keys of all sessions to a file.
@@ -173,6 +207,7 @@ impl World {
             }
             self.net.expire(now);
             self.run_hooks(machine, now);
+            self.run_vip(machine, now);
             self.log_counters(now);
             if let Some(notes) = &mut self.notes {
                 notes.show(now, self.net.counters(), machine);
@@ -202,7 +237,8 @@ impl World {
     fn wait(&mut self, machine: &dyn Machine, events: &mut Events) -> Result<(), DriverError> {
         let show_at = self.notes.as_ref().map(Notes::poll_timeout);
         let hooks_at = self.hooks.as_ref().and_then(Hooks::poll_timeout);
-        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at, show_at, hooks_at];
+        let vip_at = self.vip.as_ref().and_then(Vip::poll_timeout);
+        let due = [machine.poll_timeout(), self.net.poll_timeout(), self.stop_at, show_at, hooks_at, vip_at];
         let due = due.into_iter().flatten().min();
         let at_once = self.net.is_busy() || due.is_some_and(|at| at <= clock::now());
         if !at_once {
@@ -227,6 +263,8 @@ impl World {
                 SIGNALS => self.take_orders(machine),
                 KEEPER => self.take_reports(machine),
                 WORDS => self.take_words(machine),
+                CONTROL => self.take_controls(machine),
+                VIP => self.run_vip(machine, clock::now()),
                 token => self.net.ready(token, token.0 >= FIRST_STREAM && event.is_writable()),
             }
         }
@@ -274,37 +312,89 @@ impl World {
         }
     }
 
+    fn run_vip(&mut self, machine: &mut dyn Machine, now: Instant) {
+        let report = self.vip.as_mut().and_then(|vip| vip.run(machine, now));
+        self.reports.extend(report);
+        while let Some(report) = self.reports.pop() {
+            self.give(machine, Input::Outside(report));
+        }
+    }
+
     fn take_orders(&mut self, machine: &mut dyn Machine) {
         for order in self.orders.pending() {
-            match order {
-                Order::Stop => {
-                    tracing::info!("told to stop");
-                    self.exit.get_or_insert(Exit::Stopped);
-                    // what acts is ended first
-                    let margin = self.hooks.as_ref().map_or(Duration::ZERO, Hooks::margin);
-                    self.stop_at.get_or_insert(clock::now() + margin + STOP_DEADLINE);
-                    self.is_leaving = self.hooks.is_some();
-                    self.give(machine, Input::Shutdown);
+            self.obey(machine, order);
+        }
+    }
+
+    /// What an operator on this machine says; who and why is in the log already.
+    fn take_controls(&mut self, machine: &mut dyn Machine) {
+        while let Some(asked) = self.control.as_ref().and_then(Control::next) {
+            let answer = match &asked.request {
+                Request::State {} => {
+                    let hooks = self.hooks.as_ref().and_then(Hooks::lease);
+                    let lease = hooks.or(self.vip.as_ref().and_then(Vip::lease));
+                    words::state(machine, lease, clock::now())
                 }
-                Order::Reload => self.reload(machine),
-                Order::ToggleWrongResults if self.drill_allowed => {
-                    self.wrong_results = !self.wrong_results;
-                    tracing::warn!(on = self.wrong_results, "drill: wrong results");
-                    self.give(machine, Input::WrongResults(self.wrong_results));
+                Request::Reload { .. } if !self.reload(machine) => Answer::refusal(
+                    "refused",
+                    "the files cannot be used, and nothing changed; the log says why",
+                ),
+                Request::WrongResults { on, .. } if *on == self.wrong_results => {
+                    Answer::refusal("unchanged", "it is so already")
                 }
-                Order::ToggleWrongResults => {
-                    tracing::warn!(
-                        "SIGUSR1 ignored: drills are not allowed here; set `allow = true` in [drill] of the configuration to hold one"
-                    );
+                Request::WrongResults { .. } if !self.drill_allowed => Answer::refusal(
+                    "refused",
+                    "drills are not allowed here; set `allow = true` in [drill] of the configuration to hold one",
+                ),
+                Request::Reload { .. } => Answer::done(),
+                Request::WrongResults { .. } => {
+                    self.obey(machine, Order::ToggleWrongResults);
+                    Answer::done()
                 }
+                Request::Stop { .. } => {
+                    self.obey(machine, Order::Stop);
+                    Answer::done()
+                }
+            };
+            // an error: whoever asked is gone
+            let _ = asked.reply.try_send(answer);
+        }
+    }
+
+    fn obey(&mut self, machine: &mut dyn Machine, order: Order) {
+        match order {
+            Order::Stop => {
+                tracing::info!("told to stop");
+                self.exit.get_or_insert(Exit::Stopped);
+                // what acts is ended first
+                let hooks = self.hooks.as_ref().map(Hooks::margin);
+                let margin = hooks.or(self.vip.as_ref().map(Vip::margin)).unwrap_or_default();
+                self.stop_at.get_or_insert(clock::now() + margin + STOP_DEADLINE);
+                self.is_leaving = self.hooks.is_some() || self.vip.is_some();
+                self.give(machine, Input::Shutdown);
+            }
+            Order::Reload => {
+                self.reload(machine);
+            }
+            Order::ToggleWrongResults if self.drill_allowed => {
+                self.wrong_results = !self.wrong_results;
+                tracing::warn!(on = self.wrong_results, "drill: wrong results");
+                self.give(machine, Input::WrongResults(self.wrong_results));
+            }
+            Order::ToggleWrongResults => {
+                tracing::warn!(
+                    "SIGUSR1 ignored: drills are not allowed here; set `allow = true` in [drill] of the configuration to hold one"
+                );
             }
         }
     }
 
-    /// The configuration, then the roster.
-    fn reload(&mut self, machine: &mut dyn Machine) {
+    /// The configuration, then the roster. Whether both could be used.
+    fn reload(&mut self, machine: &mut dyn Machine) -> bool {
+        let mut is_taken = true;
         if let Some(live) = &mut self.live {
             let taken = live.reload();
+            is_taken = taken.is_some();
             if let Some(allow) = taken.as_ref().and_then(|t| t.drill_allowed) {
                 self.drill_allowed = allow;
             }
@@ -316,10 +406,19 @@ impl World {
             }
         }
         match self.roster.reload() {
-            Ok(roster) => self.give(machine, Input::Roster(Box::new(roster))),
+            Ok(roster) => {
+                self.give(machine, Input::Roster(Box::new(roster)));
+                is_taken
+            }
             // told to read the configuration, as often as not
-            Err(e) if e.key == "version" => tracing::info!("{e}; the roster in force stays"),
-            Err(e) => tracing::error!("{e}; the roster in force stays"),
+            Err(e) if e.key == "version" => {
+                tracing::info!("{e}; the roster in force stays");
+                is_taken
+            }
+            Err(e) => {
+                tracing::error!("{e}; the roster in force stays");
+                false
+            }
         }
     }
 
@@ -349,6 +448,8 @@ impl World {
                 if let Some(hooks) = &mut self.hooks {
                     hooks.carry_out(&output);
                 }
+                let report = self.vip.as_mut().and_then(|vip| vip.carry_out(&output));
+                self.reports.extend(report);
             }
             Output::ReadChunk { token, key } => self.store.read_chunk(token, key),
             Output::Event(event) => {

@@ -2,6 +2,7 @@
 //! and demonstrates it.
 
 mod config_command;
+mod control_command;
 mod decode;
 mod demo;
 mod docs;
@@ -72,6 +73,7 @@ enum Command {
     Wait(look::WaitArgs),
     Check(look::CheckArgs),
     Config(config_command::ConfigArgs),
+    Control(control_command::ControlArgs),
     Submit(submit::SubmitArgs),
     Ledger(ledger::LedgerArgs),
     History(history::HistoryArgs),
@@ -144,6 +146,7 @@ fn main() -> ExitCode {
         Command::Wait(args) => look::wait(&args),
         Command::Check(args) => look::check(&args),
         Command::Config(args) => config_command::run(&args),
+        Command::Control(args) => control_command::run(&args),
         Command::Submit(args) => submit::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::History(args) => history::run(&args),

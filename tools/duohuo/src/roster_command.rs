@@ -2,7 +2,7 @@
 
 use crate::failure::{EXIT_HELP, Failure};
 use crate::layout::{ADDED_PRIORITY, LayoutNode};
-use crate::network::{Network, make_directory};
+use crate::network::{Network, in_service, make_directory};
 use clap::{Args, Subcommand};
 use duohuo_driver::{keys, roster_file};
 use duohuo_wire::ids::NodeId;
@@ -102,15 +102,18 @@ what it signed must verify for ever.\n\n{EXIT_HELP}"))]
         #[arg(long, value_name = "FILE")]
         operator_key: PathBuf,
     },
-    /// Put all that one process needs into a directory, as it goes to /etc/duohuo of its machine
+    /// Put all that one process needs into a directory, as it goes to /etc/duohuo of its machine; or so for every process
     #[command(after_help = EXIT_HELP)]
     Pack {
         /// The network's directory
         #[arg(long, value_name = "DIRECTORY")]
         dir: PathBuf,
         /// The node's name, or "authority"
-        #[arg(long, value_name = "NAME")]
-        node: String,
+        #[arg(long, value_name = "NAME", required_unless_present = "all")]
+        node: Option<String>,
+        /// The authority and every node in service, each in a directory of its name below the new one
+        #[arg(long, conflicts_with = "node")]
+        all: bool,
         /// A new directory
         #[arg(long, value_name = "DIRECTORY")]
         out: PathBuf,
@@ -213,15 +216,27 @@ pub(crate) fn run(args: &RosterArgs) -> Result<ExitCode, Failure> {
             roster_file::write(file, &signed).map_err(Failure::failed)?;
             println!("signed version {}", signed.version);
         }
-        What::Pack { dir, node, out } => {
+        What::Pack { dir, node: Some(node), out, .. } => {
+            pack(&Network::open(dir)?, node, out)?;
+        }
+        What::Pack { dir, node: None, out, .. } => {
             let network = Network::open(dir)?;
-            let id = if node == "authority" { NodeId::AUTHORITY } else { found(&network, node)? };
-            make_directory(out).map_err(Failure::failed)?;
-            network.pack(id, out).map_err(Failure::failed)?;
-            println!("{}: all of it goes to /etc/duohuo on the machine of {node}", out.display());
+            let clusters = in_service(&network.roster);
+            let nodes = clusters.iter().flat_map(|cluster| &cluster.nodes).map(|node| node.name.as_str());
+            for name in core::iter::once("authority").chain(nodes) {
+                pack(&network, name, &out.join(name))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn pack(network: &Network, name: &str, out: &Path) -> Result<(), Failure> {
+    let id = if name == "authority" { NodeId::AUTHORITY } else { found(network, name)? };
+    make_directory(out).map_err(Failure::failed)?;
+    network.pack(id, out).map_err(Failure::failed)?;
+    println!("{}: all of it goes to /etc/duohuo on the machine of {name}", out.display());
+    Ok(())
 }
 
 fn found(network: &Network, name: &str) -> Result<NodeId, Failure> {

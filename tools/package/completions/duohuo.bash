@@ -25,6 +25,9 @@ _duohuo() {
             duohuo,config)
                 cmd="duohuo__subcmd__config"
                 ;;
+            duohuo,control)
+                cmd="duohuo__subcmd__control"
+                ;;
             duohuo,decode)
                 cmd="duohuo__subcmd__decode"
                 ;;
@@ -124,6 +127,36 @@ _duohuo() {
             duohuo__subcmd__config__subcmd__help,show)
                 cmd="duohuo__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            duohuo__subcmd__control,help)
+                cmd="duohuo__subcmd__control__subcmd__help"
+                ;;
+            duohuo__subcmd__control,reload)
+                cmd="duohuo__subcmd__control__subcmd__reload"
+                ;;
+            duohuo__subcmd__control,state)
+                cmd="duohuo__subcmd__control__subcmd__state"
+                ;;
+            duohuo__subcmd__control,stop)
+                cmd="duohuo__subcmd__control__subcmd__stop"
+                ;;
+            duohuo__subcmd__control,wrong-results)
+                cmd="duohuo__subcmd__control__subcmd__wrong__subcmd__results"
+                ;;
+            duohuo__subcmd__control__subcmd__help,help)
+                cmd="duohuo__subcmd__control__subcmd__help__subcmd__help"
+                ;;
+            duohuo__subcmd__control__subcmd__help,reload)
+                cmd="duohuo__subcmd__control__subcmd__help__subcmd__reload"
+                ;;
+            duohuo__subcmd__control__subcmd__help,state)
+                cmd="duohuo__subcmd__control__subcmd__help__subcmd__state"
+                ;;
+            duohuo__subcmd__control__subcmd__help,stop)
+                cmd="duohuo__subcmd__control__subcmd__help__subcmd__stop"
+                ;;
+            duohuo__subcmd__control__subcmd__help,wrong-results)
+                cmd="duohuo__subcmd__control__subcmd__help__subcmd__wrong__subcmd__results"
+                ;;
             duohuo__subcmd__help,authority)
                 cmd="duohuo__subcmd__help__subcmd__authority"
                 ;;
@@ -132,6 +165,9 @@ _duohuo() {
                 ;;
             duohuo__subcmd__help,config)
                 cmd="duohuo__subcmd__help__subcmd__config"
+                ;;
+            duohuo__subcmd__help,control)
+                cmd="duohuo__subcmd__help__subcmd__control"
                 ;;
             duohuo__subcmd__help,decode)
                 cmd="duohuo__subcmd__help__subcmd__decode"
@@ -213,6 +249,18 @@ _duohuo() {
                 ;;
             duohuo__subcmd__help__subcmd__config,show)
                 cmd="duohuo__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            duohuo__subcmd__help__subcmd__control,reload)
+                cmd="duohuo__subcmd__help__subcmd__control__subcmd__reload"
+                ;;
+            duohuo__subcmd__help__subcmd__control,state)
+                cmd="duohuo__subcmd__help__subcmd__control__subcmd__state"
+                ;;
+            duohuo__subcmd__help__subcmd__control,stop)
+                cmd="duohuo__subcmd__help__subcmd__control__subcmd__stop"
+                ;;
+            duohuo__subcmd__help__subcmd__control,wrong-results)
+                cmd="duohuo__subcmd__help__subcmd__control__subcmd__wrong__subcmd__results"
                 ;;
             duohuo__subcmd__help__subcmd__keygen,client)
                 cmd="duohuo__subcmd__help__subcmd__keygen__subcmd__client"
@@ -431,7 +479,7 @@ _duohuo() {
 
     case "${cmd}" in
         duohuo)
-            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config control submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -662,6 +710,212 @@ _duohuo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        duohuo__subcmd__control)
+            opts="-h --config --socket --help state reload stop wrong-results help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__help)
+            opts="state reload stop wrong-results help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__help__subcmd__state)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__help__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__help__subcmd__wrong__subcmd__results)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__reload)
+            opts="-h --why --config --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__state)
+            opts="-h --config --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__stop)
+            opts="-h --why --config --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__control__subcmd__wrong__subcmd__results)
+            opts="-h --why --config --socket --help on off"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --why)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         duohuo__subcmd__decode)
             opts="-h --file --key-log --as --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -825,7 +1079,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help)
-            opts="authority node keeper demo status neighbours watch wait check config submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="authority node keeper demo status neighbours watch wait check config control submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -923,6 +1177,76 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__config__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__control)
+            opts="state reload stop wrong-results"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__control__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__control__subcmd__state)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__control__subcmd__stop)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__control__subcmd__wrong__subcmd__results)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2459,7 +2783,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster__subcmd__pack)
-            opts="-h --dir --node --out --help"
+            opts="-h --dir --node --all --out --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -1,7 +1,9 @@
-//! `duohuo-vip`: a virtual address that follows whoever acts for a cluster. It runs beside a node with `[hooks]`, asks it over
-//! `hooks.socket` whether it acts and until when (spec/hooks.md 4), and has the address exactly so long. It is the only
-//! process with the right to change addresses; the node has none. It opens no port and reads nothing but the node's answers.
+//! `duohuo-vip`: a virtual address that follows whoever acts for a cluster. It runs beside a node with `[vip]`, asks it over
+//! a socket whether it acts and until when (spec/hooks.md 4 and 8), and has the address exactly so long. It is the only
+//! process with the right to change addresses; the node has none. It opens no port and reads nothing but one table of the
+//! node's configuration and the node's answers.
 
+mod config;
 mod holder;
 mod wire;
 
@@ -38,18 +40,21 @@ const KERNEL_SECONDS: u64 = 1;
 Exit status: 0 stopped by a signal, the address is dropped; 1 cannot start; 2 wrong usage"
 )]
 struct Cli {
-    /// hooks.socket of the node
+    /// The node's configuration, whose [vip] names the address, the interface and the socket
+    #[arg(long, value_name = "FILE", required_unless_present_all = ["socket", "address", "interface"])]
+    config: Option<PathBuf>,
+    /// The node's socket, in the place of the configuration's
     #[arg(long, value_name = "FILE")]
-    socket: PathBuf,
-    /// The address and its prefix: 10.0.0.9/24
+    socket: Option<PathBuf>,
+    /// The address and its prefix, in the place of the configuration's: 10.0.0.9/24
     #[arg(long, value_name = "ADDRESS/PREFIX", value_parser = address)]
-    address: (Ipv4Addr, u8),
-    /// Where: eth0
+    address: Option<(Ipv4Addr, u8)>,
+    /// Where, in the place of the configuration's: eth0
     #[arg(long, value_name = "NAME")]
-    interface: String,
+    interface: Option<String>,
 }
 
-fn address(text: &str) -> Result<(Ipv4Addr, u8), String> {
+pub(crate) fn address(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let expected = "expected an IPv4 address and its prefix, as 10.0.0.9/24";
     let (address, prefix) = text.split_once('/').ok_or(expected)?;
     match (address.parse(), prefix.parse()) {
@@ -107,12 +112,32 @@ fn main() -> ExitCode {
     }
 }
 
+/// What it holds, where, and whom it asks.
+struct What {
+    socket: PathBuf,
+    address: (Ipv4Addr, u8),
+    interface: String,
+}
+
+/// What the command line says, and where it is silent the configuration.
+fn what(cli: &Cli) -> Result<What, String> {
+    let mut found = match &cli.config {
+        Some(path) => config::read(path)?,
+        None => config::Found::default(),
+    };
+    let missing = |key: &str| format!("{key} is neither on the command line nor in [vip] of a configuration");
+    Ok(What {
+        socket: cli.socket.clone().or(found.socket.take()).ok_or_else(|| missing("socket"))?,
+        address: cli.address.or(found.address).ok_or_else(|| missing("address"))?,
+        interface: cli.interface.clone().or(found.interface.take()).ok_or_else(|| missing("interface"))?,
+    })
+}
+
 fn run(cli: &Cli) -> Result<(), String> {
-    let (address, prefix) = cli.address;
-    let place = Place::open(address, prefix, &cli.interface).map_err(|e| {
+    let What { socket, address: (address, prefix), interface } = what(cli)?;
+    let place = Place::open(address, prefix, &interface).map_err(|e| {
         format!(
-            "{address} on {}: {e}; expected an Ethernet interface of this machine, and CAP_NET_ADMIN and CAP_NET_RAW",
-            cli.interface
+            "{address} on {interface}: {e}; expected an Ethernet interface of this machine, and CAP_NET_ADMIN and CAP_NET_RAW"
         )
     })?;
     let stopped = Arc::new(AtomicBool::new(false));
@@ -120,11 +145,10 @@ fn run(cli: &Cli) -> Result<(), String> {
         signal_hook::flag::register(signal, Arc::clone(&stopped)).map_err(|e| e.to_string())?;
     }
     // an earlier life may have left it, and nobody has said yet that we may have it
-    let left = place.drop_it().map_err(|e| format!("{address} on {}: {e}", cli.interface))?;
+    let left = place.drop_it().map_err(|e| format!("{address} on {interface}: {e}"))?;
     eprintln!(
-        "duohuo-vip: {address}/{prefix} on {} follows {}{}",
-        cli.interface,
-        cli.socket.display(),
+        "duohuo-vip: {address}/{prefix} on {interface} follows {}{}",
+        socket.display(),
         if left { "; one of an earlier life was dropped" } else { "" }
     );
     let mut holder = Holder::default();
@@ -133,7 +157,7 @@ fn run(cli: &Cli) -> Result<(), String> {
     while !stopped.load(Ordering::Relaxed) {
         let asked = match &mut node {
             Some(node) => node.ask(patience(&holder)),
-            None => Node::connect(&cli.socket).and_then(|new| node.insert(new).ask(patience(&holder))),
+            None => Node::connect(&socket).and_then(|new| node.insert(new).ask(patience(&holder))),
         };
         match asked {
             Ok(word) => {
@@ -146,7 +170,7 @@ fn run(cli: &Cli) -> Result<(), String> {
                 if !told {
                     eprintln!(
                         "duohuo-vip: {}: {e}; the address is not held until it answers",
-                        cli.socket.display()
+                        socket.display()
                     );
                     told = true;
                 }

@@ -9,7 +9,6 @@
 //! | `talk.rs` | the lines between node and keeper |
 //! | `link.rs` | the node's end of it |
 //! | `words.rs` | what the service says to the node, and is answered |
-//! | `socket.rs` | where it says it |
 //! | `shown.rs` | what of all that is shown to those who look |
 
 mod fifo;
@@ -18,31 +17,30 @@ mod link;
 mod runner;
 pub mod settings;
 pub mod shown;
-mod socket;
 mod talk;
-mod words;
+pub(crate) mod words;
 
 pub use talk::Charge;
 pub use words::heard;
 
 use crate::error::DriverError;
+use crate::socket::{Admitted, Asked, Socket};
 use duohuo_core::io::{Machine, Output};
 use duohuo_core::outside::Report;
 use duohuo_core::{Duration, Instant};
 use link::Link;
 use mio::{Registry, Token, Waker};
-use socket::{Asked, Socket};
 use std::collections::BTreeMap;
-use words::{Answer, Lease, Todo};
+use words::{Answer, Lease, Request, Todo};
 
 /// The loop's side of it all.
 #[derive(Debug)]
 pub struct Hooks {
     link: Link,
-    socket: Option<Socket>,
+    socket: Option<Socket<Request>>,
     lease: Option<Lease>,
     /// Questions that the machine answers.
-    asked: BTreeMap<u64, Asked>,
+    asked: BTreeMap<u64, Asked<Request>>,
     token: u64,
     /// Answers since they were last shown.
     answers: Vec<&'static str>,
@@ -61,7 +59,8 @@ impl Hooks {
     ) -> Result<Self, DriverError> {
         let listen = |path: &std::path::PathBuf| {
             let waker = Waker::new(registry, words).map_err(|e| DriverError::system("eventfd", e))?;
-            Socket::listen(path, waker)
+            let wrong = |source| DriverError::LocalSocket { path: path.clone(), key: "hooks.socket", source };
+            Socket::listen(path, waker, Admitted::default()).map_err(wrong)
         };
         let socket = charge.settings.socket.as_ref().map(listen).transpose()?;
         let link = Link::start(registry, keeper, charge)?;
@@ -78,6 +77,11 @@ impl Hooks {
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.link.is_given_up()
+    }
+
+    /// What it may do now outside the chain.
+    pub(crate) const fn lease(&self) -> Option<Lease> {
+        self.lease
     }
 
     /// When [`Hooks::run`] wants to be called.
@@ -111,7 +115,7 @@ impl Hooks {
         }
     }
 
-    fn answer(&mut self, asked: &Asked, answer: Answer) {
+    fn answer(&mut self, asked: &Asked<Request>, answer: Answer) {
         self.answers.push(answer.answer);
         // an error: whoever asked is gone
         let _ = asked.reply.try_send(answer);

@@ -1,20 +1,22 @@
 //! What the service beside a node says to it, and is answered: one JSON object a line (spec/hooks.md, "The socket").
 
+use crate::socket::Question;
 use duohuo_core::Instant;
 use duohuo_core::io::Machine;
 use duohuo_core::outside::{Word, WordAnswer};
 use duohuo_wire::ids::{ClusterId, Epoch, Height};
 use duohuo_wire::packet::Role;
 use duohuo_wire::roster::Roster;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// A line, the end of line included.
-pub(super) const MOST_LINE: usize = 1024;
+pub(crate) const MOST_LINE: usize = 1024;
 
 /// A question.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// Who acts, and until when?
     State {},
     /// What this node's own chain computed.
@@ -30,17 +32,17 @@ pub(super) enum Request {
 /// By its number, or by its name in the roster.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Cluster {
+pub(crate) enum Cluster {
     Number(u32),
     Name(String),
 }
 
 /// An answer.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     ok: bool,
     /// One word, of the table in spec/hooks.md.
-    pub(super) answer: &'static str,
+    pub(crate) answer: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<String>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -64,13 +66,13 @@ struct State {
 
 /// What a node may do now outside the chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Lease {
+pub(crate) struct Lease {
     /// In this epoch.
-    pub(super) epoch: Epoch,
+    pub(crate) epoch: Epoch,
     /// Then it begins to end.
-    pub(super) stop_at: Instant,
+    pub(crate) stop_at: Instant,
     /// Then it has ended.
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
 }
 
 /// What the loop must do for a question.
@@ -82,11 +84,16 @@ pub(super) enum Todo {
 }
 
 impl Answer {
-    pub(super) fn refusal(answer: &'static str, about: impl Into<String>) -> Self {
+    /// It is done.
+    pub(crate) const fn done() -> Self {
+        Self { ok: true, answer: "done", about: None, state: None }
+    }
+
+    pub(crate) fn refusal(answer: &'static str, about: impl Into<String>) -> Self {
         Self { ok: false, answer, about: Some(about.into()), state: None }
     }
 
-    pub(super) fn of(answer: WordAnswer) -> Self {
+    pub(crate) fn of(answer: WordAnswer) -> Self {
         let about = match answer {
             WordAnswer::Told | WordAnswer::Kept | WordAnswer::Reported => None,
             WordAnswer::Contradicts => {
@@ -101,7 +108,7 @@ impl Answer {
     }
 
     /// As it goes out.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         // numbers, words and text: nothing that JSON has not
         let mut line = serde_json::to_string(self).unwrap_or_default();
         line.push('\n');
@@ -109,8 +116,14 @@ impl Answer {
     }
 }
 
+impl Question for Request {
+    fn read(line: &[u8]) -> Result<Self, Answer> {
+        read(line)
+    }
+}
+
 /// A line as a question, or what is wrong with it.
-pub(super) fn read(line: &[u8]) -> Result<Request, Answer> {
+pub(crate) fn read<Q: DeserializeOwned>(line: &[u8]) -> Result<Q, Answer> {
     // serde would take the fields of an object as an array, too
     if !line.trim_ascii_start().starts_with(b"{") {
         return Err(Answer::refusal("malformed", "expected one JSON object"));
@@ -148,7 +161,9 @@ fn word_of(request: &Request, roster: Option<&Roster>) -> Result<Option<Word>, A
 /// # Errors
 /// It is no question, or names no cluster of the roster.
 pub fn heard(line: &[u8], roster: &Roster) -> Result<Option<Word>, String> {
-    read(line).and_then(|request| word_of(&request, Some(roster))).map_err(|refusal| refusal.line())
+    read::<Request>(line)
+        .and_then(|request| word_of(&request, Some(roster)))
+        .map_err(|refusal| refusal.line())
 }
 
 fn find(cluster: &Cluster, roster: Option<&Roster>) -> Option<ClusterId> {
@@ -160,7 +175,7 @@ fn find(cluster: &Cluster, roster: Option<&Roster>) -> Option<ClusterId> {
     .map(|entry| entry.id)
 }
 
-fn state(machine: &dyn Machine, lease: Option<Lease>, now: Instant) -> Answer {
+pub(crate) fn state(machine: &dyn Machine, lease: Option<Lease>, now: Instant) -> Answer {
     let report = machine.about();
     let lease = lease.filter(|lease| now < lease.stop_at);
     let role = match report.role {
@@ -216,7 +231,7 @@ mod tests {
         let now = Instant::from_nanos(50);
         let lease =
             Lease { epoch: Epoch(4), stop_at: Instant::from_nanos(70), until: Instant::from_nanos(90) };
-        match read(line.as_bytes()) {
+        match read::<Request>(line.as_bytes()) {
             Err(answer) => answer.line(),
             Ok(request) => match consider(&request, &Master, Some(lease), now) {
                 Todo::Done(answer) => answer.line(),

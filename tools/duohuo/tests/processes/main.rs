@@ -6,6 +6,7 @@
 mod backup;
 mod client;
 mod config;
+mod control;
 mod decode;
 mod demo;
 mod full_disk;

@@ -139,6 +139,12 @@ fn what_one_machine_needs_is_packed_and_a_store_is_made_once() {
     assert!(text(&again.stderr).contains("there is a store already"), "{}", text(&again.stderr));
     roster(&["pack", "--dir", &network.file("net"), "--node", "authority", "--out", &network.file("z")]);
     assert!(network.path("z/authority.toml").exists() && network.path("z/sealing.key").exists());
+    roster(&["pack", "--dir", &network.file("net"), "--all", "--out", &network.file("all")]);
+    for file in ["authority/authority.toml", "a1/node.toml", "a2/group.key"] {
+        assert!(network.path("all").join(file).exists(), "{file}");
+    }
+    let both = ["roster", "pack", "--dir", "x", "--all", "--node", "a1", "--out", "y"];
+    assert_eq!(run(&both).status.code(), Some(2));
 }
 
 fn files(dir: &Path) -> BTreeMap<PathBuf, String> {

@@ -1,10 +1,10 @@
-//! The socket at which the service beside a node speaks to it. It has threads of its own, and the loop takes one question
-//! after the other: whoever floods it makes only itself wait.
+//! A socket at which somebody on this machine speaks to the process: the service beside a node, or its operator. It has threads
+//! of its own, and the loop takes one question after the other: whoever floods it makes only itself wait. Who calls is asked of
+//! the kernel.
 
-use super::words::{self, Answer, MOST_LINE, Request};
-use crate::error::DriverError;
+use crate::hooks::words::{Answer, MOST_LINE};
 use mio::Waker;
-use rustix::process::Uid;
+use rustix::process::{Gid, Uid};
 use std::io::{BufRead as _, BufReader, Error, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -30,60 +30,89 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long an answer of the loop, or the taking of one, may last.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What can be asked.
+pub(crate) trait Question: Sized + Send + 'static {
+    /// A line as a question.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn read(line: &[u8]) -> Result<Self, Answer>;
+}
+
+/// Who calls, as the kernel says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Caller {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    pub(crate) process: i32,
+}
+
+/// Who may call, beside our own user and root.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Admitted {
+    pub(crate) users: Vec<u32>,
+    /// Their primary group: the kernel tells no other.
+    pub(crate) groups: Vec<u32>,
+}
+
 /// A question that waits for the loop.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) request: Request,
-    pub(super) reply: SyncSender<Answer>,
+pub(crate) struct Asked<Q> {
+    pub(crate) request: Q,
+    pub(crate) caller: Caller,
+    pub(crate) reply: SyncSender<Answer>,
 }
 
 /// The loop's end.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket<Q> {
     path: PathBuf,
-    asked: Receiver<Asked>,
+    asked: Receiver<Asked<Q>>,
 }
 
-struct Shared {
-    asked: SyncSender<Asked>,
+struct Shared<Q> {
+    asked: SyncSender<Asked<Q>>,
     waker: Waker,
+    admitted: Admitted,
     connections: AtomicUsize,
     refused: AtomicUsize,
 }
 
-impl Socket {
-    /// Bind it, mode 0600, in the place of one that nobody listens at any more; `waker` is woken for each question.
+impl<Q: Question> Socket<Q> {
+    /// Bind it, mode 0600, in the place of one that nobody listens at any more; `waker` is woken for each question. With
+    /// others admitted than its owner all may connect, and the kernel's word about them decides.
     ///
     /// # Errors
     /// Somebody listens there, something else is there, or the directory is not ours to write to.
-    pub(super) fn listen(path: &Path, waker: Waker) -> Result<Self, DriverError> {
-        let wrong = |source| DriverError::HookSocket { path: path.into(), source };
-        let listener = bind(path).map_err(wrong)?;
+    pub(crate) fn listen(path: &Path, waker: Waker, admitted: Admitted) -> Result<Self, Error> {
+        let mode = if admitted == Admitted::default() { 0o600 } else { 0o666 };
+        let listener = bind(path, mode)?;
         let (sender, asked) = sync_channel(MOST_WAITING);
         let shared = Arc::new(Shared {
             asked: sender,
             waker,
+            admitted,
             connections: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
         });
-        let accepting = std::thread::Builder::new().name("hook-socket".into());
-        accepting.spawn(move || accept(&listener, &shared)).map_err(wrong)?;
+        let accepting = std::thread::Builder::new().name("socket".into());
+        accepting.spawn(move || accept(&listener, &shared))?;
         Ok(Self { path: path.into(), asked })
     }
 
     /// The next question.
-    pub(super) fn next(&self) -> Option<Asked> {
+    pub(crate) fn next(&self) -> Option<Asked<Q>> {
         self.asked.try_recv().ok()
     }
 }
 
-impl Drop for Socket {
+impl<Q> Drop for Socket<Q> {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-fn bind(path: &Path) -> Result<UnixListener, Error> {
+fn bind(path: &Path, mode: u32) -> Result<UnixListener, Error> {
     match std::fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(e),
@@ -102,33 +131,36 @@ fn bind(path: &Path) -> Result<UnixListener, Error> {
     let new = path.with_file_name(name);
     let _ = std::fs::remove_file(&new);
     let listener = UnixListener::bind(&new)?;
-    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode))?;
     std::fs::rename(&new, path)?;
     Ok(listener)
 }
 
-fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
+fn accept<Q: Question>(listener: &UnixListener, shared: &Arc<Shared<Q>>) {
     loop {
         let Ok((stream, _)) = listener.accept() else {
             // out of descriptors, most likely
             std::thread::sleep(Duration::from_millis(100));
             continue;
         };
-        let refusal = admit(&stream, shared).err();
+        let admitted = admit(&stream, shared);
         // Who is refused is told, too, unless so many are that they are a flood.
-        let (counter, most) = match refusal {
-            None => (&shared.connections, MOST_CONNECTIONS),
-            Some(_) => (&shared.refused, MOST_REFUSED),
+        let (counter, most) = match admitted {
+            Ok(_) => (&shared.connections, MOST_CONNECTIONS),
+            Err(_) => (&shared.refused, MOST_REFUSED),
         };
         if counter.load(Ordering::Relaxed) >= most {
             continue;
         }
         counter.fetch_add(1, Ordering::Relaxed);
         let served = Arc::clone(shared);
-        let is_refused = refusal.is_some();
-        let spawned = std::thread::Builder::new().name("hook-words".into()).spawn(move || {
+        let is_refused = admitted.is_err();
+        let spawned = std::thread::Builder::new().name("socket-words".into()).spawn(move || {
             // an error: the other side is gone
-            let _ = refusal.map_or_else(|| serve(&stream, &served), |refusal| refuse(&stream, &refusal));
+            let _ = match admitted {
+                Ok(caller) => serve(&stream, caller, &served),
+                Err(refusal) => refuse(&stream, &refusal),
+            };
             let counter = if is_refused { &served.refused } else { &served.connections };
             counter.fetch_sub(1, Ordering::Relaxed);
         });
@@ -138,14 +170,15 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Our own user, or root; the mode says the same, but a mode can be changed.
-fn admit(stream: &UnixStream, shared: &Shared) -> Result<(), Answer> {
+/// Our own user, root, or one of those admitted; the mode may say the same, but a mode can be changed.
+fn admit<Q>(stream: &UnixStream, shared: &Shared<Q>) -> Result<Caller, Answer> {
     let refused = |about: String| Answer::refusal("forbidden", about);
     let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|e| refused(e.to_string()))?;
     let own = rustix::process::geteuid();
-    if !may_speak(peer.uid, own) {
+    if !may_speak(peer.uid, peer.gid, own, &shared.admitted) {
+        let others = if shared.admitted == Admitted::default() { "" } else { ", and who is admitted" };
         return Err(refused(format!(
-            "user {} may not speak here, only {} and root",
+            "user {} may not speak here, only {} and root{others}",
             peer.uid.as_raw(),
             own.as_raw()
         )));
@@ -153,15 +186,22 @@ fn admit(stream: &UnixStream, shared: &Shared) -> Result<(), Answer> {
     if shared.connections.load(Ordering::Relaxed) >= MOST_CONNECTIONS {
         return Err(Answer::refusal("too_many", format!("at most {MOST_CONNECTIONS} connections")));
     }
-    Ok(())
+    Ok(Caller {
+        user: peer.uid.as_raw(),
+        group: peer.gid.as_raw(),
+        process: rustix::process::Pid::as_raw(Some(peer.pid)),
+    })
 }
 
-fn may_speak(peer: Uid, own: Uid) -> bool {
-    peer == own || peer.is_root()
+fn may_speak(user: Uid, group: Gid, own: Uid, admitted: &Admitted) -> bool {
+    user == own
+        || user.is_root()
+        || admitted.users.contains(&user.as_raw())
+        || admitted.groups.contains(&group.as_raw())
 }
 
 /// One question after the other, until the other side ends, is silent, or says what is none.
-fn serve(stream: &UnixStream, shared: &Shared) -> Result<(), Error> {
+fn serve<Q: Question>(stream: &UnixStream, caller: Caller, shared: &Shared<Q>) -> Result<(), Error> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut input = BufReader::with_capacity(MOST_LINE, stream);
@@ -180,8 +220,8 @@ fn serve(stream: &UnixStream, shared: &Shared) -> Result<(), Error> {
             };
             return refuse(stream, &refusal);
         }
-        let answer = match words::read(&line) {
-            Ok(request) => ask(request, shared),
+        let answer = match Q::read(&line) {
+            Ok(request) => ask(request, caller, shared),
             Err(refusal) => refusal,
         };
         (&*stream).write_all(answer.line().as_bytes())?;
@@ -205,12 +245,12 @@ fn refuse(mut stream: &UnixStream, refusal: &Answer) -> Result<(), Error> {
     std::io::copy(&mut stream.take(MOST_DROPPED), &mut std::io::sink()).map(|_| ())
 }
 
-fn ask(request: Request, shared: &Shared) -> Answer {
+fn ask<Q>(request: Q, caller: Caller, shared: &Shared<Q>) -> Answer {
     let (reply, answered) = sync_channel(1);
-    match shared.asked.try_send(Asked { request, reply }) {
+    match shared.asked.try_send(Asked { request, caller, reply }) {
         Ok(()) => {}
         Err(TrySendError::Full(_)) => return Answer::refusal("busy", "try again"),
-        Err(TrySendError::Disconnected(_)) => return Answer::refusal("busy", "the node stops"),
+        Err(TrySendError::Disconnected(_)) => return Answer::refusal("busy", "this process stops"),
     }
     // an error: the loop is gone, and nobody answers
     let _ = shared.waker.wake();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::hooks::words::Request;
 use duohuo_core::outside::WordAnswer;
 use mio::{Events, Poll, Token};
 
@@ -11,11 +12,15 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::admitting(Admitted::default())
+    }
+
+    fn admitting(admitted: Admitted) -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("chain.sock");
         let mut poll = Poll::new().expect("poll");
-        let socket =
-            Socket::listen(&path, Waker::new(poll.registry(), Token(1)).expect("waker")).expect("bound");
+        let waker = Waker::new(poll.registry(), Token(1)).expect("waker");
+        let socket = Socket::<Request>::listen(&path, waker, admitted).expect("bound");
         let (stop, stopped) = sync_channel(1);
         let looping = std::thread::spawn(move || {
             let mut events = Events::with_capacity(8);
@@ -84,8 +89,54 @@ fn b_hook_10_only_its_owner_can_open_it() {
 #[test]
 fn b_hook_10_its_own_user_and_root_may_speak_and_nobody_else() {
     let [root, own, other] = [0, 1_000, 1_001].map(Uid::from_raw);
-    assert!(may_speak(own, own) && may_speak(root, own) && may_speak(root, root));
-    assert!(!may_speak(other, own) && !may_speak(own, root) && !may_speak(other, root));
+    let group = Gid::from_raw(50);
+    let may = |user, own| may_speak(user, group, own, &Admitted::default());
+    assert!(may(own, own) && may(root, own) && may(root, root));
+    assert!(!may(other, own) && !may(own, root) && !may(other, root));
+}
+
+#[test]
+fn b_ctl_1_who_is_admitted_by_user_or_primary_group_may_speak_and_nobody_else() {
+    let admitted = Admitted { users: vec![1_001], groups: vec![50] };
+    let may =
+        |user, group| may_speak(Uid::from_raw(user), Gid::from_raw(group), Uid::from_raw(1_000), &admitted);
+    assert!(may(1_001, 7) && may(1_002, 50) && may(1_000, 7) && may(0, 7));
+    assert!(!may(1_002, 7) && !may(50, 1_001), "a number of the other kind is none");
+}
+
+/// As above, where it needs root: the mode lets all connect, and the kernel's word decides.
+#[test]
+fn b_ctl_1_a_user_that_is_not_admitted_is_told_forbidden_and_one_that_is_is_served() {
+    if !rustix::process::geteuid().is_root() {
+        println!("not root: nobody else to call as");
+        return;
+    }
+    let stage = Stage::admitting(Admitted { users: vec![65_533], groups: vec![65_532] });
+    let mode = std::fs::metadata(stage.path()).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o666);
+    let directory = stage.directory.path().to_owned();
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).expect("opened for all");
+    let call = |user: u32, group: u32| {
+        let path = stage.path();
+        let caller = std::thread::spawn(move || {
+            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+            // of this thread alone
+            rustix::thread::set_thread_res_gid(group, group, group).expect("another group");
+            rustix::thread::set_thread_res_uid(user, user, user).expect("another user");
+            let stream = UnixStream::connect(path).expect("the mode lets it");
+            let _ = (&stream).write_all(b"{\"do\":\"state\"}\n");
+            let mut line = String::new();
+            BufReader::new(&stream).read_line(&mut line).expect("an answer");
+            line
+        });
+        caller.join().expect("answered")
+    };
+    assert!(call(65_533, 65_533).contains("told"));
+    assert!(call(65_534, 65_532).contains("told"));
+    assert_eq!(
+        call(65_534, 65_534),
+        "{\"ok\":false,\"answer\":\"forbidden\",\"about\":\"user 65534 may not speak here, only 0 and root, and who is admitted\"}\n"
+    );
 }
 
 /// The mode keeps others out; where somebody has changed it, the kernel still says who calls. To call as somebody else
@@ -162,10 +213,10 @@ fn a_socket_that_nobody_listens_at_is_taken_over_and_nothing_else_is() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("chain.sock");
     drop(UnixListener::bind(&path).expect("bound"));
-    let listener = bind(&path).expect("nobody listens there");
-    assert_eq!(bind(&path).expect_err("in use").kind(), ErrorKind::AddrInUse);
+    let listener = bind(&path, 0o600).expect("nobody listens there");
+    assert_eq!(bind(&path, 0o600).expect_err("in use").kind(), ErrorKind::AddrInUse);
     drop(listener);
     std::fs::remove_file(&path).expect("removed");
     std::fs::write(&path, "a file").expect("written");
-    assert_eq!(bind(&path).expect_err("a file").kind(), ErrorKind::AlreadyExists);
+    assert_eq!(bind(&path, 0o600).expect_err("a file").kind(), ErrorKind::AlreadyExists);
 }
