@@ -60,6 +60,24 @@ fn b_auth_1_a_decision_is_told_when_it_is_durable() {
     assert!(z.events.iter().any(|e| matches!(e, Event::InSyncChanged { .. })));
 }
 
+/// B-BND-4: who asks and asks while nothing becomes durable fills no memory; what was decided is told all the same.
+#[test]
+fn b_bnd_4_of_what_is_asked_while_the_disk_is_slow_so_much_waits() {
+    let (mut z, mut m, mut a, _) = three();
+    z.quick_disk = false;
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    for request in 0..9_000 {
+        a.say(&mut z, Query { request, scope: QueryScope::Cluster, cluster: A, ..Default::default() });
+    }
+    m.say(&mut z, change(ChangeKind::Remove, 1, 3, STANDBY));
+    let dropped = z.discards("rate_limited");
+    assert!((808..=812).contains(&dropped), "{dropped}");
+    z.sync();
+    assert_eq!(a.heard(&mut z).len() as u64, 9_000 - dropped + 2, "and two decisions");
+    a.say(&mut z, Query { request: 1, scope: QueryScope::Cluster, cluster: A, ..Default::default() });
+    assert_eq!(notices(&a.heard(&mut z)).len(), 1);
+}
+
 /// B-AUTH-9: of two decisions under way the first is told as it was, not as the second made it.
 #[test]
 fn b_auth_9_a_decision_is_told_as_it_was() {

@@ -47,6 +47,9 @@ use std::collections::BTreeMap;
 use table::{Command, Conflict, Table};
 use takeovers::Takeovers;
 
+/// What may wait for the disk beside what was decided: who asked and is not answered asks again (B-BND-4).
+const MAX_WAITING: usize = 8_192;
+
 /// The authority's machine; driven as [`crate::io`] says.
 pub struct Authority {
     config: AuthorityConfig,
@@ -59,6 +62,8 @@ pub struct Authority {
     takeovers: Takeovers,
     /// What waits for the batch of that token.
     deferred: BTreeMap<u64, Vec<Deferred>>,
+    /// How many these are.
+    waiting: usize,
     persisted: u64,
     /// Soft state per cluster.
     soft: BTreeMap<ClusterId, Soft>,
@@ -218,6 +223,7 @@ impl Authority {
             journal,
             takeovers,
             deferred: BTreeMap::new(),
+            waiting: 0,
             persisted: 0,
             soft,
             home,
@@ -246,7 +252,7 @@ impl Authority {
     pub fn held(&self) -> Vec<Held> {
         let switches = self.soft.values().map(|soft| soft.switched_at.len()).sum();
         let mut held = vec![
-            Held::entries("waits for the disk", self.deferred.values().map(Vec::len).sum()),
+            Held::entries("waits for the disk", self.waiting),
             Held::entries("watchers", self.watchers.count()),
             Held::entries("switches", switches),
             Held::entries("reports", self.reports.count_held()),
@@ -296,16 +302,20 @@ impl Authority {
         let token = self.out.persist(vec![put]);
         self.disk.asked(token, self.now);
         let deferred: Vec<Deferred> = effects.into_iter().map(|effect| self.as_decided(effect)).collect();
+        self.waiting += deferred.len();
         self.deferred.entry(token).or_default().extend(deferred);
         Ok(())
     }
 
-    /// Say something that shows the table: at once if all of it is durable, else when it is (I9).
+    /// An answer that shows the table: at once if all of it is durable, else when it is (I9).
     fn when_durable(&mut self, effect: Effect) {
         let deferred = self.as_decided(effect);
         if self.persisted == self.out.last_token() {
             self.carry_out(deferred);
+        } else if self.waiting >= MAX_WAITING {
+            self.discards.count(Discard::RateLimited);
         } else {
+            self.waiting += 1;
             self.deferred.entry(self.out.last_token()).or_default().push(deferred);
         }
     }
@@ -495,6 +505,7 @@ impl Authority {
                 self.persisted = self.persisted.max(token);
                 let later = self.deferred.split_off(&(token + 1));
                 for deferred in core::mem::replace(&mut self.deferred, later).into_values().flatten() {
+                    self.waiting -= 1;
                     self.carry_out(deferred);
                 }
             }
