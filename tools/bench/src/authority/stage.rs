@@ -118,14 +118,12 @@ impl Everybody {
         let mut commands = Vec::new();
         for cluster in &self.roster.clusters {
             let mut nodes = cluster.nodes.iter();
-            let mut version = 0;
             if let Some(first) = nodes.next() {
                 commands.push(Command::Register { cluster: cluster.id, node: first.id });
             }
-            for node in nodes {
+            for (version, node) in (0..).zip(nodes) {
                 let at = At { epoch: Epoch(1), version: Version(version) };
                 commands.push(Command::Add { cluster: cluster.id, at, node: node.id });
-                version += 1;
             }
         }
         let commands = (1..).zip(commands.iter().map(Command::encode)).collect();
@@ -162,8 +160,7 @@ impl Everybody {
         now = now + timers.startup_interval;
         for (cluster, node, secret) in self.secrets.iter().filter(|(_, node, _)| wanted(node.0 % 4)) {
             now = now + HANDSHAKE_INTERVAL;
-            let unix =
-                u64::try_from(clock::unix_at_zero().as_secs()).unwrap_or(0) + now.as_nanos() / 1_000_000_000;
+            let unix = clock::unix_at_zero().as_secs() + now.as_nanos() / 1_000_000_000;
             let (mut initiator, own_session, init) = start(*node, secret, unix)?;
             let answers = say(authority, now, self.datagram(init));
             let response = answers.iter().find_map(|bytes| match Packet::decode_unsealed(bytes) {
@@ -225,7 +222,7 @@ impl Everybody {
     /// The right of a node to speak for its cluster, as the authority seals it.
     pub(super) fn sealed_id(&self, cluster: ClusterId, node: NodeId) -> Bytes {
         let Some((_, entry)) = self.roster.node(node) else { return Bytes::new() };
-        let unix = u64::try_from(clock::unix_at_zero().as_secs()).unwrap_or(0);
+        let unix = clock::unix_at_zero().as_secs();
         let issued = unix + clock::now().as_nanos() / 1_000_000_000 - 1;
         let claims = SealedClaims {
             cluster,
