@@ -7,7 +7,7 @@ use duohuo_tests::plan::{Pace, Plan};
 use duohuo_tests::sim::{
     Outcome, converge, convergence, one_more_switch, quiet, run, without_the_authority, world_of,
 };
-use duohuo_tests::world::World;
+use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::{ClusterId, NodeId};
 
 /// The first faults of a seed's plan, so that it does not take long.
@@ -51,6 +51,8 @@ fn converged(seed: u64) -> (Plan, World) {
     let mut world = world_of(&plan);
     world.start_all();
     world.start_client(plan.rate, Instant::from_nanos(u64::MAX / 2));
+    // As after the faults of a run: nothing is lost on the way.
+    world.set_luck(Luck::default());
     converge(&mut world, convergence(&plan.settings), "at the start").unwrap();
     (plan, world)
 }
