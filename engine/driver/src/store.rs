@@ -15,36 +15,27 @@
 
 mod copy;
 mod error;
+mod rows;
 mod scratch;
+mod threads;
 mod witness;
 
 pub use copy::{ChainCopy, Restoring};
 pub use error::StoreError;
+pub use threads::{Completion, Store};
 
 use bytes::Bytes;
-use duohuo_core::io::{Stored, Table, Write};
+use duohuo_core::io::{Stored, Table};
 use duohuo_core::store::KeptSnapshot;
 use duohuo_wire::ids::{Height, NodeId};
-use mio::Waker;
-use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition, TableError,
-};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableDefinition, TableError};
+use rows::{BLOCK, COMMAND, META, RECORD, Rows, SNAPSHOT, begin, definition, name, unwrap_value};
 use scratch::Scratch;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
 use witness::Witness;
 
-type Rows = TableDefinition<'static, u64, &'static [u8]>;
-
-const META: Rows = TableDefinition::new("meta");
-const RECORD: Rows = TableDefinition::new("record");
-const BLOCK: Rows = TableDefinition::new("block");
-const COMMAND: Rows = TableDefinition::new("command");
-const SNAPSHOT: Rows = TableDefinition::new("snapshot");
 /// Whose store this is; row 0: format version, 1: consortium, 2: node, 3: the number of the last commit.
 const IDENTITY: Rows = TableDefinition::new("identity");
 
@@ -54,11 +45,6 @@ const COMMIT_ROW: u64 = 3;
 const FORMAT_VERSION: u32 = 1;
 /// Page cache of redb. The working set is the open heights' log; blocks are read once each.
 const CACHE_BYTES: usize = 32 << 20;
-/// Requests that may wait; more make the loop wait, which is the back-pressure of a disk that cannot follow.
-const QUEUE_REQUESTS: usize = 4096;
-/// Batches in one transaction: bounds how long the first of them waits.
-const GROUP_BATCHES: usize = 512;
-
 /// The owner of a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Identity {
@@ -320,364 +306,12 @@ impl OpenStore {
         }
         Ok(())
     }
-
-    /// Hand the store to its thread. `waker` is called after each completion.
-    ///
-    /// # Errors
-    /// No thread could be made.
-    pub fn start(self, waker: Arc<Waker>) -> Result<Store, StoreError> {
-        let path = self.path.clone();
-        let io = |e: std::io::Error| StoreError::Io { path: path.clone(), what: e.to_string() };
-        let witness = Witness::open(&path).map_err(io)?;
-        let (batches, batch_inbox) = sync_channel(QUEUE_REQUESTS);
-        let (reads, read_inbox) = sync_channel(QUEUE_REQUESTS);
-        let (outbox, completions) = channel();
-        let db = Arc::new(self.db);
-        let answers = Answers { outbox, waker };
-        let reader = Reader { db: Arc::clone(&db), path: path.clone(), answers: answers.clone() };
-        let worker = Worker { db, path: self.path, commits: self.commits, witness, answers, failed: false };
-        let thread = |name: &str| std::thread::Builder::new().name(name.into());
-        let threads = vec![
-            thread("store").spawn(move || worker.run(&batch_inbox)).map_err(io)?,
-            thread("store-reads").spawn(move || reader.run(&read_inbox)).map_err(io)?,
-        ];
-        let ends = Some((batches, reads));
-        Ok(Store { ends, completions, threads, waiting: None, last_asked: 0, last_done: 0 })
-    }
-}
-
-/// What the store's thread answers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Completion {
-    /// All batches up to this token are on disk.
-    Persisted {
-        /// The highest of the group.
-        token: u64,
-    },
-    /// A batch failed; none later will be tried.
-    Failed,
-    /// Blocks that were asked for.
-    Blocks {
-        /// Of the request.
-        token: u64,
-        /// In order, without a gap.
-        blocks: Vec<(Height, Bytes)>,
-    },
-    /// A piece of a snapshot that was asked for.
-    Chunk {
-        /// Of the request.
-        token: u64,
-        /// Empty if it is not there.
-        chunk: Bytes,
-    },
-}
-
-#[derive(Debug)]
-struct Batch {
-    token: u64,
-    writes: Vec<Write>,
-}
-
-enum Read {
-    Blocks { token: u64, from: Height, max_bytes: u32 },
-    Chunk { token: u64, key: u64 },
-}
-
-/// The loop's end of a store.
-#[derive(Debug)]
-pub struct Store {
-    ends: Option<(SyncSender<Batch>, SyncSender<Read>)>,
-    completions: Receiver<Completion>,
-    threads: Vec<JoinHandle<()>>,
-    /// Not yet with the thread.
-    waiting: Option<Batch>,
-    last_asked: u64,
-    last_done: u64,
-}
-
-impl Store {
-    /// Write a batch; answered by [`Completion::Persisted`] with this token or a later one, some time after
-    /// [`flush`](Self::flush).
-    pub fn persist(&mut self, token: u64, writes: Vec<Write>) {
-        self.last_asked = token;
-        let batch = self.waiting.get_or_insert_with(|| Batch { token, writes: Vec::new() });
-        batch.token = token;
-        batch.writes.extend(writes);
-    }
-
-    /// What was asked since the last time goes to the thread, as one: what one input wants written shares a transaction.
-    pub fn flush(&mut self) {
-        if let (Some(batch), Some((batches, _))) = (self.waiting.take(), &self.ends) {
-            // the thread ends only after this end is dropped, or by a panic, which its completions' end shows
-            let _ = batches.send(batch);
-        }
-    }
-
-    /// Read blocks from a height on.
-    pub fn read(&self, token: u64, from: Height, max_bytes: u32) {
-        self.request(Read::Blocks { token, from, max_bytes });
-    }
-
-    /// Read a piece of a snapshot.
-    pub fn read_chunk(&self, token: u64, key: u64) {
-        self.request(Read::Chunk { token, key });
-    }
-
-    fn request(&self, read: Read) {
-        if let Some((_, reads)) = &self.ends {
-            let _ = reads.send(read);
-        }
-    }
-
-    /// The next answer, if there is one.
-    pub fn completion(&mut self) -> Option<Completion> {
-        match self.completions.try_recv() {
-            Ok(done) => {
-                match done {
-                    Completion::Persisted { token } => self.last_done = token,
-                    Completion::Failed => self.last_done = u64::MAX,
-                    Completion::Blocks { .. } | Completion::Chunk { .. } => {}
-                }
-                Some(done)
-            }
-            Err(std::sync::mpsc::TryRecvError::Empty) => None,
-            Err(std::sync::mpsc::TryRecvError::Disconnected) if self.last_done != u64::MAX => {
-                self.last_done = u64::MAX;
-                Some(Completion::Failed)
-            }
-            Err(std::sync::mpsc::TryRecvError::Disconnected) => None,
-        }
-    }
-
-    /// Whether all that was asked is on disk (or never will be).
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.last_done >= self.last_asked
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.flush();
-        self.ends = None;
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// How the threads answer the loop.
-#[derive(Clone)]
-struct Answers {
-    outbox: Sender<Completion>,
-    waker: Arc<Waker>,
-}
-
-impl Answers {
-    fn answer(&self, done: Completion) {
-        if self.outbox.send(done).is_ok()
-            && let Err(e) = self.waker.wake()
-        {
-            tracing::error!(error = %e, "the store cannot wake the loop");
-        }
-    }
-}
-
-/// Reads for others beside the thread that writes: nobody's catching up makes a vote wait.
-struct Reader {
-    db: Arc<Database>,
-    path: PathBuf,
-    answers: Answers,
-}
-
-impl Reader {
-    fn run(self, inbox: &Receiver<Read>) {
-        while let Ok(read) = inbox.recv() {
-            let done = match read {
-                Read::Blocks { token, from, max_bytes } => {
-                    let blocks = self.told(read_blocks(&self.db, from, max_bytes), "a block");
-                    Completion::Blocks { token, blocks }
-                }
-                Read::Chunk { token, key } => {
-                    let chunk = self.told(read_chunk(&self.db, key), "a piece of a snapshot");
-                    Completion::Chunk { token, chunk }
-                }
-            };
-            self.answers.answer(done);
-        }
-    }
-
-    fn told<T: Default>(&self, read: Result<T, redb::Error>, what: &str) -> T {
-        read.unwrap_or_else(|e| {
-            tracing::error!(path = %self.path.display(), error = %e, "{what} of the store cannot be read: this node serves none");
-            T::default()
-        })
-    }
-}
-
-struct Worker {
-    db: Arc<Database>,
-    path: PathBuf,
-    /// The number of the last commit.
-    commits: u64,
-    witness: Witness,
-    answers: Answers,
-    failed: bool,
-}
-
-impl Worker {
-    fn run(mut self, inbox: &Receiver<Batch>) {
-        while let Ok(first) = inbox.recv() {
-            let mut batches = vec![first];
-            while batches.len() < GROUP_BATCHES
-                && let Ok(next) = inbox.try_recv()
-            {
-                batches.push(next);
-            }
-            let Some(token) = batches.last().map(|batch| batch.token) else { continue };
-            if self.failed {
-                continue;
-            }
-            let done = match self.commit(batches.iter().flat_map(|batch| &batch.writes)) {
-                Ok(()) => Completion::Persisted { token },
-                Err(e) => {
-                    tracing::error!(path = %self.path.display(), error = %e, "the store cannot be written: free space or replace the disk, then start this node again");
-                    self.failed = true;
-                    Completion::Failed
-                }
-            };
-            self.answers.answer(done);
-        }
-    }
-
-    fn commit<'a>(&mut self, writes: impl Iterator<Item = &'a Write>) -> Result<(), redb::Error> {
-        let commit = self.commits + 1;
-        write(&self.db, commit, writes)?;
-        self.commits = commit;
-        self.witness.saw(commit).map_err(redb::Error::Io)
-    }
 }
 
 fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder
-}
-
-/// One transaction, with the settings of the module's page.
-fn begin(db: &Database) -> Result<redb::WriteTransaction, redb::Error> {
-    let mut txn = db.begin_write()?;
-    txn.set_durability(Durability::Immediate)?;
-    txn.set_two_phase_commit(false);
-    txn.set_quick_repair(false);
-    Ok(txn)
-}
-
-fn write<'a>(db: &Database, commit: u64, writes: impl Iterator<Item = &'a Write>) -> Result<(), redb::Error> {
-    let txn = begin(db)?;
-    {
-        txn.open_table(IDENTITY)?.insert(COMMIT_ROW, commit.to_be_bytes().as_slice())?;
-        let mut tables =
-            [Table::Meta, Table::Record, Table::Block, Table::Command, Table::Snapshot].map(|t| (t, None));
-        for write in writes {
-            let wanted = match write {
-                Write::Put { table, .. } | Write::DeleteRange { table, .. } => *table,
-            };
-            let Some((_, slot)) = tables.iter_mut().find(|(t, _)| *t == wanted) else { continue };
-            let rows = match slot {
-                Some(rows) => rows,
-                None => slot.insert(txn.open_table(definition(wanted))?),
-            };
-            match write {
-                Write::Put { key, value, .. } => {
-                    rows.insert(*key, wrap_value(wanted, *key, value).as_slice())?;
-                }
-                Write::DeleteRange { from, to, .. } => rows.retain_in(*from..*to, |_, _| false)?,
-            }
-        }
-    }
-    txn.commit()?;
-    Ok(())
-}
-
-fn read_blocks(db: &Database, from: Height, max_bytes: u32) -> Result<Vec<(Height, Bytes)>, redb::Error> {
-    let read = db.begin_read()?;
-    let rows = read.open_table(BLOCK)?;
-    let mut blocks = Vec::new();
-    let mut bytes = 0usize;
-    let mut expected = from.0;
-    for row in rows.range(from.0..)? {
-        let (key, value) = row?;
-        let height = key.value();
-        if height != expected {
-            break;
-        }
-        let block = unwrap_value(Table::Block, height, value.value())
-            .ok_or_else(|| StorageError::Corrupted(format!("block {height} does not match its checksum")))?;
-        bytes += block.len();
-        if bytes > max_bytes as usize && !blocks.is_empty() {
-            break;
-        }
-        blocks.push((Height(height), block));
-        expected = expected.saturating_add(1);
-    }
-    Ok(blocks)
-}
-
-fn read_chunk(db: &Database, key: u64) -> Result<Bytes, redb::Error> {
-    let read = db.begin_read()?;
-    let rows = read.open_table(SNAPSHOT)?;
-    let Some(value) = rows.get(key)? else { return Ok(Bytes::new()) };
-    let chunk = unwrap_value(Table::Snapshot, key, value.value())
-        .ok_or_else(|| StorageError::Corrupted(format!("piece {key} does not match its checksum")))?;
-    Ok(chunk)
-}
-
-fn definition(table: Table) -> Rows {
-    match table {
-        Table::Meta => META,
-        Table::Record => RECORD,
-        Table::Block => BLOCK,
-        Table::Command => COMMAND,
-        Table::Snapshot => SNAPSHOT,
-    }
-}
-
-fn name(table: Table) -> &'static str {
-    match table {
-        Table::Meta => "meta value",
-        Table::Record => "record",
-        Table::Block => "block",
-        Table::Command => "command",
-        Table::Snapshot => "piece of a snapshot",
-    }
-}
-
-fn checksum(table: Table, key: u64, value: &[u8]) -> [u8; 4] {
-    let tag = match table {
-        Table::Meta => 0u8,
-        Table::Record => 1,
-        Table::Block => 2,
-        Table::Command => 3,
-        Table::Snapshot => 4,
-    };
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&[tag]);
-    crc.update(&key.to_be_bytes());
-    crc.update(value);
-    crc.finalize().to_be_bytes()
-}
-
-fn wrap_value(table: Table, key: u64, value: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(value.len() + 4);
-    bytes.extend_from_slice(&checksum(table, key, value));
-    bytes.extend_from_slice(value);
-    bytes
-}
-
-fn unwrap_value(table: Table, key: u64, bytes: &[u8]) -> Option<Bytes> {
-    let (crc, value) = bytes.split_first_chunk::<4>()?;
-    (*crc == checksum(table, key, value)).then(|| Bytes::copy_from_slice(value))
 }
 
 fn owner(identity: Identity) -> String {

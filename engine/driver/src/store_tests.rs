@@ -1,6 +1,9 @@
+use super::rows::wrap_value;
 use super::*;
-use mio::{Events, Poll, Token};
+use duohuo_core::io::Write;
+use mio::{Events, Poll, Token, Waker};
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const OURS: Identity = Identity { consortium: [0xab; 16], node: NodeId(101) };

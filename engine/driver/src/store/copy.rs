@@ -3,9 +3,10 @@
 //!
 //! A copy is a redb file of its own kind, which no process takes for its store; its values keep their checksums.
 
+use super::rows::{BLOCK, META, Rows, SNAPSHOT, begin, name, unwrap_value};
 use super::{
-    At, BLOCK, FORMAT_VERSION, Identity, META, OpenStore, Rows, SNAPSHOT, Scratch, StoreError, Witness,
-    begin, builder, name, owner, sync_directory, unwrap_value, witness,
+    At, FORMAT_VERSION, Identity, OpenStore, Scratch, StoreError, Witness, builder, owner, sync_directory,
+    witness,
 };
 use duohuo_core::io::Table;
 use duohuo_core::store::{META_LOWEST_BLOCK, META_SNAPSHOTS};

@@ -36,7 +36,7 @@ impl Bench {
             put(Table::Block, 2, b"two"),
             put(Table::Snapshot, 1 << 32, b"piece"),
         ];
-        super::super::write(&store.db, 1, writes.iter()).expect("written");
+        super::super::rows::write(&store.db, 1, writes.iter()).expect("written");
         store.copy_chain(&bench.path("copy")).expect("a copy");
         bench
     }
