@@ -255,3 +255,16 @@ fn the_log_of_a_successor_is_taken_while_the_own_promise_is_being_written() {
     assert_eq!(acks(&third.read(&mut scene.n)), [(3, 0, 3)]);
     assert!(!scene.leads());
 }
+
+/// B-LOG-4: a log that leaves a gap after records that are kept is no honest master's: refused, and nothing falls over.
+#[test]
+fn b_log_4_a_log_that_leaves_a_gap_after_what_is_kept_is_refused() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    m.tell(n, append(0, vec![record(1, 1, b"a")]));
+    assert_eq!(acks(&m.read(n)), [(1, 1, 1)]);
+    m.tell(n, Resync { epoch: Epoch(1), start: LogIndex(9), ..Default::default() });
+    assert_eq!((n.discards("unexpected"), acks(&m.read(n))), (1, vec![]));
+    m.tell(n, append(1, vec![record(1, 1, b"b")]));
+    assert_eq!(acks(&m.read(n)), [(1, 2, 1)], "it goes on from where it was");
+}

@@ -122,6 +122,9 @@ impl Node {
             }
             return Ok(());
         }
+        if self.log.leaves_gap(resync.epoch, resync.start.0) {
+            return Err(Discard::Unexpected);
+        }
         let records = into_records(resync.records);
         self.learn_promises(&records);
         match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {

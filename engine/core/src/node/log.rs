@@ -92,6 +92,12 @@ impl Log {
         start < 1 << 62
     }
 
+    /// Whether a log of `epoch` that begins at `start` leaves a gap after records that are kept: no honest master's does, since
+    /// what lies between is committed history (B-LOG-4), and then it is here too.
+    pub(super) fn leaves_gap(&self, epoch: Epoch, start: u64) -> bool {
+        epoch == self.synced && start > self.end && !self.records.is_empty()
+    }
+
     /// How far this log may be acknowledged: a word of height h only by a node that holds the chain up to h - 1. That the log
     /// is closed is no word: it stands above the chain on purpose, and must not be lost with a grant.
     pub(super) fn acknowledged(&self) -> u64 {
@@ -177,7 +183,6 @@ impl Log {
             // Same epoch: a prefix of that log is here already; a repetition, however late, cuts nothing (rule 11).
             // Where it begins beyond our end, what lies between belongs to heights that are committed here.
             if start > self.end {
-                assert!(self.records.is_empty(), "records before the master's log are history");
                 self.end = start;
             }
             return self.extend(start, records).ok_or(Divergence);
@@ -199,10 +204,13 @@ impl Log {
         let mut writes = Vec::new();
         let differing =
             self.records.iter().find(|(index, mine)| theirs(**index) != Some(mine)).map(|(i, _)| *i);
+        let released = self.released;
+        let mut is_kept = true;
         if let Some(from) = differing {
-            if self.records.range(from..).all(|(_, mine)| mine.height <= closed) {
-                self.released = self.released.min(from);
-            }
+            // What of it was released is history, or stands in the new log and comes back below.
+            let mut cut = self.records.range(from..).take_while(|(index, _)| **index < released);
+            is_kept = cut.any(|(_, mine)| mine.height > history);
+            self.released = released.min(from);
             writes.extend(self.cut(from));
         }
         for (index, record) in (start..).zip(records) {
@@ -212,6 +220,9 @@ impl Log {
             }
         }
         self.end = end;
+        if is_kept {
+            self.released = released.min(end);
+        }
         (self.promised, self.synced) = (epoch, epoch);
         writes.push(self.put_end());
         writes.push(self.put_promise());
@@ -382,6 +393,31 @@ mod tests {
         let mut log = follower();
         log.resync(E2, Height(4), 10, Vec::new()).unwrap();
         let _ = log.resync(E1, Height(4), 10, Vec::new());
+    }
+
+    /// A master that lies cannot make a member fall over: what it must not say is named, and nothing is changed.
+    #[test]
+    fn a_log_of_the_same_epoch_that_begins_after_a_gap_is_told_from_one_above_committed_history() {
+        let mut log = follower();
+        assert!(log.leaves_gap(E1, 14) && !log.leaves_gap(E1, 13) && !log.leaves_gap(E2, 14));
+        log.commit(Height(5));
+        assert!(!log.leaves_gap(E1, 14), "all that lies between is committed");
+    }
+
+    /// A closed record gives up what lies at its height; what was released above must come again, and stays released.
+    #[test]
+    fn what_was_released_above_a_closed_record_is_cut_only_to_come_again() {
+        let mut log = follower();
+        log.extend(13, vec![record(6, E1, "n")]).unwrap();
+        log.note_released(14);
+        let closed = Record { bytes: Bytes::from_static(&[0xFF]), ..record(5, E2, "") };
+        let before = log.clone();
+        assert_eq!(log.resync(E2, Height(4), 10, vec![closed.clone()]), Err(Divergence));
+        assert_eq!(log, before);
+        let theirs = vec![closed.clone(), closed.clone(), closed, record(6, E1, "n")];
+        log.resync(E2, Height(4), 10, theirs).unwrap();
+        assert_eq!((log.end(), log.released), (14, 14));
+        assert_eq!(words(&log).last(), Some(&(13, &b"n"[..])));
     }
 
     #[test]
