@@ -22,6 +22,7 @@ use arc_malachitebft_core_consensus::Input;
 use arc_malachitebft_core_types::Round;
 use bytes::Bytes;
 use duohuo_core::chain::{BlockError, ChainOutput, HaltReason, Record};
+use duohuo_core::limits::LAST_HEIGHT;
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
@@ -252,7 +253,8 @@ impl<A: Application> EmbeddedOf<A> {
     }
 
     fn may_start(&self) -> bool {
-        self.leads() && self.work.is_none() && self.awaiting.is_none() && !self.abstains()
+        let is_over = self.ledger.height() >= LAST_HEIGHT;
+        self.leads() && self.work.is_none() && self.awaiting.is_none() && !self.abstains() && !is_over
     }
 
     /// The next height lies behind the fence: others decide it.
@@ -437,6 +439,9 @@ impl<A: Application> EmbeddedOf<A> {
         if block.height <= self.ledger.height() {
             return Err(BlockError::Old);
         }
+        if block.height > LAST_HEIGHT {
+            return Err(BlockError::Malformed);
+        }
         if block.height != self.ledger.height().next() {
             return Err(BlockError::Gap);
         }
@@ -449,3 +454,7 @@ impl<A: Application> EmbeddedOf<A> {
         Ok((committed, block, id))
     }
 }
+
+#[cfg(test)]
+#[path = "embedded_tests.rs"]
+mod tests;

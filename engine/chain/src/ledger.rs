@@ -12,6 +12,7 @@ use crate::context::BlockId;
 use crate::snapshot::Manifest;
 use bytes::Bytes;
 use duohuo_core::chain::{Snapshot, TransactionId};
+use duohuo_core::limits::LAST_HEIGHT;
 use duohuo_wire::ids::{ClusterId, Height};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,6 +170,7 @@ impl<A: Application> LedgerOf<A> {
     pub fn accepts(&self, block: &BlockOf<A::Transaction>) -> bool {
         let mut ids = BTreeSet::new();
         block.height == self.height.next()
+            && block.height <= LAST_HEIGHT
             && block.parent == self.block.0
             && self.clusters.contains(&block.proposer)
             && block

@@ -122,6 +122,8 @@ pub enum HaltReason {
     Core,
     /// The authority counts this node in sync, but its store never promised anything: the log is lost (rule 13).
     LostLog,
+    /// The log's indexes are at their end (B-LOG-9): a master made them up, and no record has a place any more.
+    FullLog,
 }
 
 /// Names a transaction for ever: chosen at random by the client, so that submitting again is harmless.

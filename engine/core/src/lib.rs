@@ -15,6 +15,7 @@ pub mod held;
 pub mod io;
 mod lateness;
 pub mod lease;
+pub mod limits;
 mod links;
 pub mod node;
 mod outbox;

@@ -4,15 +4,16 @@ use super::scene::*;
 use bytes::Bytes;
 use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing, Transfer};
 use duohuo_core::Instant;
-use duohuo_core::chain::{Chain as _, ChainOutput, TransactionId, VoteKind};
+use duohuo_core::chain::{Chain as _, ChainOutput, HaltReason, TransactionId, VoteKind};
 use duohuo_core::event::Event;
 use duohuo_core::io::Table;
 use duohuo_core::store::META_LOG_END;
 use duohuo_tests::consortium::{cluster_id, node};
 use duohuo_tests::lone::{Lone, Peer};
 use duohuo_tests::scenario::ms;
-use duohuo_wire::ids::{Epoch, Height, LogIndex};
+use duohuo_wire::ids::{Epoch, Height, LogIndex, NodeId};
 use duohuo_wire::packet::*;
+use duohuo_wire::statement::SignedRow;
 
 /// B-LOG-1: a log is taken from the master of the newest row, of its epoch, and from nobody else.
 #[test]
@@ -267,4 +268,33 @@ fn b_log_4_a_log_that_leaves_a_gap_after_what_is_kept_is_refused() {
     assert_eq!((n.discards("unexpected"), acks(&m.read(n))), (1, vec![]));
     m.tell(n, append(1, vec![record(1, 1, b"b")]));
     assert_eq!(acks(&m.read(n)), [(1, 2, 1)], "it goes on from where it was");
+}
+
+/// B-LOG-9: indexes that a master made up end, and a successor that inherits them stops with a reason instead of beginning anew.
+#[test]
+fn b_log_9_a_log_at_the_end_of_its_indexes_has_a_last_record() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    let last = (1 << 62) - 1;
+    m.tell(n, Resync { epoch: Epoch(1), start: LogIndex(last + 1), ..Default::default() });
+    assert_eq!((n.discards("unexpected"), acks(&m.read(n))), (1, vec![]));
+    m.tell(n, Resync { epoch: Epoch(1), start: LogIndex(last), ..Default::default() });
+    assert_eq!(acks(&m.read(n)), [(1, last, 1)]);
+    scene.granted(&[ME]);
+    // Two forced masters, one after the other, have it write a record of its own.
+    let forced = NodeId(12);
+    let before = row(&scene.n, OTHER, 1, 0, PEER, &[PEER]);
+    scene.z.say(&mut scene.n, notice(before));
+    let mut asker = Peer::new(&scene.n, forced);
+    asker.open_stream(&mut scene.n, true);
+    let mut has_halted = |epoch| {
+        let mut unfenced = row(&scene.n, OTHER, epoch, 0, forced, &[forced]).row;
+        unfenced.unfenced = true;
+        let row = SignedRow::sign(unfenced, &scene.n.consortium.keys[&NodeId::AUTHORITY].signing);
+        asker.tell(&mut scene.n, Fence { row, ..Default::default() });
+        scene.n.events.contains(&Event::Halted { reason: HaltReason::FullLog })
+    };
+    assert!(!has_halted(2), "index 2^62 - 1 is the last one");
+    assert!(has_halted(3));
+    assert!(!scene.leads());
 }

@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use bytes::Bytes;
-use duohuo_tests::consortium::CLIENT;
+use duohuo_tests::consortium::{CLIENT, cluster_id};
 use duohuo_tests::lone::Peer;
 use duohuo_tests::scenario::ms;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -206,4 +206,28 @@ fn b_row_2_the_version_told_lacks_nothing() {
     let other = Notice { request: query.request, table_version: 300, ..notice(other) };
     scene.z.tell(&mut scene.n, other);
     assert_eq!(told(&mut scene), Some(300));
+}
+
+/// B-TAB-9: a row or a history of an epoch that nobody grants is not learnt, whoever signed it; the last one is.
+#[test]
+fn b_tab_9_no_epoch_is_learnt_that_cannot_be_granted() {
+    let (mut scene, _m) = Scene::following();
+    let last = u64::from(u32::MAX);
+    let masters = |first, count| {
+        let key = &scene.n.consortium.keys[&NodeId::AUTHORITY].signing;
+        History::sign(cluster_id(OTHER), Epoch(first), vec![PEER; count], key)
+    };
+    let histories = [masters(last, 2), masters(u64::MAX, 1), masters(u64::MAX - 1, 3), masters(last, 1)];
+    for (count, history) in (1..).zip(histories) {
+        scene.z.tell(&mut scene.n, history);
+        assert_eq!(scene.n.discards("bad_statement"), count.min(3));
+    }
+    for (count, epoch) in [(4, last + 1), (5, u64::MAX - 1), (6, u64::MAX)] {
+        let row = row(&scene.n, OWN, epoch, 0, ME, &[ME]);
+        scene.z.say(&mut scene.n, notice(row));
+        assert_eq!((scene.n.discards("bad_statement"), scene.leads()), (count, false), "epoch {epoch}");
+    }
+    let row = row(&scene.n, OWN, last, u64::MAX, ME, &[ME]);
+    scene.z.say(&mut scene.n, notice(row));
+    assert_eq!((scene.n.discards("bad_statement"), scene.leads()), (6, true));
 }

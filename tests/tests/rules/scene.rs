@@ -119,7 +119,7 @@ pub(crate) fn row(
         in_sync: in_sync.to_vec(),
         barred: vec![],
         unfenced: false,
-        table_version: epoch * 100 + version,
+        table_version: epoch.saturating_mul(100).saturating_add(version),
     };
     SignedRow::sign(row, &lone.consortium.keys[&NodeId::AUTHORITY].signing)
 }

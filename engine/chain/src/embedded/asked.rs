@@ -14,6 +14,7 @@ use duohuo_core::chain::{
     TransactionId, VoteSeen,
 };
 use duohuo_core::held::Held;
+use duohuo_core::limits::LAST_HEIGHT;
 use duohuo_core::time::Instant;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
@@ -249,7 +250,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
     fn plan(&self, manifest: &Bytes, proof: &Bytes) -> Result<SnapshotPlan, BlockError> {
         let manifest = Manifest::decode(manifest).ok_or(BlockError::Malformed)?;
         let results = decode_proof(proof).ok_or(BlockError::Malformed)?;
-        if !self.ledger.is_snapshot_height(manifest.height) {
+        if !self.ledger.is_snapshot_height(manifest.height) || manifest.height > LAST_HEIGHT {
             return Err(BlockError::Malformed);
         }
         let state_hash = manifest.state_hash();

@@ -359,6 +359,8 @@ const fn why_not(conflict: Conflict) -> OrderOutcome {
         Conflict::NotBarred => OrderOutcome::NotBarred,
         Conflict::Unfenced => OrderOutcome::Unfenced,
         Conflict::TooManyForced => OrderOutcome::TooManyForced,
-        Conflict::Stale | Conflict::AlreadyRegistered | Conflict::LastMember => OrderOutcome::Stale,
+        Conflict::Stale | Conflict::AlreadyRegistered | Conflict::LastMember | Conflict::Exhausted => {
+            OrderOutcome::Stale
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! Keepalives, ageing and suspicion are soft and live elsewhere.
 
 use super::journal::undated;
+use crate::limits::LAST_EPOCH;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::order::{OrderKind, SignedOrder};
@@ -137,6 +138,8 @@ pub enum Conflict {
     Unfenced,
     /// As many clusters are cold as the chain can bear.
     TooManyForced,
+    /// Epoch, version or table version are at their end.
+    Exhausted,
 }
 
 /// One cluster.
@@ -222,6 +225,7 @@ impl Table {
     /// # Errors
     /// The rule it would break.
     pub fn check(&self, command: &Command) -> Result<(), Conflict> {
+        self.check_counters(command)?;
         let row = |cluster: &ClusterId, at: &At| {
             let row = &self.clusters.get(cluster).ok_or(Conflict::Unregistered)?.row;
             // The one place where epoch and version are compared (I9).
@@ -317,6 +321,25 @@ impl Table {
             }
         }
         Ok(())
+    }
+
+    /// Numbers only grow (P2): where one would have to begin anew there is no decision any more (B-TAB-9).
+    fn check_counters(&self, command: &Command) -> Result<(), Conflict> {
+        let grants = match command {
+            Command::Grant { .. } => true,
+            Command::Order { order, .. } => matches!(order.kind, OrderKind::Switch | OrderKind::Force),
+            _ => false,
+        };
+        let row = self.clusters.get(&command.cluster()).map(|entry| &entry.row);
+        let is_over = match row {
+            Some(row) if grants => row.epoch >= LAST_EPOCH,
+            Some(row) => row.version.0 == u64::MAX,
+            None => false,
+        };
+        // a pause of everywhere moves every row
+        let everywhere = matches!(command, Command::Order { order, .. } if order.cluster == EVERYWHERE);
+        let any_over = everywhere && self.clusters.values().any(|entry| entry.row.version.0 == u64::MAX);
+        if is_over || any_over || self.version == u64::MAX { Err(Conflict::Exhausted) } else { Ok(()) }
     }
 
     /// Apply a command.

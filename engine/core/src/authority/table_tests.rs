@@ -260,3 +260,59 @@ fn no_more_clusters_are_cold_than_the_chain_can_do_without() {
     let mut small = table();
     assert_eq!(small.apply(&force(1, C, at(1, 2), 4, 0)), Err(Conflict::TooManyForced), "f = 0");
 }
+
+/// A table whose cluster stands at this row and this count of commands; who was master before is left out.
+fn near_the_end(epoch: u64, version: u64, table_version: u64) -> Table {
+    let mut t = table();
+    t.version = table_version;
+    let row = &mut t.clusters.get_mut(&C).unwrap().row;
+    (row.epoch, row.version) = (Epoch(epoch), Version(version));
+    t
+}
+
+/// B-TAB-9: no number begins anew: the last epoch is 2^32 - 1, the last version 2^64 - 1.
+#[test]
+fn numbers_of_a_row_and_of_the_table_end_and_do_not_wrap() {
+    let last = u64::from(u32::MAX);
+    let t = near_the_end(last - 1, 4, 9);
+    assert_eq!(t.check(&grant(at(last - 1, 4), 2, &[2])), Ok(()));
+    assert_eq!(t.check(&switch(1, at(last - 1, 4), 2, &[2])), Ok(()));
+    let mut t = near_the_end(last, 4, 9);
+    let before = t.clone();
+    assert_eq!(t.apply(&grant(at(last, 4), 2, &[2])), Err(Conflict::Exhausted));
+    assert_eq!(t.apply(&switch(1, at(last, 4), 2, &[2])), Err(Conflict::Exhausted));
+    assert_eq!(t.apply(&force(1, C, at(last, 4), 4, 0)), Err(Conflict::Exhausted));
+    assert_eq!(t, before);
+    // Its last master goes on: only others do not follow it.
+    assert_eq!(t.check(&add(at(last, 4), 4)), Ok(()));
+
+    let t = near_the_end(1, u64::MAX - 1, 9);
+    assert_eq!(t.check(&add(at(1, u64::MAX - 1), 4)), Ok(()));
+    let mut t = near_the_end(1, u64::MAX, 9);
+    let before = t.clone();
+    assert_eq!(t.apply(&add(at(1, u64::MAX), 4)), Err(Conflict::Exhausted));
+    assert_eq!(t.apply(&bar(at(1, u64::MAX))), Err(Conflict::Exhausted));
+    assert_eq!(t.apply(&order(1, OrderKind::Pause, C, at(0, 0), 0)), Err(Conflict::Exhausted));
+    assert_eq!(t.apply(&order(1, OrderKind::Pause, EVERYWHERE, at(0, 0), 0)), Err(Conflict::Exhausted));
+    assert_eq!(t, before);
+    assert_eq!(t.check(&grant(at(1, u64::MAX), 2, &[2])), Ok(()), "the next epoch counts from 0");
+
+    let mut t = near_the_end(1, 4, u64::MAX - 1);
+    t.clusters.get_mut(&C).unwrap().masters = ids(&[1]);
+    t.apply(&add(at(1, 4), 4)).unwrap();
+    assert_eq!(t.version(), u64::MAX);
+    assert_eq!(t.apply(&add(at(1, 5), 5)), Err(Conflict::Exhausted));
+    let other = Command::Register { cluster: ClusterId(7), node: NodeId(70) };
+    assert_eq!(t.apply(&other), Err(Conflict::Exhausted));
+}
+
+/// B-TAB-6: after the highest number there is none, and that is told as any number that was used.
+#[test]
+fn after_the_highest_order_number_every_order_is_a_replay() {
+    let mut t = table();
+    t.apply(&order(u64::MAX - 1, OrderKind::Pause, C, at(0, 0), 0)).unwrap();
+    t.apply(&order(u64::MAX, OrderKind::Resume, C, at(0, 0), 0)).unwrap();
+    for number in [0, 1, u64::MAX - 1, u64::MAX] {
+        assert_eq!(t.apply(&order(number, OrderKind::Pause, C, at(0, 0), 0)), Err(Conflict::Replayed));
+    }
+}

@@ -1,5 +1,6 @@
 //! Election, registration, claims, and the rows that answer them (mission IN-2, OUT-1, OUT-2, OUT-9; rules 14, 15).
 
+use super::lineage::last_epoch;
 use super::neighbours::Neighbour;
 use super::{After, Duty, Node, Registering};
 use crate::chain::HaltReason;
@@ -7,6 +8,7 @@ use crate::discard::Discard;
 use crate::election::{Candidate, Elected, elect};
 use crate::event::Event;
 use crate::io::{Table, Write};
+use crate::limits::LAST_EPOCH;
 use crate::links::{Party, turn};
 use crate::store::META_REGISTERING;
 use crate::time::{Duration, Instant};
@@ -449,7 +451,7 @@ impl Node {
     /// Who was master when, from whoever passed it on: the authority signed it.
     pub(super) fn learn_history(&mut self, history: &History) -> Result<(), Discard> {
         let key = self.authority_key().ok_or(Discard::UnknownKey)?;
-        if !history.verify(&key) {
+        if last_epoch(history) > LAST_EPOCH || !history.verify(&key) {
             return Err(Discard::BadStatement);
         }
         for (epoch, node) in (history.first_epoch.0..).zip(&history.nodes) {
@@ -473,7 +475,7 @@ impl Node {
         }
         let key = self.authority_key().ok_or(Discard::UnknownKey)?;
         let known = self.config.roster.node(master).is_some_and(|(c, _)| c.id == cluster);
-        if !known || !signed.verify(&key) {
+        if !known || epoch > LAST_EPOCH || !signed.verify(&key) {
             return Err(Discard::BadStatement);
         }
         self.chain.learn_grant(cluster, epoch, master);

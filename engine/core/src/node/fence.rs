@@ -11,6 +11,7 @@ use super::{After, Duty, Node};
 use crate::chain::Record;
 use crate::discard::Discard;
 use crate::event::Event;
+use crate::limits::LAST_HEIGHT;
 use crate::links::{Party, turn};
 use crate::time::{Duration, Instant};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -18,9 +19,6 @@ use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::packet::{Fence, FenceAnswer, Fenced, Packet};
 use duohuo_wire::statement::{Row, SignedRow};
 use std::collections::BTreeMap;
-
-/// No honest chain gets there: one above it is still a number.
-const MAX_HEIGHT: u64 = 1 << 62;
 
 /// A forced master that says nothing yet (I8).
 pub(super) struct Fencing {
@@ -138,7 +136,7 @@ impl Node {
             return Err(Discard::Unexpected);
         };
         let meant = answer.cluster == self.cluster && answer.epoch == fencing.epoch;
-        let in_range = answer.height.0 < MAX_HEIGHT;
+        let in_range = answer.height <= LAST_HEIGHT;
         if !is_master || !meant || !in_range || fencing.stage != Stage::Asking {
             return Err(Discard::Unexpected);
         }

@@ -13,7 +13,7 @@ use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use duohuo_wire::group::{GroupOpenError, GroupSecret, GroupSenderKey, sender_key};
-use duohuo_wire::header::Header;
+use duohuo_wire::header::{Header, MAX_SEQUENCE};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{GroupKey, Packet};
 use duohuo_wire::seal::ReplayWindow;
@@ -150,6 +150,12 @@ impl Group {
         else {
             return;
         };
+        if self.sequence + 1 >= MAX_SEQUENCE {
+            // Another boot is another key under the same secret: its sequences begin anew (W-SEAL-1).
+            self.boot = self.boot.wrapping_add(1);
+            self.sequence = 0;
+            self.outgoing.clear();
+        }
         let secret = &generation.secret;
         let key = self.outgoing.entry(secret.generation).or_insert_with(|| {
             let key = sender_key(secret, self.me, self.boot);
@@ -279,4 +285,76 @@ impl Node {
 /// What a heard list carries of a sequence: its low 32 bits.
 pub(super) const fn low(sequence: u64) -> u32 {
     (sequence & 0xffff_ffff) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::time::Instant;
+    use duohuo_wire::packet::Probe;
+
+    const ME: NodeId = NodeId(1);
+
+    fn group(sequence: u64) -> Group {
+        let address = SocketAddr::from(([239, 0, 0, 1], 1));
+        let signing = SigningKey::from_bytes(&[7; 32]);
+        let mut group = Group::new(ClusterId(1), ME, address, [9; 32], signing, &mut Random::new([1; 32]));
+        group.sequence = sequence;
+        group
+    }
+
+    /// The headers of so many packets to the group.
+    fn sent(group: &mut Group, count: usize) -> Vec<(u64, u64)> {
+        let mut out = Outbox::default();
+        for _ in 0..count {
+            group.send(Instant::ZERO, None, &Packet::from(Probe::default()), &mut out);
+        }
+        let mut headers = Vec::new();
+        while let Some(output) = out.pop() {
+            if let Output::Datagram { bytes, .. } = output {
+                let header = Header::decode(&bytes).unwrap();
+                headers.push((header.session, header.sequence));
+            }
+        }
+        headers
+    }
+
+    /// B-NBR-1: a heard list carries the low 32 bits, which begin anew while the sequence goes on.
+    #[test]
+    fn a_sequence_is_echoed_across_the_end_of_32_bits() {
+        let mut group = group(0xFFFF_FFFD);
+        let boot = group.boot;
+        let expected =
+            [0xFFFF_FFFE, 0xFFFF_FFFF, 0x1_0000_0000, 0x1_0000_0001].map(|sequence| (boot, sequence));
+        assert_eq!(sent(&mut group, 4), expected);
+        for low in [0xFFFF_FFFE, 0xFFFF_FFFF, 0, 1] {
+            assert!(group.sent_lately(Instant::ZERO, low, Duration::from_millis(1)), "{low:#x}");
+        }
+        assert!(!group.sent_lately(Instant::ZERO, 2, Duration::from_millis(1)));
+    }
+
+    /// W-SEAL-1: before 2^63 the sender goes on under another boot, which is another key, and its mates hear it.
+    #[test]
+    fn a_group_key_that_is_used_up_is_followed_by_another_boots() {
+        let last = (1 << 63) - 1;
+        let mut sender = group(last - 2);
+        let (boot, verify) = (sender.boot, sender.signing.verifying_key());
+        assert_eq!(
+            sent(&mut sender, 4),
+            [(boot, last - 1), (boot, last), (boot.wrapping_add(1), 1), (boot.wrapping_add(1), 2)]
+        );
+        let mut receiver = Group { me: NodeId(2), ..group(0) };
+        let mut out = Outbox::default();
+        for sequence in [last - 2, last - 1, last] {
+            sender.sequence = sequence;
+            sender.send(Instant::ZERO, None, &Packet::from(Probe::default()), &mut out);
+        }
+        let mut opened = 0;
+        while let Some(Output::Datagram { bytes, .. }) = out.pop() {
+            let header = Header::decode(&bytes).unwrap();
+            opened += u32::from(receiver.open(&header, &bytes, &verify).is_ok());
+        }
+        assert_eq!(opened, 3);
+    }
 }

@@ -1,5 +1,6 @@
 //! Acting as master: from the adopted grant to what the chain says leaving by the gate (rules 15, 16, 18 to 23).
 
+use super::log::Log;
 use super::master::{Gated, Master};
 use super::neighbours::{Neighbour, Neighbours};
 use super::outside::Outside;
@@ -226,6 +227,10 @@ impl Node {
             return;
         };
         let epoch = master.epoch();
+        if !Log::is_in_range(self.log.end()) {
+            self.halt(HaltReason::FullLog);
+            return;
+        }
         self.unwritten.records.push(WireRecord { height, epoch, bytes: bytes.clone() });
         self.unwritten.writes.extend(self.log.append(Record { height, epoch, bytes }));
     }

@@ -21,6 +21,11 @@ fn end(history: &History) -> Epoch {
     Epoch(history.first_epoch.0.saturating_add(history.nodes.len() as u64))
 }
 
+/// The last epoch that a history names.
+pub(super) fn last_epoch(history: &History) -> Epoch {
+    Epoch(end(history).0.saturating_sub(1))
+}
+
 impl Lineage {
     /// The master of an epoch, if it is known.
     pub(super) fn master(&self, cluster: ClusterId, epoch: Epoch) -> Option<NodeId> {

@@ -8,6 +8,7 @@
 use crate::chain::Record;
 use crate::held::Held;
 use crate::io::{Stored, Table, Write};
+use crate::limits::LOG_END;
 use crate::store::{
     META_LOG_END, META_PROMISE, StartError, decode_promise, decode_record, decode_u64, encode_promise,
     encode_record, encode_u64,
@@ -89,7 +90,7 @@ impl Log {
     /// Whether a log may have records there: no honest one gets near the end of the range, where the next index would not
     /// be a number.
     pub(super) const fn is_in_range(start: u64) -> bool {
-        start < 1 << 62
+        start < LOG_END
     }
 
     /// Whether a log of `epoch` that begins at `start` leaves a gap after records that are kept: no honest master's does, since
