@@ -13,6 +13,7 @@ import struct
 import time
 
 from cases import growth, matches, Want
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from floods import spoofed
 from hostile import Claimant, sealed_id_of
@@ -64,6 +65,18 @@ def standing_still(network, *numbers):
             network.processes[number].send_signal(signal.SIGCONT)
 
 
+def named(network, teller, event, *words):
+    """The lines of a log in which this event names somebody."""
+    lines = (network.folder / f"{teller}.log").read_text(errors="replace").splitlines()
+    return [line for line in lines if f" {event} " in line and all(word in line for word in words)]
+
+
+def is_named(tally, network, name, teller, offender, offence):
+    """B-OFF-1: the log of who was lied to says who it was."""
+    lines = named(network, teller, "offended", f"node: NodeId({offender})", f"offence: {offence},")
+    tally.count(name, f"the log names it: {offence}", 0, None if lines else f"{teller} names {offender} nowhere")
+
+
 # --- one node -----------------------------------------------------------------------------------------------------------------
 
 
@@ -81,6 +94,10 @@ def run_node(trial):
                 for reason in range(5):
                     one.claim(sealed, ("IncumbentHeard",), "a claim without cause, from the in-sync set, with a lying list", reason=reason, alive=alive)
             one.claim(sealed_id_of(network, network.party(INSIDER)), ("BadSealedId",), "with a mate's sealed ID")
+            for _ in range(4):
+                one.claim(sealed_id_of(network, network.party(INSIDER)), ("BadSealedId",), "with a mate's sealed ID, again and again")
+            is_named(tally, network, name, 0, 202, "ClaimsInVain")
+            is_named(tally, network, name, 0, 202, "BadSealedIds")
             for kind in range(3):
                 one.change(kind, 201, ("NotMaster",), "a change of the set, or a resignation, in its master's place")
             began = time.monotonic()
@@ -118,6 +135,8 @@ def lie_about_hearing(trial, name):
     why = why or (None if network.report(201)["standby"] == standby else "another standby, who is not in the set")
     tally.count(name, "lying heard lists, roles, epochs and priorities", sent, why)
     tally.count(name, "meanwhile a transfer is committed", 0, trial.submit())
+    for peer in peers:
+        is_named(tally, network, name, peer, INSIDER, "FalseKeepalives")
 
 
 def keepalive(party, newest, epoch, version, promised, role, ghost):
@@ -175,6 +194,24 @@ class Words:
         signed = struct.pack("!QIB", height, round_, kind) + value + struct.pack("!I", NIL_ROUND)
         return self.packet(struct.pack("!BQIB", VOTE, height, round_, kind) + value + self.signer(signed))
 
+    def why_no_evidence(self, lines):
+        """Two lines of a log must be what this key signed twice for one place: what anybody could verify who has the roster."""
+        if len(lines) != 2:
+            return f"{len(lines)} lines"
+        first, second = lines
+        if any(first[k] != second[k] for k in ("cluster", "epoch", "height", "round", "kind")) or first["value"] == second["value"]:
+            return f"no contradiction: {lines}"
+        codes = {"Proposal": 0, "Prevote": PREVOTE, "Precommit": PRECOMMIT}
+        for line in lines:
+            value = b"\0" if line["value"] == "nil" else b"\1" + bytes.fromhex(line["value"])
+            signed = struct.pack("!QIB", int(line["height"]), int(line["round"]), codes[line["kind"]]) + value + struct.pack("!I", NIL_ROUND)
+            whose = struct.pack("!IQI", int(line["cluster"]), int(line["epoch"]), int(line["node"]))
+            try:
+                self.key.public_key().verify(bytes.fromhex(line["signature"]), b"duohuo vote 1" + self.consortium + whose + signed)
+            except InvalidSignature:
+                return f"its signature does not hold: {line}"
+        return None
+
     def proposal(self, height, round_, block):
         signed = struct.pack("!QIB", height, round_, 0) + b"\1" + block + struct.pack("!I", NIL_ROUND)
         return self.packet(struct.pack("!BQI", PROPOSAL, height, round_) + block + struct.pack("!I", NIL_ROUND) + self.signer(signed))
@@ -207,16 +244,19 @@ def run_cluster(trial):
     with standing_still(network, 401, 402):
         streams = {n: network.stream(thief, n, timeout=20) for n in others}
         equivocate(tally, network, name, words, streams)
+        trial.equivocated = True
         stands("two words for one")
         flood_sessions(tally, network, name, words, streams)
+        is_named(tally, network, name, 101, thief.number, "RefusedPackets")
         stands("a flood inside a session")
         false_reports(tally, network, name, words, streams)
+        is_named(tally, network, name, 0, thief.number, "FalseReports")
         stands("false reports")
         false_results(trial, name, words, streams)
         stands("false results")
         # B-BND-1: nothing that a peer says is logged one by one. What is left are events of their own.
         grown = {n: now - logs[n] for n, now in log_bytes(network, others).items()}
-        tally.count(name, "the logs of the others do not grow with what it says", 0, None if max(grown.values()) < 4096 else f"bytes: {grown}")
+        tally.count(name, "the logs of the others do not grow with what it says", 0, None if max(grown.values()) < 8192 else f"bytes: {grown}")
         for session in streams.values():
             session.close()
     # Its own cluster goes on under another node: that is all that its lies brought about.
@@ -257,7 +297,12 @@ def equivocate(tally, network, name, words, streams):
         grown.pop("unknown_type", None)
         why = why or matches([Want(frozenset([None, "bad_consensus", "unexpected"]))] * 2 * len(pairs), grown)
         tally.count(name, "two words for one height, round and kind", 2 * len(pairs), why and f"{pairs[0][0].hex()} to {peer}: {why}, counted {grown}")
-    # Who watches holds both, signed: that is what names it (the chain needs no name to stand it).
+        counted = int(network.report(peer)["conflicts"])
+        tally.count(name, "two words for one: counted once an epoch", 0, None if counted == 1 else f"{peer} counted {counted}")
+        both = [dict(pair.split("=", 1) for pair in line.replace('"', "").split() if "=" in pair)
+                for line in named(network, peer, "equivocated", f"cluster={words.party.cluster} ", f"node={words.party.number} ")]
+        tally.count(name, "two words for one: the log names it, with both", 0, words.why_no_evidence(both))
+    # Who watches holds both, signed.
     events = [wire.decode_body(k, b) for k, b in witness.barrier() if k == TYPES["Event"]]
     witness.close()
     told = {}

@@ -41,7 +41,7 @@ M.ENUMS = {
 -- Event.kind. Not refused if unknown, and not in the specification's tables yet: for display only.
 M.EVENT_KINDS = { "suspected", "dead", "alive", "claimed", "refused", "granted", "in_sync_changed", "role_changed", "released",
     "received", "committed", "consensus_error_reported", "forced_switch", "alarm", "aged_out", "authority_reachable",
-    "joined", "roster_in_force", "halted", "store_failed", "unstable",
+    "joined", "roster_in_force", "halted", "store_failed", "unstable", "equivocated", "offended",
     [30] = "ordered", [31] = "fenced", [32] = "fence_promised",
     [40] = "acting", [41] = "acting_ended", [42] = "program_ended", [43] = "health_changed", [44] = "copy_changed",
     [45] = "overdue", [46] = "keeper_lost",

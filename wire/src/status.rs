@@ -77,7 +77,7 @@ pub struct StatusReport {
     pub uptime_ms: u64,
     /// The authority's whole table; empty at nodes.
     pub rows: Vec<Row>,
-    /// Grants or statements that contradicted each other since the start.
+    /// How often a cluster was found to have signed two words for one since the start (CH-15).
     pub conflicts: u64,
 }
 

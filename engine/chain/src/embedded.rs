@@ -8,6 +8,7 @@ use crate::application::{Application, Transaction as _};
 use crate::block::{BlockOf, CommittedBlock, MAX_BLOCK_BYTES, id_of};
 use crate::certificate::CommitCertificate;
 use crate::context::BlockId;
+use crate::contradictions::Contradictions;
 use crate::early::Early;
 use crate::keys::Keys;
 use crate::ledger::{LedgerOf, Outcome};
@@ -89,6 +90,7 @@ pub struct EmbeddedOf<A: Application> {
     /// Entries of the log given to `lead`, of heights not started yet.
     log: Vec<Record>,
     early: Early<A::Transaction>,
+    contradictions: Contradictions,
     next_start_at: Instant,
     receipts: Vec<(Height, Outcome)>,
     /// The state after the newest blocks, as we found it.
@@ -148,6 +150,7 @@ impl<A: Application> EmbeddedOf<A> {
             awaiting: None,
             log: Vec::new(),
             early: Early::default(),
+            contradictions: Contradictions::default(),
             next_start_at: Instant::ZERO,
             receipts: Vec::new(),
             recent: VecDeque::new(),
@@ -364,6 +367,7 @@ impl<A: Application> EmbeddedOf<A> {
         self.last_commit_round = round;
         self.pool.expire(block.height);
         self.keys.forget_below(block.height);
+        self.contradictions.forget_up_to(block.height);
         self.remember_result();
         if let Some(snapshot) = self.ledger.snapshot() {
             self.outputs.push_back(ChainOutput::Snapshot(snapshot));
@@ -427,6 +431,20 @@ impl<A: Application> EmbeddedOf<A> {
     fn is_near(&self, height: u64) -> bool {
         let last = self.ledger.height().0;
         height > last && height <= last.saturating_add(2)
+    }
+
+    /// CH-15: of the words that were verified just now.
+    fn compare(&mut self, message: &Message<A::Transaction>) {
+        if !matches!(message, Message::Vote(_) | Message::Proposal(_)) {
+            return;
+        }
+        for word in message.words() {
+            if self.is_near(word.height.0)
+                && let Some(words) = self.contradictions.note(word)
+            {
+                self.outputs.push_back(ChainOutput::Equivocation { words });
+            }
+        }
     }
 
     fn checked(

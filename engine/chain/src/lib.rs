@@ -11,6 +11,7 @@ mod bystander;
 pub mod certificate;
 mod codec;
 mod context;
+mod contradictions;
 mod early;
 mod effects;
 mod embedded;

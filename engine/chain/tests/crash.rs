@@ -92,11 +92,12 @@ fn an_old_master_that_lives_on_is_fenced_by_the_missing_acknowledgement() {
 
 #[test]
 fn a_standby_without_the_log_does_say_second_words_and_the_watch_sees_them() {
-    let (mut second_words, mut signed_again) = (0, 0);
+    let (mut second_words, mut signed_again, mut named) = (0, 0, 0);
     for at in 0..100_u64 {
         let mut net = Net::new(4, 6_000 + at, fast());
         // Two, so that the others cannot finish the height before the takeover.
-        for id in [ClusterId(1 + (at % 4) as u32), ClusterId(1 + ((at + 1) % 4) as u32)] {
+        let forgetful = [ClusterId(1 + (at % 4) as u32), ClusterId(1 + ((at + 1) % 4) as u32)];
+        for id in forgetful {
             let cluster = net.clusters.get_mut(&id).unwrap();
             cluster.crash_at = Some(20 + at);
             cluster.keeps_no_log = true;
@@ -106,8 +107,12 @@ fn a_standby_without_the_log_does_say_second_words_and_the_watch_sees_them() {
         net.run(Duration::from_millis(500), |_| false);
         second_words += u32::from(!net.conflicts.is_empty());
         signed_again += u32::from(!net.resent_differently.is_empty());
+        // CH-15: who is told of it is told of those, and of nobody who is honest.
+        assert!(net.equivocations.iter().all(|(_, named)| forgetful.contains(named)));
+        named += u32::from(!net.equivocations.is_empty());
     }
     println!("of 100 runs {second_words} with second words, {signed_again} with words signed again");
     assert!(second_words > 5, "only {second_words} of 100 runs showed it: the watch is blind");
+    assert!(named > 5, "in only {named} of 100 runs somebody was named");
     assert!(signed_again > 5, "only {signed_again} of 100 runs showed it: the watch is blind");
 }

@@ -70,6 +70,12 @@ pub enum ChainOutput {
         /// First the accused's, then those that contradict it, each from another cluster.
         evidence: Vec<SignedResult>,
     },
+    /// Another cluster signed two words that contradict each other: verified, and told once for each of its epochs. Not gated: no
+    /// word of ours is in it.
+    Equivocation {
+        /// What it said first, and then; equal in all but the value.
+        words: Box<[VoteSeen; 2]>,
+    },
     /// The state after the block that was executed last, in pieces: to be kept, and handed to who is far behind. Not
     /// gated; a chain without snapshots never says it.
     Snapshot(Snapshot),

@@ -1,6 +1,7 @@
 //! What a machine tells an operator: one enum, one number each on the wire (packet `Event`), one name each in logs.
 
 use crate::chain::{HaltReason, VoteSeen};
+use crate::offences::Offence;
 use crate::outside::{Ended, Ending, Program};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::{ClaimReason, OrderKind, Outcome, Role};
@@ -133,6 +134,24 @@ pub enum Event {
         cluster: ClusterId,
         /// How often within the damping window.
         switches: u32,
+    },
+    /// One of two signed words of another cluster that contradict each other (CH-15); the other one is told with it.
+    Equivocated {
+        /// Whose key signed it.
+        node: NodeId,
+        /// The word, signature and all: both together prove it to anybody.
+        word: VoteSeen,
+    },
+    /// Somebody does again and again what no honest party does (B-OFF-1).
+    Offended {
+        /// Of which cluster; 0: none.
+        cluster: ClusterId,
+        /// Who.
+        node: NodeId,
+        /// What.
+        offence: Offence,
+        /// How often by now.
+        count: u32,
     },
     /// This node acts outside the chain from now on (design R7).
     Acting {
@@ -273,6 +292,8 @@ impl Event {
             Self::Halted { .. } => "halted",
             Self::StoreFailed => "store_failed",
             Self::Unstable { .. } => "unstable",
+            Self::Equivocated { .. } => "equivocated",
+            Self::Offended { .. } => "offended",
             Self::Acting { .. } => "acting",
             Self::ActingEnded { .. } => "acting_ended",
             Self::ProgramEnded { .. } => "program_ended",
@@ -356,6 +377,14 @@ impl Event {
             Self::Halted { reason } => (f.kind, f.detail) = (19, reason as u32),
             Self::StoreFailed => f.kind = 20,
             Self::Unstable { cluster, switches } => (f.kind, f.cluster, f.detail) = (21, cluster, switches),
+            Self::Equivocated { node, ref word } => {
+                (f.kind, f.node) = (22, node);
+                vote(&mut f, word);
+            }
+            Self::Offended { cluster, node, offence, count } => {
+                (f.kind, f.cluster, f.node) = (23, cluster, node);
+                (f.detail, f.round) = (offence as u32, count);
+            }
             Self::Acting { epoch } => (f.kind, f.epoch) = (40, epoch),
             Self::ActingEnded { epoch, why } => (f.kind, f.epoch, f.detail) = (41, epoch, why as u32),
             Self::ProgramEnded { program, ending } => {

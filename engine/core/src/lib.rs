@@ -18,6 +18,7 @@ pub mod lease;
 pub mod limits;
 mod links;
 pub mod node;
+pub mod offences;
 mod outbox;
 pub mod outside;
 pub mod placement;

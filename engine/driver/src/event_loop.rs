@@ -518,10 +518,26 @@ fn log_event(event: &Event) {
             Event::StoreFailed | Event::Halted { .. } | Event::Alarm { .. } | Event::Overdue { .. } => {
                 tracing::error!(?event, "{name}")
             }
+            Event::Equivocated { node, word } => {
+                // Both lines together are the evidence: all that was signed, but for the consortium.
+                let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                tracing::warn!(
+                    cluster = word.cluster.0,
+                    node = node.0,
+                    epoch = word.epoch.0,
+                    height = word.height.0,
+                    round = word.round,
+                    kind = ?word.kind,
+                    value = word.value.map_or("nil".to_owned(), |value| hex(&value)),
+                    signature = hex(&word.signature),
+                    "{name}"
+                );
+            }
             Event::Dead { .. }
             | Event::ForcedSwitch { .. }
             | Event::ConsensusErrorReported { .. }
             | Event::Unstable { .. }
+            | Event::Offended { .. }
             | Event::Ordered { .. }
             | Event::Fenced { .. } => {
                 tracing::warn!(?event, "{name}");

@@ -33,6 +33,8 @@ const BOUNDS: &[(&str, usize, usize)] = &[
     ("verified signatures", 3 * 4_096, 0),
     ("switches", 256, 0),
     ("reports", 256, 0),
+    ("offences", 256, 0),
+    ("words of others", 256 * 8, 0),
 ];
 
 impl Checker {

@@ -94,7 +94,7 @@ pub(crate) struct WatchArgs {
 }
 
 /// Names of the kinds of events (spec/behaviour.md, section 14).
-const KINDS: [(u16, &str); 34] = [
+const KINDS: [(u16, &str); 36] = [
     (1, "suspected"),
     (2, "dead"),
     (3, "alive"),
@@ -116,6 +116,8 @@ const KINDS: [(u16, &str); 34] = [
     (19, "halted"),
     (20, "store_failed"),
     (21, "unstable"),
+    (22, "equivocated"),
+    (23, "offended"),
     (30, "ordered"),
     (31, "fenced"),
     (32, "fence_promised"),

@@ -49,7 +49,7 @@ pub mod kind {
 }
 
 /// Names of the kinds, as in logs.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "unknown",
     "suspected",
     "dead",
@@ -72,6 +72,8 @@ const NAMES: [&str; 22] = [
     "halted",
     "store_failed",
     "unstable",
+    "equivocated",
+    "offended",
 ];
 
 /// The name of a kind.

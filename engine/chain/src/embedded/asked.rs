@@ -116,6 +116,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         if !is_good {
             return false;
         }
+        self.compare(&message);
         match message {
             Message::Hello(hello) => self.on_hello(now, from, &hello),
             Message::Transactions(list) => self.on_transactions(now, list),
@@ -226,6 +227,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
     fn held(&self) -> Vec<Held> {
         vec![
             self.early.held(),
+            self.contradictions.held(),
             Held::entries("receipts", self.receipts.len()),
             Held::entries("gossip", self.gossip.len()),
             Held::entries("results", self.results.count()),
@@ -281,6 +283,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         self.work = None;
         self.pool.expire(manifest.height);
         self.keys.forget_below(manifest.height);
+        self.contradictions.forget_up_to(manifest.height);
         self.awaiting = self.leads().then_some(manifest.height);
         Ok(manifest.height)
     }

@@ -165,6 +165,8 @@ pub struct Net {
     /// Every word that left a master: value and signature.
     pub words: BTreeMap<(ClusterId, Height, u32, VoteKind), (Option<[u8; 32]>, [u8; 64])>,
     pub conflicts: Vec<String>,
+    /// Who was told, and of whom.
+    pub equivocations: Vec<(ClusterId, ClusterId)>,
     pub resent_differently: Vec<String>,
     /// When each height was first committed anywhere.
     pub commits: BTreeMap<Height, (Instant, Bytes)>,
@@ -191,6 +193,7 @@ impl Net {
             refused: 0,
             words: BTreeMap::new(),
             conflicts: Vec::new(),
+            equivocations: Vec::new(),
             resent_differently: Vec::new(),
             commits: BTreeMap::new(),
         };
@@ -398,6 +401,13 @@ impl Net {
             ChainOutput::ConsensusError { evidence } => self.accusations.push((id, evidence)),
             ChainOutput::Snapshot(snapshot) => drop(node.snapshots.insert(snapshot.height, snapshot)),
             ChainOutput::SnapshotProven { height, proof } => drop(self.proofs.insert((id, height), proof)),
+            ChainOutput::Equivocation { words } => {
+                let [first, second] = *words;
+                assert_eq!((first.cluster, first.height), (second.cluster, second.height));
+                assert_eq!((first.round, first.kind), (second.round, second.kind));
+                assert_ne!(first.value, second.value);
+                self.equivocations.push((id, first.cluster));
+            }
             ChainOutput::Halt { reason } => self.halts.push((id, reason)),
         }
         let _ = now;
@@ -605,6 +615,7 @@ impl Net {
     }
 
     pub fn assert_safe(&self, what: &str) {
+        assert_eq!(self.equivocations, [], "{what}: nobody said two things");
         assert!(self.conflicts.is_empty(), "{what}: conflicting words: {:?}", self.conflicts);
         assert!(self.resent_differently.is_empty(), "{what}: signed again: {:?}", self.resent_differently);
         assert!(self.halts.is_empty(), "{what}: halted: {:?}", self.halts);

@@ -5,6 +5,7 @@ use super::{Authority, Deadline, Effect};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::links::Party;
+use crate::offences::Offence;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{
@@ -68,6 +69,7 @@ impl Authority {
         let answer =
             |outcome| Effect::Answer { to: node, request: update.request, outcome, cluster, stream: false };
         if !self.sealed_id_holds(cluster, node, &update.sealed_id) {
+            self.offended(node, Offence::BadSealedIds);
             self.when_durable(answer(Outcome::BadSealedId));
             return Ok(());
         }
@@ -92,6 +94,9 @@ impl Authority {
             None
         };
         if let Some(outcome) = refusal {
+            if matches!(outcome, Outcome::NotInSync | Outcome::Barred) {
+                self.offended(node, Offence::ClaimsInVain);
+            }
             self.when_durable(answer(outcome));
             return Ok(());
         }
@@ -194,6 +199,7 @@ impl Authority {
             return Ok(());
         }
         let outcome = Outcome::IncumbentHeard;
+        self.offended(i.claimant, Offence::ClaimsInVain);
         self.when_durable(Effect::Answer {
             to: i.claimant,
             request: i.request,

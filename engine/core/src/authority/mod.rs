@@ -22,6 +22,7 @@ use crate::held::Held;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
 use crate::lateness::Lateness;
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
+use crate::offences::{Offence, Offences, is_offence};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::StartError;
@@ -82,6 +83,7 @@ pub struct Authority {
     alarmed: BTreeMap<ClusterId, Epoch>,
     watchers: Watchers,
     discards: Discards,
+    offences: Offences,
     started_at: Option<Instant>,
     now: Instant,
     failed: bool,
@@ -235,6 +237,7 @@ impl Authority {
             alarmed: BTreeMap::new(),
             watchers: Watchers::default(),
             discards: Discards::default(),
+            offences: Offences::default(),
             started_at: None,
             now: Instant::ZERO,
             failed: false,
@@ -256,6 +259,7 @@ impl Authority {
             Held::entries("watchers", self.watchers.count()),
             Held::entries("switches", switches),
             Held::entries("reports", self.reports.count_held()),
+            self.offences.held(),
         ];
         held.extend(self.links.held());
         held
@@ -375,6 +379,22 @@ impl Authority {
         self.watchers.tell(&event, unix, ClusterId(0), &mut self.links, &mut self.out);
     }
 
+    /// What a party said in its own session was refused: if no honest one says it, that is remembered (B-OFF-1).
+    fn refused(&mut self, party: Option<Party>, why: Discard) {
+        if let Some(party) = party
+            && is_offence(why)
+        {
+            self.offended(party.id(), Offence::RefusedPackets);
+        }
+    }
+
+    fn offended(&mut self, node: NodeId, offence: Offence) {
+        if let Some(count) = self.offences.note(self.now, node, offence) {
+            let cluster = self.home.get(&node).copied().unwrap_or_default();
+            self.event(Event::Offended { cluster, node, offence, count });
+        }
+    }
+
     fn on_datagram_event(&mut self, event: DatagramEvent) -> Result<(), Discard> {
         match event {
             DatagramEvent::Nothing | DatagramEvent::Established => Ok(()),
@@ -386,7 +406,7 @@ impl Authority {
     fn on_stream_event(&mut self, stream: StreamId, event: StreamEvent) -> Result<(), Discard> {
         match event {
             StreamEvent::Established(_) => Ok(()),
-            StreamEvent::Refused(why) => {
+            StreamEvent::Refused(_, why) => {
                 self.links.answer_unsupported(stream, &why, &mut self.out);
                 Err(why)
             }
@@ -479,7 +499,12 @@ impl Authority {
             Input::Datagram { group: true, .. } => return Err(Discard::Unexpected),
             Input::Datagram { from, bytes, .. } => {
                 let event = self.links.on_datagram(turn!(self), from, &bytes)?;
-                return self.on_datagram_event(event);
+                let party = event.party();
+                let done = self.on_datagram_event(event);
+                if let Err(why) = done {
+                    self.refused(party, why);
+                }
+                return done;
             }
             Input::StreamAccepted { stream, from } => {
                 return self.links.stream_accepted(self.now, stream, from, &mut self.out);
@@ -490,8 +515,10 @@ impl Authority {
             Input::StreamBytes { stream, bytes } => {
                 let events = self.links.stream_bytes(turn!(self), stream, &bytes);
                 for event in events {
+                    let party = event.party();
                     if let Err(why) = self.on_stream_event(stream, event) {
                         self.discards.count(why);
+                        self.refused(party, why);
                     }
                 }
             }

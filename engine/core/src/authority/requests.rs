@@ -6,6 +6,7 @@ use super::{Authority, Effect};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::links::Party;
+use crate::offences::Offence;
 use crate::time::Duration;
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
@@ -169,6 +170,21 @@ impl Authority {
 
     /// AUTH-6.
     fn on_consensus_error(&mut self, node: NodeId, report: &ConsensusError) -> Result<(), Discard> {
+        match self.weigh(node, report) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.offended(node, Offence::FalseReports);
+                Ok(())
+            }
+            Err(why) => {
+                self.offended(node, Offence::FalseReports);
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether it proves what it says.
+    fn weigh(&mut self, node: NodeId, report: &ConsensusError) -> Result<bool, Discard> {
         let (reporter, _) = self.config.roster.node(node).ok_or(Discard::UnknownKey)?;
         let reporter = reporter.id;
         let is_master = self.table.entry(reporter).is_some_and(|e| e.row.master == node);
@@ -188,7 +204,7 @@ impl Authority {
         if finding.proven || self.reports.count(self.now, finding.accused, epoch, reporter, clusters) {
             self.force_switch(finding);
         }
-        Ok(())
+        Ok(finding.proven)
     }
 
     fn force_switch(&mut self, finding: Finding) {

@@ -135,6 +135,16 @@ pub(crate) enum DatagramEvent {
     Packet(Party, Packet),
 }
 
+impl DatagramEvent {
+    /// Whose packet it is.
+    pub(crate) const fn party(&self) -> Option<Party> {
+        match self {
+            Self::Nothing | Self::Established => None,
+            Self::Packet(party, _) => Some(*party),
+        }
+    }
+}
+
 impl Links {
     pub(crate) fn new(
         me: NodeId,

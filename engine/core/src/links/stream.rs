@@ -37,9 +37,20 @@ pub(crate) enum StreamEvent {
     /// A packet.
     Packet(Party, Packet),
     /// A packet we cannot read, inside a proven session: the stream goes on.
-    Refused(Discard),
+    Refused(Party, Discard),
     /// The stream broke a rule and was closed.
     Broken(Option<Party>, Discard),
+}
+
+impl StreamEvent {
+    /// Who said what is in it; `None`: nobody, or it is not known.
+    pub(crate) const fn party(&self) -> Option<Party> {
+        match self {
+            Self::Established(_) => None,
+            Self::Packet(party, _) | Self::Refused(party, _) => Some(*party),
+            Self::Broken(party, _) => *party,
+        }
+    }
 }
 
 struct Session {
@@ -485,9 +496,9 @@ fn receive_sealed(
         Ok(packet) if packet.packet_type().travels_over(Transport::Stream) => {
             Some(StreamEvent::Packet(session.party, packet))
         }
-        Ok(_) => Some(StreamEvent::Refused(Discard::Forbidden)),
+        Ok(_) => Some(StreamEvent::Refused(session.party, Discard::Forbidden)),
         Err(OpenError::Forged) => return Err(Discard::Forged),
-        Err(OpenError::Decode(error)) => Some(StreamEvent::Refused(Discard::Decode(error))),
+        Err(OpenError::Decode(error)) => Some(StreamEvent::Refused(session.party, Discard::Decode(error))),
     };
     session.next_received += 1;
     session.wear(session.next_received);

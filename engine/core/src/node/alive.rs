@@ -5,12 +5,13 @@ use super::{Duty, Node, group};
 use crate::discard::Discard;
 use crate::event::Event;
 use crate::links::Party;
+use crate::offences::Offence;
 use crate::time::Duration;
 use bytes::Bytes;
 use core::net::SocketAddr;
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{Epoch, NodeId, Version};
-use duohuo_wire::packet::{MasterKeepalive, Packet, ProbeAnswer, Role};
+use duohuo_wire::packet::{MasterKeepalive, NodeKeepalive, Packet, ProbeAnswer, Role};
 
 impl Node {
     /// A datagram of a node of our own cluster is sealed for the group: nodes keep no datagram sessions.
@@ -63,6 +64,9 @@ impl Node {
                 if keepalive.role == Role::Master {
                     self.heard_as_master(sender);
                 }
+                if self.cannot_be(sender, &keepalive) {
+                    self.offended(sender, Offence::FalseKeepalives);
+                }
                 self.look_for_newer_row(keepalive.epoch, keepalive.version);
                 self.consider();
                 Ok(())
@@ -82,6 +86,15 @@ impl Node {
             }
             _ => Err(Discard::Forbidden),
         }
+    }
+
+    /// Master of an epoch that the authority gave to another, or hearing somebody whom the roster does not have: said by nobody who
+    /// is honest, but for the moment in which a roster is on its way.
+    fn cannot_be(&self, sender: NodeId, keepalive: &NodeKeepalive) -> bool {
+        let master = self.lineage.master(self.cluster, keepalive.epoch);
+        let usurps = keepalive.role == Role::Master && master.is_some_and(|master| master != sender);
+        let is_enrolled = |node| self.config.roster.node(node).is_some_and(|(c, _)| c.id == self.cluster);
+        usurps || keepalive.heard.iter().any(|heard| !is_enrolled(heard.node))
     }
 
     /// What this node is *now*: a master's epoch, or the highest epoch durably promised.
@@ -111,7 +124,7 @@ impl Node {
             .filter(|(_, n)| n.sequence != 0)
             .map(|(node, n)| duohuo_wire::packet::Heard { node: *node, sequence: group::low(n.sequence) })
             .collect();
-        let keepalive = duohuo_wire::packet::NodeKeepalive {
+        let keepalive = NodeKeepalive {
             cluster: self.cluster,
             priority,
             role,

@@ -257,7 +257,7 @@ impl Node {
             halted: matches!(self.duty, Duty::Halted),
             uptime_ms: u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX),
             rows: Vec::new(),
-            conflicts: 0,
+            conflicts: self.equivocations,
         }
     }
 }

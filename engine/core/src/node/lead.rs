@@ -5,7 +5,7 @@ use super::master::{Gated, Master};
 use super::neighbours::{Neighbour, Neighbours};
 use super::outside::Outside;
 use super::{After, Duty, Node};
-use crate::chain::{ChainOutput, HaltReason, Record};
+use crate::chain::{ChainOutput, HaltReason, Record, VoteSeen};
 use crate::config::Timers;
 use crate::discard::Discard;
 use crate::event::Event;
@@ -212,12 +212,22 @@ impl Node {
                 self.answer_clients(transaction, verdict, height);
             }
             ChainOutput::ConsensusError { evidence } => self.hold(Gated::Report { evidence }),
+            ChainOutput::Equivocation { words } => self.equivocated(*words),
             ChainOutput::Halt { reason } => self.halt(reason),
             ChainOutput::Snapshot(snapshot) => self.keep_snapshot(snapshot),
             ChainOutput::SnapshotProven { height, proof } => self.hold(Gated::Proof { height, proof }),
             ChainOutput::Log { height, bytes } => self.append(height, bytes),
             ChainOutput::Send { to, bytes } => self.hold(Gated::Send { to, bytes }),
             ChainOutput::Commit { height, block } => self.hold(Gated::Commit { height, block }),
+        }
+    }
+
+    /// Who said two things is told with both, and counted; the consensus stands it without a name.
+    fn equivocated(&mut self, words: [VoteSeen; 2]) {
+        self.equivocations = self.equivocations.saturating_add(1);
+        for word in words {
+            let node = self.lineage.master(word.cluster, word.epoch).unwrap_or(NodeId(0));
+            self.event(Event::Equivocated { node, word });
         }
     }
 

@@ -44,6 +44,7 @@ use crate::disk::Disk;
 use crate::event::Event;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Write};
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
+use crate::offences::{Offence, Offences, is_offence};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::{META_REGISTERING, StartError};
@@ -85,6 +86,9 @@ pub struct Node {
     out: Outbox,
     disk: Disk,
     discards: Discards,
+    offences: Offences,
+    /// Times that a cluster was found to have signed two words for one.
+    equivocations: u64,
     watchers: Watchers,
 
     signers: Signers,
@@ -229,6 +233,8 @@ impl Node {
             out: Outbox::default(),
             disk: Disk::default(),
             discards: Discards::default(),
+            offences: Offences::default(),
+            equivocations: 0,
             watchers: Watchers::default(),
             signers: Signers::of(&config.roster, cluster_id),
             neighbours: Neighbours::new(config.timers),
@@ -383,7 +389,7 @@ impl Node {
                 self.stream_up(party, stream);
                 Ok(())
             }
-            StreamEvent::Refused(why) => {
+            StreamEvent::Refused(_, why) => {
                 self.links.answer_unsupported(stream, &why, &mut self.out);
                 Err(why)
             }
@@ -478,8 +484,10 @@ impl Node {
             Input::StreamBytes { stream, bytes } => {
                 let events = self.links.stream_bytes(turn!(self), stream, &bytes);
                 for event in events {
+                    let party = event.party();
                     if let Err(why) = self.on_stream_event(stream, event) {
                         self.discards.count(why);
+                        self.refused(party, why);
                     }
                 }
             }
@@ -501,6 +509,22 @@ impl Node {
             Input::Shutdown => self.leave(true),
         }
         Ok(())
+    }
+
+    /// What a party said in its own session was refused: if no honest one says it, that is remembered (B-OFF-1).
+    fn refused(&mut self, party: Option<Party>, why: Discard) {
+        if let Some(party) = party
+            && is_offence(why)
+        {
+            self.offended(party.id(), Offence::RefusedPackets);
+        }
+    }
+
+    fn offended(&mut self, node: NodeId, offence: Offence) {
+        if let Some(count) = self.offences.note(self.now, node, offence) {
+            let cluster = self.config.roster.node(node).map_or(ClusterId(0), |(cluster, _)| cluster.id);
+            self.event(Event::Offended { cluster, node, offence, count });
+        }
     }
 
     /// Resign, say so, and leave.

@@ -52,6 +52,7 @@ impl Node {
             Held::entries("waits for the disk", self.after.values().map(Vec::len).sum()),
             Held::entries("waiting clients", self.waiting.values().map(Vec::len).sum()),
             Held::entries("watchers", self.watchers.count()),
+            self.offences.held(),
             Held::entries("pool", self.chain.status().pool),
         ];
         held.extend(self.links.held());
