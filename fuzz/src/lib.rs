@@ -3,6 +3,8 @@
 //!
 //! See README.md for how to run them.
 
+#![forbid(unsafe_code)]
+
 mod chain;
 pub mod dictionary;
 mod draw;

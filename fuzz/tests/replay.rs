@@ -1,5 +1,7 @@
 //! Every target holds on what it starts from and on every input that once broke it: on a stable compiler, without libFuzzer.
 
+#![forbid(unsafe_code)]
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use duohuo_fuzz::{TARGETS, packets, seeds};

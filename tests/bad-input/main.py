@@ -19,6 +19,7 @@ import time
 import traceback
 
 import clear
+import custody
 import findings
 import floods
 import hostile
@@ -153,6 +154,7 @@ def main():
         sys.exit(f"{program} is not there; run: cargo build --release, or give --duohuo another")
     folder, began = tempfile.mkdtemp(prefix="duohuo-bad-input-"), time.monotonic()
     network = Network(program, folder)
+    network.level(custody.TALKATIVE, "debug")
     try:
         network.start()
         trial = Trial(network, given.only or ())
@@ -172,6 +174,7 @@ def main():
         # Those of the malicious cluster are counted once; malicious.py looks at them.
         most = 1 if trial.equivocated else 0
         trial.tally.count("end", "no other conflicting words were seen", 0, None if all(int(c) <= most for c in conflicts.values()) else f"{conflicts}")
+        custody.run(trial)
         ledgers(trial)
     finally:
         statuses = network.stop_all()

@@ -41,6 +41,11 @@ class Network:
                 self.peers[node["id"]] = Peer(node["id"], address(node["address"]), bytes.fromhex(node["session_key"]), cluster["id"])
         assert all(peer.address[0].startswith("127.") for peer in self.peers.values()), "loopback only"
 
+    def level(self, number, level):
+        """Of its log, from its next start on."""
+        config = self.net / f"node-{number}/node.toml"
+        config.write_text(config.read_text().replace('level = "info" ', f'level = "{level}"'))
+
     def run(self, *words, timeout=60):
         return subprocess.run([self.program, *map(str, words)], check=True, capture_output=True, text=True, timeout=timeout).stdout
 

@@ -322,9 +322,9 @@ pub(crate) fn start_as(
     let unix_at_zero = Duration::from_secs(1_700_000_000u64.saturating_add_signed(told.wall_offset));
     if id == NodeId::AUTHORITY {
         let config = AuthorityConfig {
-            session_secret: keys.session,
+            session_secret: keys.session.into(),
             signing_key: keys.signing,
-            sealing_secret: consortium.sealing,
+            sealing_secret: consortium.sealing.into(),
             roster,
             operator_key,
             timers,
@@ -347,11 +347,11 @@ pub(crate) fn start_as(
     let chain = Liar::new(chain, cluster, id, keys.signing.clone(), Rc::clone(&told.lies));
     let config = NodeConfig {
         node: id,
-        session_secret: keys.session,
+        session_secret: keys.session.into(),
         signing_key: keys.signing,
         roster,
         operator_key,
-        group_secret: consortium.groups[&cluster],
+        group_secret: consortium.groups[&cluster].into(),
         timers,
         outside: settings.outside,
         keep_blocks: settings.keep_blocks,

@@ -466,9 +466,9 @@ pub fn enrolment(lone: &Lone, cluster: ClusterId) -> GroupSecret {
 pub fn authority_config(consortium: &Consortium) -> AuthorityConfig {
     let keys = consortium.keys[&NodeId::AUTHORITY].clone();
     AuthorityConfig {
-        session_secret: keys.session,
+        session_secret: keys.session.into(),
         signing_key: keys.signing,
-        sealing_secret: consortium.sealing,
+        sealing_secret: consortium.sealing.into(),
         roster: consortium.roster.clone(),
         operator_key: consortium.operator.verifying_key().to_bytes(),
         timers: Timers::for_keepalive(Duration::from_millis(10)),

@@ -24,6 +24,7 @@ pub mod packet;
 pub mod roster;
 pub mod seal;
 pub mod sealed_id;
+pub mod secret;
 pub mod show;
 pub mod sign;
 pub mod statement;

@@ -4,6 +4,7 @@ use crate::outside::OutsideConfig;
 use crate::time::Duration;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::roster::Roster;
+use duohuo_wire::secret::Secret;
 use duohuo_wire::sign::SigningKey;
 
 /// All spans of the protocol. One set for a whole network; defaults suit one site on a quiet network.
@@ -58,7 +59,7 @@ pub struct NodeConfig {
     /// Who it is.
     pub node: NodeId,
     /// X25519 private key for sessions.
-    pub session_secret: [u8; 32],
+    pub session_secret: Secret,
     /// Ed25519 private key for statements.
     pub signing_key: SigningKey,
     /// Everybody, signed by the operator and verified by the caller.
@@ -66,7 +67,7 @@ pub struct NodeConfig {
     /// The operator's public key: later rosters must be signed by it.
     pub operator_key: [u8; 32],
     /// The enrolment secret of the cluster's multicast group (generation 0).
-    pub group_secret: [u8; 32],
+    pub group_secret: Secret,
     /// Spans.
     pub timers: Timers,
     /// What acts outside the chain, if anything does (design R7).
@@ -84,11 +85,11 @@ pub struct NodeConfig {
 #[derive(Clone)]
 pub struct AuthorityConfig {
     /// X25519 private key for sessions.
-    pub session_secret: [u8; 32],
+    pub session_secret: Secret,
     /// Ed25519 private key for rows, notices and orders.
     pub signing_key: SigningKey,
     /// X25519 private key that seals cluster IDs.
-    pub sealing_secret: [u8; 32],
+    pub sealing_secret: Secret,
     /// Everybody, signed by the operator and verified by the caller.
     pub roster: Roster,
     /// The operator's public key.

@@ -42,12 +42,12 @@ pub enum ClientError {
 }
 
 /// Who the client is and what it trusts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Credentials {
     /// Its id in the roster.
     pub id: NodeId,
     /// Its X25519 private key.
-    pub secret: [u8; 32],
+    pub secret: duohuo_wire::secret::Secret,
     /// The consortium.
     pub consortium: [u8; 16],
 }

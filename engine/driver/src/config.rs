@@ -14,6 +14,7 @@ use duohuo_core::Duration;
 use duohuo_core::config::Timers;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::roster::Roster;
+use duohuo_wire::secret::Secret;
 use duohuo_wire::sign::VerifyingKey;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -226,11 +227,11 @@ pub struct NodeSettings {
     /// A virtual address follows this node, whose chain is embedded.
     pub vip: Option<VipSettings>,
     /// X25519.
-    pub session_secret: [u8; 32],
+    pub session_secret: Secret,
     /// Ed25519 seed.
-    pub signing_secret: [u8; 32],
+    pub signing_secret: Secret,
     /// Of the multicast group.
-    pub group_secret: [u8; 32],
+    pub group_secret: Secret,
     /// Spans.
     pub timers: Timers,
     /// Pace of the chain; what the file leaves out is the chain's own default.
@@ -260,11 +261,11 @@ pub struct AuthoritySettings {
     /// Its store.
     pub store: PathBuf,
     /// X25519.
-    pub session_secret: [u8; 32],
+    pub session_secret: Secret,
     /// Ed25519 seed.
-    pub signing_secret: [u8; 32],
+    pub signing_secret: Secret,
     /// X25519, seals cluster IDs.
-    pub sealing_secret: [u8; 32],
+    pub sealing_secret: Secret,
     /// Spans.
     pub timers: Timers,
     /// As in [`NodeSettings::control`].

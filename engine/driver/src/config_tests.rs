@@ -83,7 +83,7 @@ fn a_complete_configuration_is_read() {
     let settings = NodeSettings::read(&files.config).expect("it is right");
     assert_eq!(settings.node, NodeId(101));
     assert_eq!(settings.timers, Timers::for_keepalive(Duration::from_millis(10)));
-    assert_eq!(settings.session_secret, [1; 32]);
+    assert_eq!(*settings.session_secret, [1; 32]);
     assert_eq!(settings.genesis, [(1, 100)]);
     assert_eq!(settings.store, files.path("node.redb"));
     assert!(!settings.drill_allowed);

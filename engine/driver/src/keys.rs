@@ -1,6 +1,7 @@
 //! Key files: 32 secret bytes as 64 hex digits, readable by their owner alone.
 
 use crate::config::ConfigError;
+use duohuo_wire::secret::{Secret, Zeroizing};
 use duohuo_wire::sign::SigningKey;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -10,7 +11,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// The file is missing, too open, or holds no 64 hex digits.
-pub fn read_secret(path: &Path) -> Result<[u8; 32], ConfigError> {
+pub fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
     let unreadable = |e: std::io::Error| {
         let advice = if e.kind() == std::io::ErrorKind::PermissionDenied {
             format!(
@@ -33,8 +34,8 @@ pub fn read_secret(path: &Path) -> Result<[u8; 32], ConfigError> {
             format!("chmod 600 {}; if others had access, make new keys", path.display()),
         ));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse_hex(text.trim()).ok_or_else(|| {
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(unreadable)?);
+    parse_hex(text.trim()).map(Secret::from).ok_or_else(|| {
         ConfigError::new(
             path,
             "content",
@@ -61,7 +62,8 @@ pub fn write_secret(path: &Path, secret: &[u8; 32]) -> Result<(), ConfigError> {
     };
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    writeln!(file, "{}", hex(secret)).map_err(failed)
+    let text = Zeroizing::new(hex(secret));
+    writeln!(file, "{}", *text).map_err(failed)
 }
 
 /// 32 fresh random bytes of the system.

@@ -1,6 +1,8 @@
 //! What a campaign and the tests need besides libFuzzer: the list of targets, seed corpora, dictionaries, the comparison
 //! with the independent decoder, and the speed of a target's function alone.
 
+#![forbid(unsafe_code)]
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -116,7 +116,7 @@ pub(crate) fn run(args: &KeygenArgs) -> Result<ExitCode, Failure> {
             println!("session_key = \"{}\"", keys::hex(&keys::session_public(&secret)));
         }
         What::Sign { roster, operator_key } => {
-            let operator = SigningKey::from_bytes(&keys::read_secret(operator_key)?);
+            let operator = SigningKey::from_bytes(&*keys::read_secret(operator_key)?);
             let signed = roster_file::read_unverified(roster)?.sign(&operator);
             roster_file::write(roster, &signed).map_err(Failure::failed)?;
             println!("signed version {}", signed.version);

@@ -109,7 +109,7 @@ fn unreachable(why: &impl std::fmt::Display) -> Failure {
 /// One node is no witness: f + 1 masters must say the same of the same height, so that one of them does not lie.
 fn show_account(access: &Access, account: u32, patience: Patience) -> Result<ExitCode, Failure> {
     let until = Instant::now() + patience.span();
-    let mut network: Network = Network::new(access.roster.clone(), access.credentials);
+    let mut network: Network = Network::new(access.roster.clone(), access.credentials.clone());
     network.find_masters(patience.span()).map_err(|why| unreachable(&why))?;
     let needed = access.roster.clusters.len().saturating_sub(1) / 3 + 1;
     let mut said: BTreeMap<(Height, u64), usize> = BTreeMap::new();
@@ -138,7 +138,7 @@ fn show_account(access: &Access, account: u32, patience: Patience) -> Result<Exi
 }
 
 fn show_block(access: &Access, height: u64, patience: Patience) -> Result<ExitCode, Failure> {
-    let mut network: Network = Network::new(access.roster.clone(), access.credentials);
+    let mut network: Network = Network::new(access.roster.clone(), access.credentials.clone());
     let found = network.block(Height(height), patience.span()).map_err(|why| unreachable(&why))?;
     let Some(committed) = found else {
         println!("no node that was asked has block {height}: it is not committed yet, or pruned");
@@ -149,7 +149,7 @@ fn show_block(access: &Access, height: u64, patience: Patience) -> Result<ExitCo
 }
 
 fn export(access: &Access, from: u64, to: Option<u64>, patience: Patience) -> Result<ExitCode, Failure> {
-    let mut network: Network = Network::new(access.roster.clone(), access.credentials);
+    let mut network: Network = Network::new(access.roster.clone(), access.credentials.clone());
     let height =
         network.ask(Bytes::from_static(&[0; 4]), patience.span()).map_err(|why| unreachable(&why))?.height;
     let to = to.unwrap_or(height.0);

@@ -140,7 +140,7 @@ impl Network {
                 "check the path",
             ));
         }
-        let operator = SigningKey::from_bytes(&keys::read_secret(&directory.join("operator.key"))?);
+        let operator = SigningKey::from_bytes(&*keys::read_secret(&directory.join("operator.key"))?);
         let public = operator.verifying_key().to_bytes();
         let roster = roster_file::read_verified(&directory.join("roster.toml"), &public)?;
         let config = directory.join("authority/authority.toml");
@@ -224,7 +224,7 @@ impl Network {
             id => (["session.key", "signing.key", "group.key"], "node", self.node_config(id)),
         };
         for secret in secrets {
-            keys::write_secret(&out.join(secret), &keys::read_secret(&from.join(secret))?)?;
+            keys::write_secret(&out.join(secret), &*keys::read_secret(&from.join(secret))?)?;
         }
         let store = format!("store = \"/var/lib/duohuo/{name}.redb\"");
         let config = config.replace("\"../", "\"").replace(&format!("store = \"{name}.redb\""), &store);

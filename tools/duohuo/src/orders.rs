@@ -152,7 +152,7 @@ fn no_answer(e: &ClientError) -> Failure {
 
 fn open(means: &Means) -> Result<Desk<'_>, Failure> {
     let access = Access::open(&means.access)?;
-    let operator = SigningKey::from_bytes(&keys::read_secret(&means.operator_key)?);
+    let operator = SigningKey::from_bytes(&*keys::read_secret(&means.operator_key)?);
     let mut client = access.connect(&access.authority(), timeout(means)).map_err(|e| no_answer(&e))?;
     let rows = ask_status(&mut client, timeout(means)).map_err(|e| no_answer(&e))?.rows;
     Ok(Desk { means, access, operator, client, rows })

@@ -210,7 +210,7 @@ pub(crate) fn run(args: &RosterArgs) -> Result<ExitCode, Failure> {
             told(&network, change.reload.as_deref())?;
         }
         What::Sign { file, operator_key } => {
-            let operator = SigningKey::from_bytes(&keys::read_secret(operator_key)?);
+            let operator = SigningKey::from_bytes(&*keys::read_secret(operator_key)?);
             let roster = roster_file::read_unverified(file)?;
             let signed = Roster { version: roster.version + 1, ..roster }.sign(&operator);
             roster_file::write(file, &signed).map_err(Failure::failed)?;

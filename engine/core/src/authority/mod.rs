@@ -204,7 +204,7 @@ impl Authority {
         let mut random = Random::new(config.seed);
         let links = Links::new(
             NodeId::AUTHORITY,
-            config.session_secret,
+            config.session_secret.clone(),
             &config.roster,
             config.unix_at_zero,
             config.timers.stream_deadline,

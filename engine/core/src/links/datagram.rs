@@ -17,6 +17,7 @@ use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet, Probe};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, ReplayWindow, SealingKey};
+use duohuo_wire::secret::Secret;
 use std::collections::BTreeMap;
 
 /// First wait for a handshake's answer; doubled up to `RETRY_MAX`.
@@ -53,7 +54,7 @@ struct Attempt {
     session: u64,
     /// The cookie is bound to the first message's ephemeral key: the repetition with it uses the same, at the same
     /// timestamp.
-    ephemeral: [u8; 32],
+    ephemeral: Secret,
     timestamp: [u8; 12],
     cookie: Option<[u8; 16]>,
     retry_interval: Duration,
@@ -80,8 +81,8 @@ pub(super) struct DatagramSessions {
     attempts: BTreeMap<Party, Attempt>,
     deadlines: Deadlines<Due>,
     last_timestamps: BTreeMap<NodeId, [u8; 12]>,
-    cookie_secret: [u8; 32],
-    cookie_secret_before: [u8; 32],
+    cookie_secret: Secret,
+    cookie_secret_before: Secret,
     cookie_rotates_at: Option<Instant>,
     /// Who can have a session, and what its address took of its allowance.
     addresses: BTreeMap<SocketAddr, Allowance>,
@@ -97,8 +98,8 @@ impl DatagramSessions {
             attempts: BTreeMap::new(),
             deadlines: Deadlines::default(),
             last_timestamps: BTreeMap::new(),
-            cookie_secret,
-            cookie_secret_before: cookie_secret,
+            cookie_secret: cookie_secret.into(),
+            cookie_secret_before: cookie_secret.into(),
             cookie_rotates_at: None,
             addresses: allowance::by_address(roster),
             unproved: Allowance::default(),
@@ -332,8 +333,8 @@ impl DatagramSessions {
 
     fn renew_cookie_secret(&mut self, turn: &mut Turn<'_>) {
         if self.cookie_rotates_at.is_none_or(|at| turn.now >= at) {
-            self.cookie_secret_before = self.cookie_secret;
-            self.cookie_secret = turn.random.key();
+            let fresh = turn.random.key().into();
+            self.cookie_secret_before = core::mem::replace(&mut self.cookie_secret, fresh);
             self.cookie_rotates_at = Some(turn.now + COOKIE_INTERVAL);
         }
     }
@@ -363,7 +364,7 @@ impl DatagramSessions {
 
     /// Whether an initiation carries the cookie that its address was sent.
     fn has_cookie(&self, from: SocketAddr, bytes: &Bytes, init: &HandshakeInit) -> bool {
-        let proves = |secret| handshake::check_mac2(&handshake::cookie(secret, &from, init), bytes);
+        let proves = |secret: &Secret| handshake::check_mac2(&handshake::cookie(secret, &from, init), bytes);
         proves(&self.cookie_secret) || proves(&self.cookie_secret_before)
     }
 
@@ -489,7 +490,7 @@ fn begin(
         peer,
         initiator: None,
         session: turn.random.u64().max(1),
-        ephemeral: turn.random.key(),
+        ephemeral: turn.random.key().into(),
         timestamp: identity.timestamp(turn.now),
         cookie: None,
         retry_interval,
@@ -506,7 +507,7 @@ impl Attempt {
             &identity.secret,
             &self.peer.key,
             &prologue,
-            self.ephemeral,
+            *self.ephemeral,
             self.timestamp,
             self.session,
             self.cookie,

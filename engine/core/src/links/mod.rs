@@ -19,6 +19,7 @@ use duohuo_wire::handshake::{self, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Unsupported};
 use duohuo_wire::roster::Roster;
+use duohuo_wire::secret::Secret;
 use std::collections::BTreeMap;
 pub(crate) use stream::StreamEvent;
 use stream::Streams;
@@ -59,7 +60,7 @@ struct Peer {
 /// Who we are and whom we know: what both kinds of sessions need.
 pub(crate) struct Identity {
     pub(crate) me: NodeId,
-    secret: [u8; 32],
+    secret: Secret,
     public: [u8; 32],
     consortium: [u8; 16],
     /// Who owns a session key, and from which address a datagram of theirs must come.
@@ -148,7 +149,7 @@ impl DatagramEvent {
 impl Links {
     pub(crate) fn new(
         me: NodeId,
-        secret: [u8; 32],
+        secret: Secret,
         roster: &Roster,
         unix_at_zero: Duration,
         stream_deadline: Duration,
@@ -157,8 +158,8 @@ impl Links {
         Self {
             identity: Identity {
                 me,
-                secret,
                 public: handshake::public_key(&secret),
+                secret,
                 consortium: roster.consortium,
                 parties: by_session_key(roster),
                 unix_at_zero,

@@ -37,7 +37,7 @@ struct Side {
 fn side(me: NodeId, secret: [u8; 32]) -> Side {
     let identity = Identity {
         me,
-        secret,
+        secret: secret.into(),
         public: handshake::public_key(&secret),
         consortium: [3; 16],
         parties: super::super::by_session_key(&roster()),

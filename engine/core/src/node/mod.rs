@@ -209,7 +209,7 @@ impl Node {
         let mut random = Random::new(config.seed);
         let links = Links::new(
             me,
-            config.session_secret,
+            config.session_secret.clone(),
             &config.roster,
             config.unix_at_zero,
             config.timers.stream_deadline,
@@ -219,7 +219,7 @@ impl Node {
             cluster_id,
             me,
             group_address,
-            config.group_secret,
+            *config.group_secret,
             config.signing_key.clone(),
             &mut random,
         );

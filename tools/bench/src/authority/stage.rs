@@ -128,9 +128,9 @@ impl Everybody {
         }
         let commands = (1..).zip(commands.iter().map(Command::encode)).collect();
         let config = AuthorityConfig {
-            session_secret: AUTHORITY_SECRET,
+            session_secret: AUTHORITY_SECRET.into(),
             signing_key: SigningKey::from_bytes(&SIGNING_SECRET),
-            sealing_secret: SEALING_SECRET,
+            sealing_secret: SEALING_SECRET.into(),
             roster: self.roster.clone(),
             operator_key: operator().verifying_key().to_bytes(),
             timers,
