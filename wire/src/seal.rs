@@ -212,6 +212,30 @@ mod tests {
         }
     }
 
+    /// W-SEAL-2, W-SEAL-1: what is sealed rightly under the key, and not as a session seals, is not opened.
+    #[test]
+    fn a_right_tag_opens_no_packet_of_a_group_nor_an_unsealed_one_nor_one_beyond_the_last_sequence() {
+        let key = SealingKey::new(&[1; 32]);
+        let plain = key.seal(&packet(), NodeId(7), 0x55, 3);
+        let valid = Header::decode(&plain).unwrap();
+        let opened = |flags: u16, sequence: u64, group: u32| {
+            let mut out = bytes::BytesMut::new();
+            header::put(&mut out, packet().packet_type(), flags, 0x55, sequence, NodeId(7), group);
+            packet().encode(&mut out);
+            header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
+            let (head, body) = out.split_at_mut(header::HEADER_BYTES);
+            let tag = key.0.seal(sequence, head, body);
+            out.extend_from_slice(&tag);
+            header::put_crc(&mut out);
+            OpeningKey::new(&[1; 32]).open(&Header { flags, sequence, group, ..valid }, &out)
+        };
+        assert_eq!(opened(header::SEALED, 3, 0), Ok(packet()));
+        assert_eq!(opened(header::SEALED, (1 << 63) - 1, 0), Ok(packet()));
+        assert_eq!(opened(header::SEALED, 1 << 63, 0), Err(OpenError::Forged));
+        assert_eq!(opened(header::SEALED, 3, 5), Err(OpenError::Forged));
+        assert_eq!(opened(0, 3, 0), Err(OpenError::Forged));
+    }
+
     #[test]
     fn a_body_that_is_sealed_rightly_and_broken_names_its_field() {
         let mut out = crypt::start_packet(packet().packet_type(), 1, 0, NodeId(7), 0);

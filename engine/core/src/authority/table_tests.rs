@@ -1,5 +1,5 @@
 //! The table's rules, each obeyed and broken.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
 
@@ -102,6 +102,7 @@ fn the_new_set_lies_within_the_old_one_and_holds_the_new_master() {
     assert_eq!(table().apply(&grant(at(1, 2), 2, &[2, 4])), Err(Conflict::BadSet));
     assert_eq!(table().apply(&grant(at(1, 2), 2, &[3])), Err(Conflict::BadSet));
     assert_eq!(table().apply(&grant(at(1, 2), 2, &[3, 2])), Err(Conflict::BadSet));
+    assert_eq!(table().apply(&grant(at(1, 2), 2, &[2, 2])), Err(Conflict::BadSet), "ascending, nobody twice");
 }
 
 #[test]
@@ -315,4 +316,91 @@ fn after_the_highest_order_number_every_order_is_a_replay() {
     for number in [0, 1, u64::MAX - 1, u64::MAX] {
         assert_eq!(t.apply(&order(number, OrderKind::Pause, C, at(0, 0), 0)), Err(Conflict::Replayed));
     }
+}
+
+#[test]
+fn who_is_removed_leaves_and_who_is_added_stands_in_its_place() {
+    let remove = |at, node| Command::Remove { cluster: C, at, node: NodeId(node) };
+    let mut t = table();
+    let seen = |t: &Table| {
+        let row = &t.entry(C).unwrap().row;
+        (row.version.0, row.in_sync.clone(), row.table_version)
+    };
+    assert_eq!(t.apply(&remove(at(1, 2), 4)), Err(Conflict::NotInSync));
+    t.apply(&remove(at(1, 2), 2)).unwrap();
+    assert_eq!(seen(&t), (3, ids(&[1, 3]), 4));
+    assert_eq!(t.apply(&add(at(1, 3), 3)), Err(Conflict::AlreadyInSync));
+    t.apply(&add(at(1, 3), 2)).unwrap();
+    assert_eq!(seen(&t), (4, ids(&[1, 2, 3]), 5));
+    assert_eq!((t.version(), t.orders()), (5, 0));
+    assert_eq!(t.apply(&add(at(1, 4), 3)), Err(Conflict::AlreadyInSync));
+    let elsewhere = Command::Add { cluster: ClusterId(9), at: at(1, 4), node: NodeId(4) };
+    assert_eq!(t.apply(&elsewhere), Err(Conflict::Unregistered));
+    assert_eq!(t.version(), 5, "what does not apply is not counted");
+}
+
+#[test]
+fn the_table_tells_who_was_master_when_where_it_is_paused_and_how_many_it_can_do_without() {
+    let mut t = four();
+    t.apply(&grant(at(1, 2), 2, &[2])).unwrap();
+    let of = |t: &Table, epoch| t.master_of(C, Epoch(epoch)).map(|node| node.0);
+    assert_eq!([of(&t, 0), of(&t, 1), of(&t, 2), of(&t, 3)], [None, Some(1), Some(2), None]);
+    assert_eq!(t.master_of(ClusterId(9), Epoch(1)), None);
+    let clusters = |t: &Table| t.entries().map(|(id, _)| id.0).collect::<Vec<_>>();
+    assert_eq!((clusters(&t), t.bearable()), (vec![1, 2, 3, 4], 1));
+    for c in 5..=7 {
+        t.apply(&Command::Register { cluster: ClusterId(c), node: NodeId(c * 10) }).unwrap();
+        assert_eq!(t.bearable(), if c == 7 { 2 } else { 1 });
+    }
+    assert_eq!((Table::default().bearable(), Table::default().version()), (0, 0));
+    t.apply(&order(1, OrderKind::Pause, ClusterId(3), at(0, 0), 0)).unwrap();
+    assert_eq!(t.paused().collect::<Vec<_>>(), [ClusterId(3)]);
+    assert!(t.is_paused(ClusterId(3)) && !t.is_paused(C) && !t.is_paused(EVERYWHERE));
+    let versions = |t: &Table| t.entries().map(|(_, e)| e.row.version.0).collect::<Vec<_>>();
+    assert_eq!(versions(&t), [0, 0, 1, 0, 0, 0, 0], "the rows that it is about move on, and no others");
+    t.apply(&order(2, OrderKind::Pause, EVERYWHERE, at(0, 0), 0)).unwrap();
+    assert_eq!(versions(&t), [1, 1, 2, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_command_names_its_cluster_and_is_read_to_its_end() {
+    let all = [
+        Command::Register { cluster: C, node: NodeId(1) },
+        grant(at(1, 2), 2, &[2, 3]),
+        Command::Remove { cluster: C, at: at(1, 2), node: NodeId(3) },
+        force(1, C, at(1, 2), 4, 9),
+        switch(1, at(1, 2), 2, &[1, 2]),
+        fenced(at(2, 0), 9),
+    ];
+    for command in all {
+        assert_eq!(command.cluster(), C);
+        let bytes = command.encode();
+        assert_eq!(Command::decode(&bytes), Some(command.clone()));
+        let longer = Bytes::from([&bytes[..], &[0]].concat());
+        assert_eq!(Command::decode(&longer), None, "{command:?}");
+        for cut in 0..bytes.len() {
+            assert_ne!(
+                Command::decode(&bytes.slice(..cut)),
+                Some(command.clone()),
+                "{command:?} cut at {cut}"
+            );
+        }
+    }
+    // The log's own cluster is the order's.
+    let mut other = order(1, OrderKind::Pause, C, at(0, 0), 0).encode().to_vec();
+    other[4] ^= 1;
+    assert_eq!(Command::decode(&Bytes::from(other)), None);
+}
+
+/// B-TAB-8: a cluster that was forced and is fenced counts until the chain is above the height that it closed.
+#[test]
+fn a_cluster_is_cold_until_the_chain_is_above_what_it_closed() {
+    let mut t = four();
+    let warm = |t: &Table, height| t.cold(ClusterId(2), Height(height)) == 0;
+    assert!(warm(&t, 0));
+    t.apply(&force(1, C, at(1, 2), 4, 0)).unwrap();
+    assert!(!warm(&t, 100) && t.cold(C, Height(100)) == 0, "its own force does not count");
+    t.apply(&fenced(at(2, 0), 9)).unwrap();
+    assert!(!warm(&t, 8) && warm(&t, 9) && warm(&t, 10));
+    assert_eq!(t.entry(C).unwrap().row.table_version, t.version());
 }

@@ -540,4 +540,113 @@ mod tests {
         }
         assert_eq!(Log::load(&stored, Height(4)), Err(StartError::Damaged("log with a gap")));
     }
+
+    #[test]
+    fn it_says_what_it_holds_and_how_high_it_reaches() {
+        let mut log = follower();
+        assert_eq!(log.held(), Held { name: "log", entries: 3, bytes: 3 });
+        assert_eq!((log.start(), log.last_height()), (10, Some(Height(5))));
+        log.extend(13, vec![record(7, E1, "above"), record(6, E1, "n")]).unwrap();
+        assert_eq!((log.held().bytes, log.last_height()), (9, Some(Height(7))));
+        let from = |index| log.records_from(index).map(|r| r.bytes.as_ref()).collect::<Vec<_>>();
+        assert_eq!(from(12), [&b"c"[..], b"above", b"n"]);
+        assert_eq!(from(15), [&b""[..]; 0]);
+        assert_eq!((Log::default().start(), Log::default().last_height()), (0, None));
+    }
+
+    /// Rule 13, B-LOG-8: a log is loaded whole, above the chain, and with the promise that goes with it.
+    #[test]
+    fn of_a_store_the_records_above_the_chain_are_loaded_and_no_promise_below_what_was_synced() {
+        let stored = |promised, synced, end| {
+            let mut stored = Stored::default();
+            stored.meta.insert(META_PROMISE, encode_promise(Epoch(promised), Epoch(synced)));
+            stored.meta.insert(META_LOG_END, encode_u64(end));
+            for (index, height) in [(10, 4), (11, 5), (12, 6)] {
+                stored.records.insert(index, encode_record(&record(height, E1, "r")));
+            }
+            stored
+        };
+        let log = Log::load(&stored(2, 1, 13), Height(4)).unwrap();
+        assert_eq!((log.start(), log.end(), log.promised(), log.synced()), (11, 13, E2, E1));
+        assert!(Log::load(&stored(2, 2, 13), Height(4)).is_ok());
+        assert_eq!(Log::load(&stored(1, 2, 13), Height(4)), Err(StartError::Damaged("log with a gap")));
+        for end in [0, 12, 14] {
+            assert_eq!(Log::load(&stored(2, 1, end), Height(4)), Err(StartError::Damaged("log with a gap")));
+        }
+        assert_eq!(Log::load(&stored(2, 1, 99), Height(6)).unwrap().start(), 99, "all of it is history");
+    }
+
+    /// Rule 11: what lies between is committed here, and the writes are exactly what is new.
+    #[test]
+    fn what_is_written_of_an_extension_is_what_was_not_there() {
+        let mut log = follower();
+        assert_eq!(log.extend(10, vec![record(5, E1, "a")]), Some(vec![log.put_end()]), "a repetition");
+        let put =
+            |index, r: &Record| Write::Put { table: Table::Record, key: index, value: encode_record(r) };
+        let new = record(5, E1, "d");
+        let writes = log.extend(12, vec![record(5, E1, "c"), new.clone()]).unwrap();
+        assert_eq!(writes, [put(13, &new), log.put_end()]);
+        // Of a height that is committed here only the place is kept.
+        log.commit(Height(5));
+        assert_eq!(log.extend(14, vec![record(5, E1, "old")]), Some(vec![log.put_end()]));
+        assert_eq!((log.end(), log.records.len()), (15, 0));
+        assert_eq!(log.extend(15, vec![]), Some(vec![]), "nothing to say");
+        assert_eq!(log.extend(16, vec![]), None);
+        log.resync(E1, Height(5), 20, vec![record(6, E1, "n")]).unwrap();
+        assert_eq!((log.start(), log.end()), (20, 21));
+        log.resync(E1, Height(5), 20, vec![]).unwrap();
+        assert_eq!(log.end(), 21);
+    }
+
+    #[test]
+    fn what_a_commit_drops_is_told_once() {
+        let mut log = follower();
+        assert_eq!(log.commit(Height(4)), []);
+        log.extend(13, vec![record(6, E1, "n")]).unwrap();
+        assert_eq!(log.commit(Height(5)), [Write::DeleteRange { table: Table::Record, from: 10, to: 13 }]);
+        assert_eq!((log.commit(Height(5)), log.commit(Height(3))), (vec![], vec![]));
+        assert_eq!(words(&log), [(13, &b"n"[..])]);
+        assert_eq!(log.height, Height(5), "it does not go back");
+    }
+
+    #[test]
+    fn what_is_cut_is_told_and_nothing_else_is_written() {
+        let mut log = follower();
+        let writes = log.resync(E2, Height(4), 10, vec![record(5, E1, "a"), record(5, E2, "x")]).unwrap();
+        let put =
+            |index, r: &Record| Write::Put { table: Table::Record, key: index, value: encode_record(r) };
+        let end = |end| Write::Put { table: Table::Meta, key: META_LOG_END, value: encode_u64(end) };
+        let promise = Write::Put { table: Table::Meta, key: META_PROMISE, value: encode_promise(E2, E2) };
+        let cut = Write::DeleteRange { table: Table::Record, from: 11, to: 13 };
+        assert_eq!(writes, [cut, end(11), put(11, &record(5, E2, "x")), end(12), promise]);
+        // An empty log that is closed has nothing to delete.
+        let mut empty = Log { height: Height(4), ..Log::default() };
+        assert_eq!(empty.close(closed(7, E1)), [put(0, &closed(7, E1)), end(1)]);
+    }
+
+    /// What a closed record gave up is not released any more, whatever lay above it unreleased.
+    #[test]
+    fn what_was_given_up_to_a_closed_record_counts_as_released_no_more() {
+        let mut log = follower();
+        log.extend(13, vec![record(6, E1, "unreleased")]).unwrap();
+        log.note_released(13);
+        log.resync(E2, Height(4), 10, vec![closed(5, E2), closed(5, E2), closed(5, E2)]).unwrap();
+        assert_eq!((log.released, log.end()), (10, 13));
+    }
+
+    #[test]
+    fn records_of_a_height_that_is_committed_here_take_their_places_and_are_not_kept() {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        log.resync(E1, Height(4), 8, vec![record(3, E1, "x"), record(4, E1, "y"), record(5, E1, "z")])
+            .unwrap();
+        assert_eq!((words(&log), log.end()), (vec![(10, &b"z"[..])], 11));
+    }
+
+    #[test]
+    #[should_panic(expected = "a released record is never cut (I3)")]
+    fn nothing_cuts_a_released_record() {
+        let mut log = follower();
+        log.note_released(12);
+        let _ = log.cut(10);
+    }
 }

@@ -439,9 +439,14 @@ mod tests {
         m.persisted(1);
         let change = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
+        assert_eq!((change.cluster, change.epoch, change.version), (ClusterId(1), E, Version(0)));
         assert_eq!(m.release(E), []);
         m.learn(&row(1, &[ME]));
         assert_eq!(m.release(E), [vote(1)]);
+        m.sent(ms(0), A, 1);
+        m.acknowledged(ms(0), A, 1, Height(0));
+        let change = m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 8).expect("an addition");
+        assert_eq!((change.epoch, change.version, change.kind), (E, Version(1), ChangeKind::Add));
     }
 
     #[test]
@@ -546,5 +551,91 @@ mod tests {
     fn a_master_whose_node_promised_more_releases_nothing() {
         let mut m = with_members(&[]);
         m.release(Epoch(5));
+    }
+
+    #[test]
+    fn it_says_what_it_is_and_whom_it_waits_for() {
+        let mut m = with_members(&[A]);
+        assert_eq!((m.epoch(), m.released(), m.holds_nothing()), (E, 0, true));
+        assert!(m.waits_for(A) && !m.waits_for(B) && !m.waits_for(ME));
+        assert_eq!(m.holders().collect::<Vec<_>>(), [A]);
+        m.acknowledged(ms(0), A, 0, Height(0));
+        m.sent(ms(0), B, 0);
+        m.acknowledged(ms(0), B, 0, Height(0));
+        assert!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).is_some());
+        assert!(m.waits_for(B), "it is being added");
+        assert_eq!(m.holders().collect::<Vec<_>>(), [A, B]);
+        m.hold(1, vote(1));
+        m.hold(2, Gated::Commit { height: Height(1), block: Bytes::from_static(&[0; 10]) });
+        m.hold(2, Gated::Proof { height: Height(1), proof: Bytes::from_static(&[0; 100]) });
+        m.hold(2, Gated::Report { evidence: Vec::new() });
+        assert_eq!(m.held(), Held { name: "gate", entries: 4, bytes: 111 });
+        assert!(!m.holds_nothing());
+    }
+
+    /// B-ISS-4: neither the barred nor the dead, nor who has no stream or lacks the health that is asked for.
+    #[test]
+    fn who_is_barred_dead_away_or_unfit_is_not_added() {
+        let caught_up = |barred: Vec<NodeId>| {
+            let mut m = Master::new(ms(0), ME, &Row { barred, ..row(0, &[ME]) }, 0);
+            m.sent(ms(0), A, 0);
+            m.acknowledged(ms(0), A, 0, Height(0));
+            m
+        };
+        let asks = |m: &mut Master, patience, fit| m.next_change(ms(0), |_| patience, |_| fit, RETRY, || 7);
+        assert!(asks(&mut caught_up(vec![]), DEAD, true).is_some());
+        assert_eq!(asks(&mut caught_up(vec![A]), DEAD, true), None);
+        assert_eq!(asks(&mut caught_up(vec![]), Duration::ZERO, true), None);
+        assert_eq!(asks(&mut caught_up(vec![]), DEAD, false), None);
+        let mut away = caught_up(vec![]);
+        away.stream_down(A);
+        assert_eq!((away.sent_to(A), asks(&mut away, DEAD, true)), (None, None));
+        let mut anew = caught_up(vec![]);
+        anew.stream_up(A);
+        assert_eq!((anew.sent_to(A), asks(&mut anew, DEAD, true)), (None, None));
+        anew.sent(ms(0), A, 4);
+        assert_eq!(anew.sent_to(A), Some(4));
+        assert_eq!(caught_up(vec![]).caught_up().collect::<Vec<_>>(), [A]);
+    }
+
+    #[test]
+    fn what_a_member_owes_begins_with_the_first_unacknowledged_and_anew_with_each_that_it_acknowledges() {
+        let mut m = with_members(&[A]);
+        m.acknowledged(ms(0), A, 5, Height(0));
+        m.sent(ms(10), A, 5);
+        assert_eq!(m.poll_timeout(|_| DEAD), None, "it has all");
+        m.sent(ms(20), A, 9);
+        m.sent(ms(25), A, 10);
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(70)));
+        m.acknowledged(ms(30), A, 7, Height(0));
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(80)), "it moves");
+        m.acknowledged(ms(40), A, 7, Height(0));
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(80)), "it does not");
+        m.acknowledged(ms(45), A, 6, Height(0));
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(80)), "an old answer takes nothing back");
+        m.hold(7, vote(1));
+        m.persisted(7);
+        assert_eq!(m.release(E), [vote(1)]);
+        m.acknowledged(ms(50), A, 10, Height(0));
+        assert_eq!(m.poll_timeout(|_| DEAD), None);
+    }
+
+    /// B-ISS-5: the wait doubles up to 64 times, and a refusal of that very request ends it.
+    #[test]
+    fn a_change_is_repeated_after_twice_the_wait_each_time_and_asked_anew_after_its_refusal() {
+        let mut m = with_members(&[A]);
+        let first = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7);
+        let mut at = 20;
+        for wait in [40, 80, 160, 320, 640, 1280, 1280, 1280] {
+            assert_eq!(m.poll_timeout(dead_a), Some(ms(at)));
+            assert_eq!(m.next_change(ms(at - 1), dead_a, |_| true, RETRY, || 8), None);
+            assert_eq!(m.next_change(ms(at), dead_a, |_| true, RETRY, || 8), first);
+            at += wait;
+        }
+        m.change_refused(8);
+        assert_eq!(m.next_change(ms(at - 1), dead_a, |_| true, RETRY, || 9), None, "it was another one");
+        m.change_refused(7);
+        let anew = m.next_change(ms(at - 1), dead_a, |_| true, RETRY, || 9).expect("asked anew");
+        assert_eq!((anew.request, anew.kind, anew.node), (9, ChangeKind::Remove, A));
     }
 }
