@@ -1,8 +1,9 @@
 //! A dictionary for libFuzzer: what a mutation seldom makes by itself, from the codec and the specification.
 
 use duohuo_wire::{
-    header::{HEADER_BYTES, MAGIC, SUITE, VERSION},
+    header::{HEADER_BYTES, MAGIC, SUITE},
     packet::PacketType,
+    versions::{FIRST, NEWEST},
 };
 
 use crate::packets;
@@ -12,6 +13,7 @@ const LABELS: &[&str] = &[
     "duohuo",
     "duohuo mac1",
     "duohuo seal 1",
+    "duohuo seal 2",
     "duohuo group 1",
     "duohuo group sign 1",
     "duohuo group key 1",
@@ -37,6 +39,9 @@ const KEYS: &[&str] = &[
     "sealing = ",
     "[timers]",
     "keepalive_interval_ms = ",
+    "[wire]",
+    "lowest = 1",
+    "highest = 1",
     "[chain]",
     "block_interval_ms = ",
     "propose_timeout_ms = ",
@@ -114,12 +119,16 @@ pub fn of(target: &str) -> String {
 fn packets_and_numbers() -> Vec<Vec<u8>> {
     let mut entries = vec![
         MAGIC.to_be_bytes().to_vec(),
-        [&MAGIC.to_be_bytes()[..], &[VERSION]].concat(),
+        [&MAGIC.to_be_bytes()[..], &[FIRST]].concat(),
+        [&MAGIC.to_be_bytes()[..], &[NEWEST]].concat(),
         vec![(HEADER_BYTES / 4) as u8, SUITE, 0, 0],
         // Extensions: empty, of one byte, the heard list, a critical one.
         vec![0, 2, 0, 0],
         vec![0, 3, 0, 1, 0],
         vec![0, 1, 0, 2, 0, 0],
+        // One range of versions, and two.
+        vec![0, 1, 0, 2, 1, 2],
+        vec![0, 1, 0, 4, 1, 2, 1, 2],
         vec![0x80, 1, 0, 0],
         // An address of each family.
         vec![4, 127, 0, 0, 1, 0x12, 0x8E],
@@ -129,7 +138,7 @@ fn packets_and_numbers() -> Vec<Vec<u8>> {
     // Whole starts of packets, and numbers at the ends of their ranges.
     for packet_type in PacketType::ALL {
         let sealed = u8::from(!packet_type.is_handshake());
-        entries.push([&MAGIC.to_be_bytes()[..], &[VERSION, packet_type.code(), 0, sealed]].concat());
+        entries.push([&MAGIC.to_be_bytes()[..], &[FIRST, packet_type.code(), 0, sealed]].concat());
     }
     for number in [0, 1, 2, 1 << 31, u64::from(u32::MAX), 1 << 63, u64::MAX - 1, u64::MAX] {
         entries.push(number.to_be_bytes().to_vec());

@@ -18,6 +18,7 @@ use duohuo_core::node::Node;
 use duohuo_core::outside::OutsideConfig;
 use duohuo_core::store::{META_SNAPSHOTS, snapshots};
 use duohuo_wire::ids::{Height, NodeId};
+use duohuo_wire::versions::Versions;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub outside: Option<OutsideConfig>,
     /// Blocks that a node keeps below its newest proven snapshot.
     pub keep_blocks: u64,
+    /// A rolling upgrade that never ends: at each start a process is the program of the release before, or this one.
+    pub mixed_versions: bool,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             timing: Timing::default(),
             outside: None,
             keep_blocks: 100_000,
+            mixed_versions: false,
         }
     }
 }
@@ -317,6 +321,8 @@ pub(crate) fn start_as(
     }
     let keys = consortium.keys[&id].clone();
     let timers = Timers::for_keepalive(settings.keepalive);
+    let held = settings.mixed_versions && seed[0] & 1 == 1;
+    let versions = if held { Versions::FIRST } else { Versions::ALL };
     let roster = consortium.roster.clone();
     let operator_key = consortium.operator.verifying_key().to_bytes();
     let unix_at_zero = Duration::from_secs(1_700_000_000u64.saturating_add_signed(told.wall_offset));
@@ -328,6 +334,7 @@ pub(crate) fn start_as(
             roster,
             operator_key,
             timers,
+            versions,
             seed,
             unix_at_zero,
         };
@@ -353,6 +360,7 @@ pub(crate) fn start_as(
         operator_key,
         group_secret: consortium.groups[&cluster].into(),
         timers,
+        versions,
         outside: settings.outside,
         keep_blocks: settings.keep_blocks,
         seed,

@@ -16,6 +16,7 @@ use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{NodeKeepalive, Packet, Probe};
 use duohuo_wire::statement::Row;
+use duohuo_wire::versions::Versions;
 use std::collections::VecDeque;
 
 /// What the machine's randomness begins from, unless a test says otherwise.
@@ -253,6 +254,8 @@ pub struct Peer {
     pub datagram: Option<Link>,
     /// Its stream and the session on it.
     pub stream: Option<(StreamId, Link)>,
+    /// What it states in its handshakes; none: a program that knows version 1 alone.
+    pub versions: Option<Versions>,
     handshakes: u8,
     group_sequence: u64,
 }
@@ -267,6 +270,7 @@ impl Peer {
             keys: lone.consortium.keys[&id].clone(),
             datagram: None,
             stream: None,
+            versions: None,
             handshakes: 0,
             group_sequence: 0,
         }
@@ -279,22 +283,35 @@ impl Peer {
     /// Message 1 to the machine; every call is a newer one.
     pub fn initiate(&mut self, lone: &Lone, transport: Transport) -> (Initiator, Bytes) {
         self.handshakes += 1;
-        self.message_1(lone, transport, None)
+        self.message_1(lone, transport, None, self.versions)
+    }
+
+    /// The last message 1 as somebody on the way makes it who wants other versions to be spoken.
+    #[must_use]
+    pub fn restated(&self, lone: &Lone, transport: Transport, versions: Option<Versions>) -> Bytes {
+        self.message_1(lone, transport, None, versions).1
     }
 
     /// The last message 1 of a datagram handshake once more, with a cookie.
     #[must_use]
     pub fn initiate_again(&self, lone: &Lone, cookie: [u8; 16]) -> Bytes {
-        self.message_1(lone, Transport::Datagram, Some(cookie)).1
+        self.message_1(lone, Transport::Datagram, Some(cookie), self.versions).1
     }
 
-    fn message_1(&self, lone: &Lone, transport: Transport, cookie: Option<[u8; 16]>) -> (Initiator, Bytes) {
+    fn message_1(
+        &self,
+        lone: &Lone,
+        transport: Transport,
+        cookie: Option<[u8; 16]>,
+        versions: Option<Versions>,
+    ) -> (Initiator, Bytes) {
         let n = self.handshakes;
         let to = handshake::public_key(&lone.consortium.keys[&lone.id].session);
         let mut timestamp = [0; 12];
         timestamp[11] = n;
         let prologue = Self::prologue(lone, transport);
-        let (initiator, init) = Initiator::start(
+        let (initiator, init) = Initiator::start_speaking(
+            versions,
             &self.keys.session,
             &to,
             &prologue,
@@ -310,8 +327,17 @@ impl Peer {
 
     /// Begin a datagram session, and prove it if `prove`.
     pub fn open_datagram(&mut self, lone: &mut Lone, prove: bool) {
-        let (mut initiator, init) = self.initiate(lone, Transport::Datagram);
+        let (initiator, init) = self.initiate(lone, Transport::Datagram);
         self.throw(lone, init);
+        self.finish_datagram(lone, initiator);
+        if prove {
+            let proof = self.proof();
+            self.say(lone, proof);
+        }
+    }
+
+    /// Take the machine's response to a message 1.
+    pub fn finish_datagram(&mut self, lone: &mut Lone, mut initiator: Initiator) {
         let answers = lone.take_datagrams(self.address);
         let response = answers.iter().find_map(|bytes| match Packet::decode_unsealed(bytes) {
             Ok((_, Packet::HandshakeResponse(response))) => Some(response),
@@ -320,9 +346,13 @@ impl Peer {
         let response = response.expect("the machine answers");
         let keys = initiator.try_finish(&response).expect("it is the machine");
         self.datagram = Some(Link { keys, remote: response.responder_session, next: 0 });
-        if prove {
-            self.say(lone, Probe::default());
-        }
+    }
+
+    /// What proves the datagram session.
+    #[must_use]
+    pub fn proof(&self) -> Probe {
+        let link = self.datagram.as_ref().expect("a datagram session");
+        self.versions.map_or_else(Probe::default, |_| link.keys.agreement.proof())
     }
 
     /// Dial the machine, and prove the session if `prove`.
@@ -472,6 +502,7 @@ pub fn authority_config(consortium: &Consortium) -> AuthorityConfig {
         roster: consortium.roster.clone(),
         operator_key: consortium.operator.verifying_key().to_bytes(),
         timers: Timers::for_keepalive(Duration::from_millis(10)),
+        versions: Versions::ALL,
         seed: SEED,
         unix_at_zero: Duration::from_secs(1_700_000_000),
     }

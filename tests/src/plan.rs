@@ -182,6 +182,8 @@ impl Plan {
             let pause = u32::try_from(dice.one_of(&[0, 0, 1, 3, 10, 40])).unwrap_or(1);
             at += unit * pause + us(dice.below(5000));
         }
+        // Without a throw of the dice, so that a seed's run is what it was.
+        settings.mixed_versions = seed % 4 == 1;
         let rate = Duration::from_millis((block_interval / dice.one_of(&[1, 1, 2, 4])).max(5));
         let remembers = !seed.is_multiple_of(64);
         // Drawn last, so that a seed's faults are what they were.

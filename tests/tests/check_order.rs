@@ -28,7 +28,7 @@ const fn check(rule: &'static str, label: &'static str, sealed: bool, breaks: fn
 const OF_SEALED: &[Check] = &[
     check("W-HDR-1", "too_short", true, |p| p.cut_to = Some(43)),
     check("W-HDR-2", "bad_magic", true, |p| p.bytes[0] = 0),
-    check("W-HDR-3", "bad_version", true, |p| p.bytes[4] = 2),
+    check("W-HDR-3", "bad_version", true, |p| p.bytes[4] = 3),
     check("W-HDR-4", "bad_length", true, |p| p.length_off_by = 1),
     check("W-HDR-5", "too_long", true, |p| p.bytes.resize(MAX_DATAGRAM as usize + 1, 0)),
     check("W-HDR-6", "bad_header_length", true, |p| p.bytes[12] = 11),
@@ -42,6 +42,7 @@ const OF_SEALED: &[Check] = &[
 /// Those of a packet of the handshake; the checks before are the same.
 const OF_UNSEALED: &[Check] = &[
     check("W-HDR-11", "sealed", false, |p| p.bytes[7] = 1),
+    check("W-HDR-12", "bad_version", false, |p| p.bytes[4] = 2),
     check("W-HDR-12", "unknown_type", false, |p| p.bytes[5] = 4),
     check("W-HDR-12", "bad_value", false, |p| p.bytes[23] = 1),
 ];
@@ -105,7 +106,7 @@ fn of_two_broken_checks_the_first_names_the_refusal() {
             }
         }
     }
-    // The checks up to W-HDR-10 are those of every packet: each comes before the three of unsealed ones too.
+    // The checks up to W-HDR-10 are those of every packet: each comes before the four of unsealed ones too.
     for first in &OF_SEALED[..10] {
         for second in OF_UNSEALED {
             let both = broken(false, &[first.breaks, second.breaks]);
@@ -113,7 +114,7 @@ fn of_two_broken_checks_the_first_names_the_refusal() {
             pairs += 1;
         }
     }
-    assert_eq!(pairs, 55 + 3 + 30);
+    assert_eq!(pairs, 55 + 6 + 40);
 }
 
 #[test]

@@ -75,7 +75,8 @@ impl Session {
         let remote = response.responder_session;
         let keys = initiator.finish(&response).unwrap();
         let mut session = Self { authority, keys, remote, next: 0 };
-        let proof = session.sealed();
+        let proof = session.keys.sealing.seal(&Packet::from(Probe::default()), me, remote, 0);
+        session.next = 1;
         give(&mut session.authority, proof);
         session
     }

@@ -61,14 +61,16 @@ class Authority:
                 time.sleep(0.1)
         raise SystemExit(f"the authority did not start: {(folder / 'log').read_text()}")
 
-    def client(self):
-        return Client(self.address, self.client_secret, CLIENT, self.key, self.consortium)
+    def client(self, range_=None):
+        return Client(self.address, self.client_secret, CLIENT, self.key, self.consortium, range_=range_)
 
     def report(self):
         """What it tells an honest client, as section 8 has it."""
-        client = self.client()
+        client = self.client((1, 2))
         try:
-            client.handshake().send(duohuo.StatusQuery(request=1))
+            client.handshake()
+            assert client.version == 2, "both speak it"
+            client.send(duohuo.StatusQuery(request=1))
             answer = client.receive().payload
             assert isinstance(answer, duohuo.StatusAnswer) and answer.request == 1
             return wire.whole(wire.status_report, answer.report)

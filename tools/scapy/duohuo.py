@@ -1,4 +1,4 @@
-"""Duohuo for Scapy: every packet of spec/wire.md, version 1, to look at and to craft. Written from that page; needs only Scapy.
+"""Duohuo for Scapy: every packet of spec/wire.md, versions 1 and 2, to look at and to craft. Written from that page; needs only Scapy.
 
     from duohuo import *
     packet = Duohuo(sender=7) / Cookie(initiator_session=5, cookie=bytes(16))
@@ -135,8 +135,22 @@ def lease_given(nonce, in_step, position):
     return Extension(type=LEASE, value=struct.pack("!QBQ", nonce, in_step, position))
 
 
+RANGE = 0x0001
+
+
+def versions(*ranges):
+    """The extension of HandshakeInit and HandshakeResponse that states one range, (lowest, highest), and of the proof, two."""
+    return Extension(type=RANGE, value=b"".join(map(bytes, ranges)))
+
+
 DISK = 0x0001
 PAUSES = 0x0002
+SPOKEN = 0x0003
+
+
+def spoken(lowest, highest, *sessions):
+    """The extension of StatusAnswer that tells what the sender speaks, and its sessions: pairs of party and version."""
+    return Extension(type=SPOKEN, value=bytes([lowest, highest]) + b"".join(struct.pack("!IB", *pair) for pair in sessions))
 
 
 def disk(last, worst):

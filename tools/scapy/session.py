@@ -15,7 +15,7 @@ import seal as crypto  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: E402
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
 from duohuo import (  # noqa: E402
-    CRC, HEADER, SEALED, SIGNATURE, TAG, BODIES, Duohuo, HandshakeInit, Probe, Raw, Sealed,
+    CRC, HEADER, RANGE, SEALED, SIGNATURE, TAG, BODIES, Duohuo, HandshakeInit, Probe, Raw, Sealed, versions,
 )
 
 Refused = crypto.Refused
@@ -105,7 +105,9 @@ class KeyLog:
 class Client:
     """A stream session of an enrolled party with another: Noise IK as its initiator (section 3)."""
 
-    def __init__(self, address, secret, number, responder_key, consortium, timeout=5):
+    def __init__(self, address, secret, number, responder_key, consortium, timeout=5, range_=None):
+        """range_: the versions it states, (lowest, highest); without one it speaks version 1, as a program that knows no other."""
+        self.range, self.version = range_, 1
         self.number, self.responder_key, self.secret = number, responder_key, secret
         self.preamble = crypto.prologue(consortium, "stream")
         self.socket = socket.create_connection(address, timeout)
@@ -118,6 +120,7 @@ class Client:
         timestamp = seconds.to_bytes(8, "big") + nanoseconds.to_bytes(4, "big")
         self.state, message = crypto.write_message_1(self.preamble, self.secret, self.ephemeral, self.responder_key, timestamp)
         packet = Duohuo(sender=self.number) / HandshakeInit(initiator_session=self.own_session, noise=message)
+        packet[HandshakeInit].extensions = [versions(self.range)] if self.range else []
         packet[HandshakeInit].mac1 = mac1(self.responder_key, bytes(packet))
         return packet
 
@@ -126,14 +129,19 @@ class Client:
         self.socket.sendall(bytes(self.initiation()))
         response = self.receive_raw().payload
         crypto.read_message_2(self.state, self.secret, self.ephemeral, response.noise)
-        self.sealing, self.opening = map(crypto.Seal.session, crypto.split(self.state))
-        self.session = response.responder_session
-        self.send(Probe())
+        self.session, keys = response.responder_session, crypto.split(self.state)
+        stated = [extension for extension in response.extensions if extension.type == RANGE]
+        both = [self.range or (1, 1), tuple(stated[0].value) if stated else (1, 1)]
+        self.version = min(highest for _, highest in both)
+        sessions = [self.own_session, self.session]
+        derive = crypto.Seal.session if self.version == 1 else lambda key: crypto.Seal.bound(key, sessions, both)
+        self.sealing, self.opening = map(derive, keys)
+        self.send(Probe(extensions=[versions(*both)] if self.range else []))
         return self
 
     def seal(self, body, **header):
         """The next packet of the session, sealed."""
-        packet = Duohuo(sender=self.number, session=self.session, sequence=self.sent, **header) / body
+        packet = Duohuo(**{"version": self.version, "sender": self.number, "session": self.session, "sequence": self.sent} | header) / body
         self.sent += 1
         return seal(packet, self.sealing)
 

@@ -132,7 +132,13 @@ class Handshake:
         equal("chaining key", state.ck.hex(), stated["chaining_key"])
         k1, k2 = seal.split(state)
         equal("k1, k2", [k1.hex(), k2.hex()], [stated["k1"], stated["k2"]])
-        self.seals = {"initiator": seal.Seal.session(k1), "responder": seal.Seal.session(k2)}
+        # Who states nothing speaks version 1.
+        self.ranges = [tuple(get(f"{side}_versions")) if f"{side}_versions" in stated else (1, 1) for side in ("initiator", "responder")]
+        version = min(highest for _, highest in self.ranges)
+        equal("version", version, stated.get("version", 1))
+        sessions = [int(stated["initiator_session"]), int(stated["responder_session"])]
+        made = lambda k: seal.Seal.session(k) if version == 1 else seal.Seal.bound(k, sessions, self.ranges)
+        self.seals = {"initiator": made(k1), "responder": made(k2)}
         for side, key in self.seals.items():
             equal("seal", [key.key.hex(), key.iv.hex()], [stated[f"{side}_seal_key"], stated[f"{side}_seal_iv"]])
 
@@ -141,6 +147,7 @@ class Handshake:
         responder = unhex(self.stated["responder_public"])
         if seal.mac16(seal.mac1_key(responder), packet[:156]).hex() != fields["mac1"]:
             raise Refused("bad_mac")
+        self.stated_by("initiator", fields)
         secret = unhex(self.stated["responder_secret"])
         _, _, static, timestamp = seal.read_message_1(self.preamble, secret, unhex(fields["noise"]))
         if enrolled is not None and static.hex() not in enrolled:
@@ -159,6 +166,7 @@ class Handshake:
         initiator = unhex(self.stated["initiator_public"])
         if seal.mac16(seal.mac1_key(initiator), packet[:104]).hex() != fields["mac1"]:
             raise Refused("bad_mac")
+        self.stated_by("responder", fields)
         get = lambda name: unhex(self.stated[name])
         state, _ = seal.write_message_1(
             self.preamble,
@@ -178,7 +186,21 @@ class Handshake:
         equal("session", str(header["session"]), self.stated[f"{other}_session"])
         if header["group"] != 0:
             raise Refused("forged")  # W-SEAL-2
-        return seal.open_body(self.seals[sender], packet, header)
+        fields = seal.open_body(self.seals[sender], packet, header)
+        if wire.TYPES["Probe"] == header["type"] and fields["nonce"] == "0":
+            # W-VER-3: the proof.
+            if (wire.ranges(fields, 2) or [(1, 1), (1, 1)]) != self.ranges:
+                raise Refused("bad_handshake")
+        return fields
+
+    def stated_by(self, side, fields):
+        """W-VER-1: what a message states is what the transcript says."""
+        stated = wire.ranges(fields, 1)
+        equal(f"the {side}'s versions", stated, [self.ranges[self.side(side)]] if f"{side}_versions" in self.stated else None)
+
+    @staticmethod
+    def side(name):
+        return ("initiator", "responder").index(name)
 
 
 def read_handshake(file, test):

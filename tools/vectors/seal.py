@@ -101,12 +101,19 @@ def verify(key, message, signature):
 class Seal:
     """Key and iv of one direction."""
 
-    def __init__(self, material):
-        self.key, self.iv = material[:32], material[32:]
+    def __init__(self, material, version=1):
+        self.key, self.iv, self.version = material[:32], material[32:], version
 
     @classmethod
     def session(cls, noise_key):
         return cls(hkdf_expand(noise_key, b"duohuo seal 1", 44))
+
+    @classmethod
+    def bound(cls, noise_key, sessions, ranges):
+        """Section 3.2, version 2: the numbers of both sessions and both ranges, initiator first."""
+        numbers = b"".join(session.to_bytes(8, "big") for session in sessions)
+        info = b"duohuo seal 2" + numbers + b"".join(bytes(range_) for range_ in ranges)
+        return cls(hkdf_expand(noise_key, info, 44), 2)
 
     @classmethod
     def group(cls, cluster, generation, secret, sender, boot):
@@ -115,7 +122,9 @@ class Seal:
         return cls(hkdf_expand(hkdf_extract(salt, secret), info, 44))
 
     def open(self, packet, header):
-        """W-RCV-3: the plaintext of a sealed packet."""
+        """W-RCV-3, W-SEAL-2: the plaintext of a sealed packet."""
+        if header.get("version", self.version) != self.version:
+            raise Refused("forged")
         counter = header["sequence"].to_bytes(12, "big")
         nonce = bytes(a ^ b for a, b in zip(self.iv, counter))
         try:

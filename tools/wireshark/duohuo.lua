@@ -1,4 +1,4 @@
--- Wireshark dissector for the wire protocol of spec/wire.md, version 1, and the chain's messages of spec/chain.md.
+-- Wireshark dissector for the wire protocol of spec/wire.md, versions 1 and 2, and the chain's messages of spec/chain.md.
 -- Load with `-X lua_script:duohuo.lua`, or put this file and its neighbours into the plugin folder; see README.md.
 --
 -- Filters are duohuo.<packet>.<field> with the specification's names. A packet that a receiver must refuse carries
@@ -204,7 +204,9 @@ local function check_header(ctx, tvb, root, h, items)
     end
     if not h.length then return broken("too_short", "W-HDR-1", whole, "less than a header") end
     if h.magic ~= MAGIC then return broken("bad_magic", "W-HDR-2", items.magic) end
-    if h.version ~= 1 then return broken("bad_version", "W-HDR-3", items.version, "version " .. h.version .. ", expected 1") end
+    if h.version ~= 1 and h.version ~= 2 then
+        return broken("bad_version", "W-HDR-3", items.version, "version " .. h.version .. ", expected 1 or 2")
+    end
     local limit = ctx.stream and (h.type < FIRST_SEALED_TYPE and MAX_HANDSHAKE_FRAME or MAX_FRAME) or MAX_DATAGRAM
     if h.length < MIN_BYTES or (h.length ~= n and not (ctx.stream and h.length > limit)) then
         return broken("bad_length", "W-HDR-4", items.length, string.format("%d, but %d bytes came", h.length, n))
@@ -212,7 +214,7 @@ local function check_header(ctx, tvb, root, h, items)
     if h.length > limit then
         return broken("too_long", "W-HDR-5", items.length, string.format("%d bytes, at most %d", h.length, limit))
     end
-    if h.hdr_len ~= 10 then return broken("bad_header_length", "W-HDR-6", items.hdr_len, "10 in version 1") end
+    if h.hdr_len ~= 10 then return broken("bad_header_length", "W-HDR-6", items.hdr_len, "10 in versions 1 and 2") end
     if tvb:len() < ctx.reported then
         whole:add_proto_expert_info(EXPERT["note.cut_capture"])
         ctx.cut = true
@@ -226,6 +228,7 @@ local function check_header(ctx, tvb, root, h, items)
     if h.reserved ~= 0 then return broken("reserved_not_zero", "W-HDR-10", items.reserved) end
     if h.type < FIRST_SEALED_TYPE then
         if h.sealed then return broken("sealed", "W-HDR-11", items.sealed) end
+        if h.version ~= 1 then return broken("bad_version", "W-HDR-12", items.version, "the handshake is version 1") end
         if not type_names[h.type] then return broken("unknown_type", "W-HDR-12", items.type) end
         for _, name in ipairs({ "session", "sequence" }) do
             if h[name] ~= UInt64.new(0) then

@@ -349,7 +349,41 @@ local OPERATIONS = {
         for at = start, start + count - 4, 4 do item:add(G.status_answer_pauses_cluster, r.tvb(at, 4)) end
         return true
     end,
+    [0x0003] = function(r, start, count, tree)
+        if count < 2 or (count - 2) % 5 ~= 0 then return false end
+        local lowest, highest = r.tvb(start, 1), r.tvb(start + 1, 1)
+        if lowest:uint() == 0 or lowest:uint() > highest:uint() then return false end
+        local item = tree:add(G.status_answer_versions, r.tvb(start, count))
+        item:add(G.status_answer_versions_lowest, lowest)
+        item:add(G.status_answer_versions_highest, highest)
+        item:append_text(string.format(": %d to %d", lowest:uint(), highest:uint()))
+        for at = start + 2, start + count - 5, 5 do
+            item:add(G.status_answer_versions_party, r.tvb(at, 4))
+            item:add(G.status_answer_versions_version, r.tvb(at + 4, 1))
+        end
+        return true
+    end,
 }
+
+-- How many ranges of versions a packet states; what is no range is as if the extension were absent (section 3.3).
+local RANGES = { handshake_init = 1, handshake_response = 1, probe = 2 }
+
+local function show_ranges(r, start, count, tree, packet)
+    local ranges = RANGES[packet]
+    if count ~= 2 * ranges then return nil end
+    local text = {}
+    for at = start, start + count - 2, 2 do
+        local lowest, highest = r.tvb(at, 1):uint(), r.tvb(at + 1, 1):uint()
+        if lowest == 0 or lowest > highest then return nil end
+        text[#text + 1] = lowest == highest and tostring(lowest) or lowest .. ".." .. highest
+    end
+    for at = start, start + count - 2, 2 do
+        local item = tree:add(G.versions[packet], r.tvb(at, 2))
+        item:add(G.versions_lowest[packet], r.tvb(at, 1))
+        item:add(G.versions_highest[packet], r.tvb(at + 1, 1))
+    end
+    return "versions " .. table.concat(text, ", ")
+end
 
 -- Spans in microseconds, 8 bytes each.
 local function add_spans(item, fields, r, start)
@@ -407,6 +441,9 @@ local function read_extensions(r, tree, packet, out)
         elseif LEASE[packet.key] and last == 0x0001 then
             out.lease = count > 0 and LEASE[packet.key](r.tvb(start + 4, count), rest)
             if not out.lease then rest:add_proto_expert_info(EXPERT["note.no_lease"]) end
+        elseif RANGES[packet.key] and last == 0x0001 then
+            out.versions = show_ranges(r, start + 4, count, rest, packet.key)
+            if out.versions then rest:append_text(", " .. out.versions) else rest:add_proto_expert_info(EXPERT["note.no_meaning"]) end
         elseif packet.key == "status_answer" and OPERATIONS[last] then
             if not OPERATIONS[last](r, start + 4, count, rest) then
                 rest:add_proto_expert_info(EXPERT["note.no_meaning"])

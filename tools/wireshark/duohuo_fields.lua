@@ -71,6 +71,13 @@ local G = {
     status_answer_disk_worst = add_field(ProtoField.uint32, "status_answer.disk.worst", "worst write in us"),
     status_answer_pauses = add_field(ProtoField.none, "status_answer.pauses", "pauses"),
     status_answer_pauses_cluster = add_field(ProtoField.uint32, "status_answer.pauses.cluster", "cluster"),
+    status_answer_versions = add_field(ProtoField.none, "status_answer.versions", "versions"),
+    status_answer_versions_lowest = add_field(ProtoField.uint8, "status_answer.versions.lowest", "lowest"),
+    status_answer_versions_highest = add_field(ProtoField.uint8, "status_answer.versions.highest", "highest"),
+    status_answer_versions_party = add_field(ProtoField.uint32, "status_answer.versions.party", "party"),
+    status_answer_versions_version = add_field(ProtoField.uint8, "status_answer.versions.version", "version"),
+    -- by packet
+    versions = {}, versions_lowest = {}, versions_highest = {},
     master_keepalive_takeover = add_field(ProtoField.none, "master_keepalive.takeover", "takeover"),
     master_keepalive_takeover_span = {},
     journal_takeovers = add_field(ProtoField.none, "journal.takeovers", "takeover"),
@@ -90,6 +97,11 @@ local G = {
 -- The spans of a takeover, in the order of the wire; 2^64 - 1: not measured.
 local SPANS = { "heard_us", "suspected_us", "claimed_us", "promised_us", "ready_us", "spoke_us", "committed_us" }
 local GRANTING = { "granting_heard_us", "granting_asked_us", "granting_durable_us" }
+for _, packet in ipairs({ "handshake_init", "handshake_response", "probe" }) do
+    G.versions[packet] = add_field(ProtoField.none, packet .. ".versions", "versions")
+    G.versions_lowest[packet] = add_field(ProtoField.uint8, packet .. ".versions.lowest", "lowest")
+    G.versions_highest[packet] = add_field(ProtoField.uint8, packet .. ".versions.highest", "highest")
+end
 for _, name in ipairs(SPANS) do
     table.insert(G.master_keepalive_takeover_span, add_field(ProtoField.uint64, "master_keepalive.takeover." .. name, name))
 end
@@ -235,7 +247,7 @@ end
 for _, row in ipairs({
     { "too_short", "Shorter than the smallest packet", group.MALFORMED },
     { "bad_magic", "The magic is not 0x44554F48", group.PROTOCOL },
-    { "bad_version", "Not version 1", group.PROTOCOL },
+    { "bad_version", "Not version 1 or 2, or not the handshake's", group.PROTOCOL },
     { "bad_length", "The length is not the number of bytes", group.MALFORMED },
     { "too_long", "Longer than the limit", group.PROTOCOL },
     { "bad_header_length", "The header length is not 10", group.PROTOCOL },

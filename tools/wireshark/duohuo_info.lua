@@ -14,6 +14,7 @@ local function row_text(row)
         #row.barred > 0 and " barred " .. numbers(row.barred) or "", row.unfenced and " UNFENCED" or "")
 end
 
+local function versions_text(o) return o.versions and ", " .. o.versions or "" end
 local function lease_text(o) return o.lease and ", " .. o.lease or "" end
 
 local function certificate_text(f)
@@ -57,8 +58,8 @@ local function records_text(records)
 end
 
 local INFO = {
-    handshake_init = function(o) return "session " .. tostring(o.initiator_session:tohex()) end,
-    handshake_response = function(o) return string.format("sessions %s, %s", o.initiator_session:tohex(), o.responder_session:tohex()) end,
+    handshake_init = function(o) return "session " .. tostring(o.initiator_session:tohex()) .. versions_text(o) end,
+    handshake_response = function(o) return string.format("sessions %s, %s", o.initiator_session:tohex(), o.responder_session:tohex()) .. versions_text(o) end,
     cookie = function(o) return "for session " .. o.initiator_session:tohex() end,
     join = function(o) return string.format("c%d roster v%s", o.cluster, o.roster_version) end,
     join_answer = function(o)
@@ -90,7 +91,7 @@ local INFO = {
         return string.format("c%d e%s away from %s%s h%s", o.order.cluster, o.order.epoch, party(o.order.old_master),
             o.order.proven and " proven" or "", o.order.height)
     end,
-    probe = function(o) return string.format("nonce %s e%s", o.nonce:tohex(), o.epoch) end,
+    probe = function(o) return string.format("nonce %s e%s", o.nonce:tohex(), o.epoch) .. versions_text(o) end,
     probe_answer = function(o) return string.format("nonce %s %s e%s", o.nonce:tohex(), o.role, o.epoch) end,
     roster_push = function(o)
         local roster = o.roster and not o.roster.broken and o.roster.fields

@@ -45,7 +45,8 @@ M.EVENT_KINDS = { "suspected", "dead", "alive", "claimed", "refused", "granted",
     [30] = "ordered", [31] = "fenced", [32] = "fence_promised",
     [40] = "acting", [41] = "acting_ended", [42] = "program_ended", [43] = "health_changed", [44] = "copy_changed",
     [45] = "overdue", [46] = "keeper_lost",
-    [50] = "catching_up", [51] = "caught_up", [52] = "snapshot_kept" }
+    [50] = "catching_up", [51] = "caught_up", [52] = "snapshot_kept",
+    [60] = "no_common_version" }
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Fields that several packets share

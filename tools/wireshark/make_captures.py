@@ -130,15 +130,16 @@ class KeyLog:
 
 class Direction:
     """Packets of one party in one session."""
-    def __init__(self, sender, session, key, iv):
+    def __init__(self, sender, session, key, iv, version=1):
         self.sender, self.session, self.key, self.iv, self.sequence = sender, session, key, iv, 0
+        self.version = version
 
     def __call__(self, name, body, **fields):
         kind = TYPES[name] if isinstance(name, str) else name
         sequence = fields.pop("sequence", None)
         if sequence is None:
             sequence, self.sequence = self.sequence, self.sequence + 1
-        fields = dict(session=self.session, group=0) | fields
+        fields = dict(session=self.session, group=0, version=self.version) | fields
         return seal(self.key, self.iv, kind, self.sender.number, sequence=sequence, body=body, **fields)
 
 
@@ -188,8 +189,10 @@ class Noise:
 def mac1_key(public): return hashlib.sha256(b"duohuo mac1" + public).digest()
 
 
-def handshake(log, initiator, responder, stream, name, timestamp=1_800_000_000, cookie=None):
-    """(HandshakeInit, HandshakeResponse, direction of the initiator, direction of the responder)"""
+def handshake(log, initiator, responder, stream, name, timestamp=1_800_000_000, cookie=None, ranges=None):
+    """(HandshakeInit, HandshakeResponse, direction of the initiator, direction of the responder); ranges: what each states."""
+    stated = [tlv(1, bytes(of)) for of in ranges] if ranges else [b"", b""]
+    version = min(of[1] for of in ranges) if ranges else 1
     name = f"{name} {initiator.number} {responder.number}"
     e_i, e_r = seed(name, "e", initiator.number), seed(name, "e", responder.number)
     s_i, s_r = (int.from_bytes(seed(name, "session", p.number)[:8], "big") for p in (initiator, responder))
@@ -200,23 +203,27 @@ def handshake(log, initiator, responder, stream, name, timestamp=1_800_000_000, 
     first = e_public + noise.encrypt(initiator.session_public)
     noise.mix_key(dh(initiator.session_private, responder.session_public))
     first += noise.encrypt(u64(timestamp) + u32(0))
-    body = header(0x01, 192, initiator.number) + u64(s_i) + first
+    body = header(0x01, 192 + len(stated[0]), initiator.number) + u64(s_i) + first
     mac1 = hmac256(mac1_key(responder.session_public), body)[:16]
     mac2 = hmac256(cookie, body + mac1)[:16] if cookie else bytes(16)
-    init = with_crc(body + mac1 + mac2)
+    init = with_crc(body + mac1 + mac2 + stated[0])
 
     e_public = x_public(e_r)
     noise.mix_hash(e_public)
     noise.mix_key(dh(e_r, x_public(e_i)))
     noise.mix_key(dh(e_r, initiator.session_public))
     second = e_public + noise.encrypt(b"")
-    body = header(0x02, 124, responder.number) + u64(s_i) + u64(s_r) + second
-    response = with_crc(body + hmac256(mac1_key(initiator.session_public), body)[:16])
+    body = header(0x02, 124 + len(stated[1]), responder.number) + u64(s_i) + u64(s_r) + second
+    response = with_crc(body + hmac256(mac1_key(initiator.session_public), body)[:16] + stated[1])
 
-    k1, k2 = (expand(k, b"duohuo seal 1", 44) for k in noise.split())
+    info = b"duohuo seal 1"
+    if version == 2:
+        info = b"duohuo seal 2" + u64(s_i) + u64(s_r) + bytes(ranges[0]) + bytes(ranges[1])
+    k1, k2 = (expand(k, info, 44) for k in noise.split())
     log.session(s_r, k1[:32], k1[32:])
     log.session(s_i, k2[:32], k2[32:])
-    return init, response, Direction(initiator, s_r, k1[:32], k1[32:]), Direction(responder, s_i, k2[:32], k2[32:])
+    return (init, response, Direction(initiator, s_r, k1[:32], k1[32:], version),
+            Direction(responder, s_i, k2[:32], k2[32:], version))
 
 
 # --- statements (wire.md 5, 6) and chain contents (chain.md) ------------------------------------------------------------
@@ -353,6 +360,14 @@ def make_handshake():
     c.udp(AUTHORITY, N11.ip, response)
     c.udp(N11, AUTHORITY.ip, up("Query", u64(1) + u8(0) + u32(1) + u64(0)))
     c.udp(AUTHORITY, N11.ip, down("Notice", u64(1) + u8(0) + u64(1) + signed_row(1, 0, 0, 0, ())))
+    # Both speak versions 1 and 2; then one that is held to version 1.
+    for node, ranges in ((N12, ((1, 2), (1, 2))), (N13, ((1, 1), (1, 2)))):
+        init, response, up, down = handshake(c.log, node, AUTHORITY, False, "versions", ranges=ranges)
+        c.udp(node, AUTHORITY.ip, init)
+        c.udp(AUTHORITY, node.ip, response)
+        c.udp(node, AUTHORITY.ip, up("Probe", u64(0) + u64(0) + tlv(1, bytes(ranges[0] + ranges[1]))))
+        c.udp(node, AUTHORITY.ip, up("Query", u64(1) + u8(0) + u32(1) + u64(0)))
+        c.udp(AUTHORITY, node.ip, down("Notice", u64(1) + u8(0) + u64(1) + signed_row(1, 0, 0, 0, ())))
     return c
 
 
@@ -580,7 +595,7 @@ def make_broken():
     bad("-", up("Probe", probe))
     bad("too_short", up("Probe", probe)[:43])
     bad("bad_magic", changed(up("Probe", probe), 0, b"HTTP"))
-    bad("bad_version", up("Probe", probe, version=2))
+    bad("bad_version", up("Probe", probe, version=3))
     bad("bad_length", up("Probe", probe, length=77))
     bad("too_long", up("Probe", probe + tlv(0x0A0A, bytes(1200))))
     bad("bad_header_length", up("Probe", probe, words=11))
@@ -593,6 +608,7 @@ def make_broken():
     bad("sealed", up(0x01, bytes(160)))
     bad("not_sealed", unsealed(0x1C, 11, probe))
     bad("too_short", with_crc(header(0x1C, 52, 11, 1, 1, 0, 1) + bytes(8)))
+    bad("bad_version", unsealed(0x03, 11, bytes(24), version=2))
     bad("unknown_type", unsealed(0x0F, 11, b""))
     bad("bad_value", unsealed(0x03, 11, bytes(24), session=5))
     bad("bad_value", unsealed(0x03, 11, bytes(24), sequence=5))

@@ -151,6 +151,7 @@ impl Cipher {
 
 /// A header of a sealed packet, with room for the body and what follows it.
 pub(crate) fn start_packet(
+    version: u8,
     packet_type: PacketType,
     session: u64,
     sequence: u64,
@@ -158,7 +159,7 @@ pub(crate) fn start_packet(
     group: u32,
 ) -> BytesMut {
     let mut out = BytesMut::with_capacity(512);
-    header::put(&mut out, packet_type, SEALED, session, sequence, sender, group);
+    header::put(&mut out, version, packet_type, SEALED, session, sequence, sender, group);
     out
 }
 

@@ -17,7 +17,7 @@ use crate::{
     header::{self, CRC_BYTES, HEADER_BYTES, Header, MAX_SEQUENCE, TAG_BYTES},
     ids::{ClusterId, NodeId},
     packet::{GroupKey, Packet, PacketType},
-    sign,
+    sign, versions,
 };
 
 const KEY_LABEL: &[u8] = b"duohuo group 1";
@@ -124,7 +124,14 @@ impl GroupSenderKey {
         sequence: u64,
     ) -> Bytes {
         assert!((sender, boot) == (self.sender, self.boot), "a key seals for the sender it was derived for");
-        let mut out = crypt::start_packet(packet.packet_type(), boot, sequence, sender, self.generation);
+        let mut out = crypt::start_packet(
+            versions::FIRST,
+            packet.packet_type(),
+            boot,
+            sequence,
+            sender,
+            self.generation,
+        );
         packet.encode(&mut out);
         header::set_length(&mut out, SIGNATURE_BYTES + TAG_BYTES + CRC_BYTES);
         let signature = sign::sign(signing, &signed_bytes(&out));
@@ -151,7 +158,8 @@ impl GroupSenderKey {
         datagram: &[u8],
         verify: &VerifyingKey,
     ) -> Result<Packet, GroupOpenError> {
-        let ours = (header.group, header.sender, header.session) == (self.generation, self.sender, self.boot);
+        let ours = (header.group, header.sender, header.session) == (self.generation, self.sender, self.boot)
+            && header.version == versions::FIRST;
         if !ours || !header.is_sealed() || header.sequence >= MAX_SEQUENCE {
             return Err(GroupOpenError::Forged);
         }

@@ -21,8 +21,9 @@ use crate::{
     header::{self, HEADER_BYTES},
     ids::NodeId,
     packet::{HandshakeInit, HandshakeResponse, Packet, PacketType},
-    seal::{OpeningKey, SealingKey},
+    seal::{OpeningKey, Purpose, SealingKey},
     tlv::Extensions,
+    versions::{self, Agreement, Versions},
 };
 
 const PATTERN: &str = "Noise_IK_25519_AESGCM_SHA256";
@@ -54,7 +55,7 @@ impl Prologue {
             Transport::Datagram => 0,
             Transport::Stream => 1,
         };
-        [&b"duohuo"[..], &[header::VERSION, header::SUITE], &self.consortium, &[transport]].concat()
+        [&b"duohuo"[..], &[versions::FIRST, header::SUITE], &self.consortium, &[transport]].concat()
     }
 }
 
@@ -70,6 +71,9 @@ pub enum HandshakeError {
     /// The other's public key is not one (the shared secret would be zero).
     #[error("the remote public key is of small order")]
     BadKey,
+    /// It holds, and there is no version that both sides speak.
+    #[error("the other side speaks versions {0} of the wire, this side none of them")]
+    NoCommonVersion(Versions),
 }
 
 impl HandshakeError {
@@ -79,13 +83,18 @@ impl HandshakeError {
         match self {
             Self::Forged | Self::BadKey => "bad_handshake",
             Self::WrongSession => "unknown_session",
+            Self::NoCommonVersion(_) => "bad_version",
         }
     }
 }
 
-/// The two keys of one side.
+/// The two keys of one side, and what they speak.
 #[derive(Debug)]
 pub struct Keys {
+    /// The version of the wire of this session.
+    pub version: u8,
+    /// Both ranges, as this side knows them.
+    pub agreement: Agreement,
     /// For what this side sends.
     pub sealing: SealingKey,
     /// For what it receives.
@@ -96,6 +105,7 @@ pub struct Keys {
 pub struct Initiator {
     noise: HandshakeState,
     session: u64,
+    stated: Option<Versions>,
 }
 
 impl fmt::Debug for Initiator {
@@ -113,6 +123,35 @@ impl Initiator {
     /// `BadKey` if `remote_public` is no key.
     #[allow(clippy::too_many_arguments, reason = "each is one input of the protocol, and none has a default")]
     pub fn start(
+        local: &[u8; 32],
+        remote_public: &[u8; 32],
+        prologue: &Prologue,
+        ephemeral: [u8; 32],
+        timestamp: [u8; 12],
+        initiator_session: u64,
+        cookie: Option<[u8; 16]>,
+        sender: NodeId,
+    ) -> Result<(Self, HandshakeInit), HandshakeError> {
+        Self::start_speaking(
+            None,
+            local,
+            remote_public,
+            prologue,
+            ephemeral,
+            timestamp,
+            initiator_session,
+            cookie,
+            sender,
+        )
+    }
+
+    /// Begins, and states the versions that this side speaks (W-VER-1); `None`: version 1, as one that knows no other.
+    ///
+    /// # Errors
+    /// As [`Initiator::start`].
+    #[allow(clippy::too_many_arguments, reason = "each is one input of the protocol, and none has a default")]
+    pub fn start_speaking(
+        versions: Option<Versions>,
         local: &[u8; 32],
         remote_public: &[u8; 32],
         prologue: &Prologue,
@@ -141,18 +180,22 @@ impl Initiator {
             mac2: [0; 16],
             extensions: Extensions::default(),
         };
+        // Before the MACs: they cover the length in the header.
+        if let Some(versions) = versions {
+            versions.state(&mut init.extensions);
+        }
         init.mac1 = mac1(remote_public, &Packet::from(init.clone()).encode_unsealed(sender), INIT_MAC1_AT);
         if let Some(cookie) = cookie {
             let packet = Packet::from(init.clone()).encode_unsealed(sender);
             init.mac2 = crypt::hmac16(&cookie, &[packet.get(..INIT_MAC2_AT).unwrap_or_default()]);
         }
-        Ok((Self { noise: state, session: initiator_session }, init))
+        Ok((Self { noise: state, session: initiator_session, stated: versions }, init))
     }
 
     /// Completes with the response; gives up this attempt if it does not fit.
     ///
     /// # Errors
-    /// `WrongSession` or `Forged`.
+    /// As [`Initiator::try_finish`].
     pub fn finish(mut self, response: &HandshakeResponse) -> Result<Keys, HandshakeError> {
         self.try_finish(response)
     }
@@ -160,7 +203,7 @@ impl Initiator {
     /// Completes with the response; if it does not fit, the true one can still come: a forger ends no attempt.
     ///
     /// # Errors
-    /// `WrongSession` or `Forged`.
+    /// `WrongSession`, `Forged` or `NoCommonVersion`.
     pub fn try_finish(&mut self, response: &HandshakeResponse) -> Result<Keys, HandshakeError> {
         if response.initiator_session != self.session {
             return Err(HandshakeError::WrongSession);
@@ -169,8 +212,18 @@ impl Initiator {
         if self.noise.read_message(&response.noise, &mut payload) != Ok(0) {
             return Err(HandshakeError::Forged);
         }
+        // Who stated nothing was told nothing.
+        let responder = self.stated.and_then(|_| Versions::of_response(response)).unwrap_or(Versions::FIRST);
+        let agreement = Agreement { initiator: self.stated.unwrap_or(Versions::FIRST), responder };
+        let version = agreement.version().ok_or(HandshakeError::NoCommonVersion(responder))?;
+        let purpose = purpose(version, agreement, self.session, response.responder_session);
         let (to_responder, to_initiator) = split(&mut self.noise);
-        Ok(Keys { sealing: SealingKey::new(&to_responder), opening: OpeningKey::new(&to_initiator) })
+        Ok(Keys {
+            version,
+            agreement,
+            sealing: SealingKey::new(&to_responder, purpose),
+            opening: OpeningKey::new(&to_initiator, purpose),
+        })
     }
 }
 
@@ -196,6 +249,7 @@ pub struct Opened {
     pub timestamp: [u8; 12],
     noise: HandshakeState,
     initiator_session: u64,
+    stated: Option<Versions>,
 }
 
 impl fmt::Debug for Opened {
@@ -228,15 +282,26 @@ pub fn open(
     let timestamp = *payload.first_chunk::<12>().ok_or(HandshakeError::Forged)?;
     let remote_public: [u8; 32] =
         noise.get_remote_static().and_then(|key| key.try_into().ok()).ok_or(HandshakeError::Forged)?;
-    Ok(Opened { remote_public, timestamp, noise, initiator_session: init.initiator_session })
+    let stated = Versions::of_init(init);
+    Ok(Opened { remote_public, timestamp, noise, initiator_session: init.initiator_session, stated })
 }
 
 impl Opened {
-    /// The answer. `sender` is the responder's number.
+    /// The answer of a side that speaks `versions`. `sender` is its number. What is stated to an initiator that states
+    /// nothing would be nothing to it, and its proof could not repeat it (W-VER-1).
     ///
     /// # Errors
-    /// `Forged`.
-    pub fn answer(mut self, responder_session: u64, sender: NodeId) -> Result<Accepted, HandshakeError> {
+    /// `Forged`, `NoCommonVersion`.
+    pub fn answer(
+        mut self,
+        versions: Versions,
+        responder_session: u64,
+        sender: NodeId,
+    ) -> Result<Accepted, HandshakeError> {
+        let initiator = self.stated.unwrap_or(Versions::FIRST);
+        let version = initiator.common(versions).ok_or(HandshakeError::NoCommonVersion(initiator))?;
+        let responder = if self.stated.is_some() { versions } else { Versions::FIRST };
+        let agreement = Agreement { initiator, responder };
         let mut noise = [0; 48];
         let written = self.noise.write_message(&[], &mut noise);
         if written != Ok(noise.len()) {
@@ -249,15 +314,24 @@ impl Opened {
             mac1: [0; 16],
             extensions: Extensions::default(),
         };
+        if self.stated.is_some() {
+            versions.state(&mut response.extensions);
+        }
         let packet = Packet::from(response.clone()).encode_unsealed(sender);
         response.mac1 = mac1(&self.remote_public, &packet, RESPONSE_MAC1_AT);
+        let purpose = purpose(version, agreement, self.initiator_session, responder_session);
         let (to_responder, to_initiator) = split(&mut self.noise);
-        let keys = Keys { sealing: SealingKey::new(&to_initiator), opening: OpeningKey::new(&to_responder) };
+        let keys = Keys {
+            version,
+            agreement,
+            sealing: SealingKey::new(&to_initiator, purpose),
+            opening: OpeningKey::new(&to_responder, purpose),
+        };
         Ok(Accepted { remote_public: self.remote_public, timestamp: self.timestamp, keys, response })
     }
 }
 
-/// Opens and answers an initiation, whoever sent it.
+/// Opens and answers an initiation, whoever sent it, in version 1.
 ///
 /// # Errors
 /// `Forged`.
@@ -269,7 +343,7 @@ pub fn respond(
     responder_session: u64,
     sender: NodeId,
 ) -> Result<Accepted, HandshakeError> {
-    open(local, prologue, init, ephemeral)?.answer(responder_session, sender)
+    open(local, prologue, init, ephemeral)?.answer(Versions::FIRST, responder_session, sender)
 }
 
 /// Whether an initiation or a response was made by someone who knows this side's public key: an HMAC, checked before
@@ -323,6 +397,13 @@ fn check_mac(key: &[u8], packet: &[u8], at: usize) -> bool {
         return false;
     };
     crypt::hmac(key, &[covered]).verify_truncated_left(mac).is_ok()
+}
+
+fn purpose(version: u8, agreement: Agreement, initiator_session: u64, responder_session: u64) -> Purpose {
+    match version {
+        versions::FIRST => Purpose::First,
+        _ => Purpose::Bound { version, initiator_session, responder_session, agreement },
+    }
 }
 
 /// The raw Noise cipher keys: initiator to responder, then back.

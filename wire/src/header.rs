@@ -6,7 +6,7 @@
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! |                   magic 0x44554F48 "DUOH"                     |
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-//! |  version = 1  |     type      |            flags            |S|
+//! |    version    |     type      |            flags            |S|
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //! |                            length                             |
 //! +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
@@ -37,12 +37,11 @@ use crate::{
     error::DecodeError,
     ids::NodeId,
     packet::PacketType,
+    versions,
 };
 
 /// "DUOH".
 pub const MAGIC: u32 = 0x4455_4F48;
-/// The protocol's version.
-pub const VERSION: u8 = 1;
 /// X25519, AES-256-GCM, SHA-256, Ed25519.
 pub const SUITE: u8 = 1;
 /// Bytes of the header: the additional data of every seal.
@@ -75,6 +74,8 @@ const HEADER_WORDS: u8 = 10;
 /// A header whose reception checks have passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
+    /// One that this code knows: 1 in the handshake and under the group seal, else what the session speaks.
+    pub version: u8,
     /// See [`PacketType`]; may be one this code does not know.
     pub packet_type: u8,
     /// As received: bit 0 = sealed; bits 7..1 are to be ignored.
@@ -122,7 +123,7 @@ impl Header {
         let mut input = bytes;
         let input = &mut input;
         let _magic: u32 = codec::get(input, "magic")?;
-        let _version: u8 = codec::get(input, "version")?;
+        let version = codec::get(input, "version")?;
         let packet_type = codec::get(input, "type")?;
         let flags = codec::get(input, "flags")?;
         let _length: u32 = codec::get(input, "length")?;
@@ -130,6 +131,7 @@ impl Header {
         let suite: u8 = codec::get(input, "suite")?;
         let reserved: u16 = codec::get(input, "reserved")?;
         let header = Self {
+            version,
             packet_type,
             flags,
             length,
@@ -178,6 +180,9 @@ impl Header {
             (false, true) => return Ok(()),
             (true, false) => {}
         }
+        if self.version != versions::FIRST {
+            return Err(DecodeError::BadVersion(self.version));
+        }
         if self.known_type().is_none() {
             return Err(DecodeError::UnknownType(self.packet_type));
         }
@@ -204,7 +209,7 @@ pub(crate) fn frame_length(bytes: &[u8]) -> Result<u32, DecodeError> {
         return Err(DecodeError::BadMagic);
     }
     let version = codec::get::<u8>(input, "version")?;
-    if version != VERSION {
+    if !(versions::FIRST..=versions::NEWEST).contains(&version) {
         return Err(DecodeError::BadVersion(version));
     }
     let _type: u8 = codec::get(input, "type")?;
@@ -213,8 +218,10 @@ pub(crate) fn frame_length(bytes: &[u8]) -> Result<u32, DecodeError> {
 }
 
 /// Starts a packet; [`set_length`] must follow when the body is there.
+#[allow(clippy::too_many_arguments, reason = "each is one field of the header")]
 pub(crate) fn put(
     out: &mut BytesMut,
+    version: u8,
     packet_type: PacketType,
     flags: u16,
     session: u64,
@@ -223,7 +230,7 @@ pub(crate) fn put(
     group: u32,
 ) {
     out.put_u32(MAGIC);
-    out.put_u8(VERSION);
+    out.put_u8(version);
     out.put_u8(packet_type.code());
     out.put_u16(flags);
     out.put_u32(0);
@@ -295,6 +302,7 @@ mod tests {
         let mut bytes = COOKIE;
         crc(&mut bytes);
         let expected = Header {
+            version: 1,
             packet_type: 3,
             flags: 0,
             length: 68,
@@ -321,7 +329,9 @@ mod tests {
     fn each_check_refuses_what_breaks_it() {
         assert_eq!(Header::decode(&[0; 43]), Err(DecodeError::TooShort));
         assert_eq!(with(&[(0, 0x45)]), Err(DecodeError::BadMagic));
-        assert_eq!(with(&[(4, 2)]), Err(DecodeError::BadVersion(2)));
+        assert_eq!(with(&[(4, 0)]), Err(DecodeError::BadVersion(0)));
+        assert_eq!(with(&[(4, 2)]), Err(DecodeError::BadVersion(2)), "the handshake is version 1");
+        assert_eq!(with(&[(4, 3)]), Err(DecodeError::BadVersion(3)));
         assert_eq!(with(&[(11, 67)]), Err(DecodeError::BadLength));
         assert_eq!(with(&[(11, 69)]), Err(DecodeError::BadLength));
         assert_eq!(with(&[(12, 11)]), Err(DecodeError::BadHeaderLength(11)));

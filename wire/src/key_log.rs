@@ -231,7 +231,7 @@ mod tests {
     use crate::{
         group::{GroupSecret, sender_key},
         packet::{Packet, Probe},
-        seal::SealingKey,
+        seal::{Purpose, SealingKey},
         sign::SigningKey,
         tlv::Extensions,
     };
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_wrong_key_is_told_from_none() {
-        let packet = SealingKey::new(&[2; 32]).seal(&probe(), NodeId(7), 0x55, 0);
+        let packet = SealingKey::new(&[2; 32], Purpose::First).seal(&probe(), NodeId(7), 0x55, 0);
         let header = Header::decode(&packet).unwrap();
         assert!(matches!(KeyLog::default().open(&header, &packet), (None, Opened::NoKey)));
         assert!(matches!(KeyLog::parse(SESSION).unwrap().open(&header, &packet), (None, Opened::Forged)));
@@ -292,7 +292,7 @@ mod tests {
     #[cfg(feature = "key-log")]
     #[test]
     fn what_a_session_logs_opens_its_packets() {
-        let sealing = SealingKey::new(&[2; 32]);
+        let sealing = SealingKey::new(&[2; 32], Purpose::First);
         let packet = sealing.seal(&probe(), NodeId(7), 0x55, 0);
         let header = Header::decode(&packet).unwrap();
         let line = sealing.key_log(0x55).to_string();

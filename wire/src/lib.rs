@@ -34,3 +34,4 @@ pub mod takeover;
 pub mod tlv;
 #[cfg(test)]
 mod vectors;
+pub mod versions;

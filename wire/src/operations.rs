@@ -2,13 +2,18 @@
 //!
 //! A value of another length is as if the extension were absent: nobody decides anything by it.
 
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, NodeId};
 use crate::tlv::Extensions;
+use crate::versions::Versions;
 
 /// Extension 0x0001 of StatusAnswer.
 const DISK: u16 = 0x0001;
 /// Extension 0x0002 of StatusAnswer.
 const PAUSED: u16 = 0x0002;
+/// Extension 0x0003 of StatusAnswer.
+const SPOKEN: u16 = 0x0003;
+/// Sessions that one answer tells of.
+const SESSIONS: usize = 13_000;
 
 /// How long writes to disk take, from the asking until they are durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,6 +55,37 @@ pub fn put_paused(clusters: impl Iterator<Item = ClusterId>, extensions: &mut Ex
     extensions.insert(PAUSED, &value);
 }
 
+/// The versions of the wire: what a process speaks, and what each of its sessions speaks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spoken {
+    /// What it speaks.
+    pub ours: Versions,
+    /// By party, ascending.
+    pub sessions: Vec<(NodeId, u8)>,
+}
+
+impl Spoken {
+    /// What an answer tells of it.
+    #[must_use]
+    pub fn of(extensions: &Extensions) -> Option<Self> {
+        let ([lowest, highest], sessions) = extensions.get(SPOKEN)?.split_first_chunk()?;
+        let (sessions, rest) = sessions.as_chunks::<5>();
+        let session = |&[a, b, c, d, version]: &[u8; 5]| (NodeId(u32::from_be_bytes([a, b, c, d])), version);
+        let ours = Versions::new(*lowest, *highest)?;
+        rest.is_empty().then(|| Self { ours, sessions: sessions.iter().map(session).collect() })
+    }
+
+    /// Add it to an answer.
+    pub fn put(&self, extensions: &mut Extensions) {
+        let mut value = vec![self.ours.lowest, self.ours.highest];
+        for (party, version) in self.sessions.iter().take(SESSIONS) {
+            value.extend(party.0.to_be_bytes());
+            value.push(*version);
+        }
+        extensions.insert(SPOKEN, &value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +104,13 @@ mod tests {
         put_paused([ClusterId(1), ClusterId(0x0A0B_0C0D)].into_iter(), &mut extensions);
         assert_eq!(extensions.get(0x0001), Some(&[0, 1, 2, 3, 4, 5, 6, 7][..]));
         assert_eq!(extensions.get(0x0002), Some(&[0, 0, 0, 1, 10, 11, 12, 13][..]));
+        let spoken = Spoken {
+            ours: Versions { lowest: 1, highest: 2 },
+            sessions: vec![(NodeId(0), 2), (NodeId(0x0102_0304), 1)],
+        };
+        spoken.put(&mut extensions);
+        assert_eq!(extensions.get(0x0003), Some(&[1, 2, 0, 0, 0, 0, 2, 1, 2, 3, 4, 1][..]));
+        assert_eq!(Spoken::of(&extensions), Some(spoken));
         assert_eq!(DiskTimes::of(&extensions), Some(times));
         assert_eq!(paused(&extensions), Some(vec![ClusterId(1), ClusterId(0x0A0B_0C0D)]));
     }
@@ -79,6 +122,9 @@ mod tests {
         }
         assert_eq!(paused(&one(0x0002, &[0, 0, 0, 1, 0])), None);
         assert_eq!(paused(&one(0x0002, &[])), Some(vec![]));
+        for value in [&[][..], &[1], &[0, 1], &[2, 1], &[1, 2, 0, 0, 0, 0]] {
+            assert_eq!(Spoken::of(&one(0x0003, value)), None, "{value:?}");
+        }
         assert_eq!((DiskTimes::of(&Extensions::new()), paused(&Extensions::new())), (None, None));
     }
 }

@@ -14,25 +14,56 @@ use crate::{
     header::{self, CRC_BYTES, Header, MAX_SEQUENCE, TAG_BYTES},
     ids::NodeId,
     packet::Packet,
+    versions::{self, Agreement},
 };
 
-const LABEL: &[u8] = b"duohuo seal 1";
+const LABEL_1: &[u8] = b"duohuo seal 1";
+const LABEL_2: &[u8] = b"duohuo seal 2";
 
 /// What one side of a session seals with.
-pub struct SealingKey(Cipher);
+pub struct SealingKey {
+    cipher: Cipher,
+    version: u8,
+}
 
 /// What the other side opens with.
-pub struct OpeningKey(Cipher);
+pub struct OpeningKey {
+    cipher: Cipher,
+    version: u8,
+}
 
-/// key and iv = HKDF-Expand(the Noise cipher key, "duohuo seal 1", 44).
-fn cipher(noise_key: &[u8; 32]) -> Cipher {
-    let hkdf = Hkdf::<Sha256>::from_prk(noise_key).expect("32 bytes are one hash output");
-    Cipher::expand(&hkdf, LABEL)
+/// What the keys of a session are derived for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose {
+    /// Version 1: key and iv = HKDF-Expand(the Noise cipher key, "duohuo seal 1", 44).
+    First,
+    /// Version 2 and above: with what Noise does not cover after the label, so that nothing opens if any of it was changed.
+    Bound { version: u8, initiator_session: u64, responder_session: u64, agreement: Agreement },
+}
+
+impl Purpose {
+    const fn version(self) -> u8 {
+        match self {
+            Self::First => versions::FIRST,
+            Self::Bound { version, .. } => version,
+        }
+    }
+
+    fn cipher(self, noise_key: &[u8; 32]) -> Cipher {
+        let hkdf = Hkdf::<Sha256>::from_prk(noise_key).expect("32 bytes are one hash output");
+        match self {
+            Self::First => Cipher::expand(&hkdf, LABEL_1),
+            Self::Bound { version: _, initiator_session, responder_session, agreement } => {
+                let sessions = [initiator_session.to_be_bytes(), responder_session.to_be_bytes()].concat();
+                Cipher::expand(&hkdf, &[LABEL_2, &sessions, &agreement.bytes()].concat())
+            }
+        }
+    }
 }
 
 impl SealingKey {
-    pub(crate) fn new(noise_key: &[u8; 32]) -> Self {
-        Self(cipher(noise_key))
+    pub(crate) fn new(noise_key: &[u8; 32], purpose: Purpose) -> Self {
+        Self { cipher: purpose.cipher(noise_key), version: purpose.version() }
     }
 
     /// The whole packet as it is sent. `session` is the id its receiver chose; a sequence is used once.
@@ -41,10 +72,10 @@ impl SealingKey {
     /// If `sequence` has reached 2^63: a new handshake must come long before.
     #[must_use]
     pub fn seal(&self, packet: &Packet, sender: NodeId, session: u64, sequence: u64) -> Bytes {
-        let mut out = crypt::start_packet(packet.packet_type(), session, sequence, sender, 0);
+        let mut out = crypt::start_packet(self.version, packet.packet_type(), session, sequence, sender, 0);
         packet.encode(&mut out);
         header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
-        self.0.seal_packet(out, sequence)
+        self.cipher.seal_packet(out, sequence)
     }
 }
 
@@ -53,7 +84,7 @@ impl SealingKey {
     /// For a key log: `receiver_session` is the id that the other side chose.
     #[must_use]
     pub fn key_log(&self, receiver_session: u64) -> Entry {
-        Entry::of(Direction::Session { receiver_session }, &self.0)
+        Entry::of(Direction::Session { receiver_session }, &self.cipher)
     }
 }
 
@@ -62,13 +93,13 @@ impl OpeningKey {
     /// For a key log: `receiver_session` is the id that this side chose.
     #[must_use]
     pub fn key_log(&self, receiver_session: u64) -> Entry {
-        Entry::of(Direction::Session { receiver_session }, &self.0)
+        Entry::of(Direction::Session { receiver_session }, &self.cipher)
     }
 }
 
 impl OpeningKey {
-    pub(crate) fn new(noise_key: &[u8; 32]) -> Self {
-        Self(cipher(noise_key))
+    pub(crate) fn new(noise_key: &[u8; 32], purpose: Purpose) -> Self {
+        Self { cipher: purpose.cipher(noise_key), version: purpose.version() }
     }
 
     /// Opens a packet whose header has been decoded from the same bytes: the tag first, then the body.
@@ -76,10 +107,11 @@ impl OpeningKey {
     /// # Errors
     /// `Forged` if the tag does not hold or the packet is not one of a session; then the body's first broken rule.
     pub fn open(&self, header: &Header, datagram: &[u8]) -> Result<Packet, OpenError> {
-        if !header.is_sealed() || header.group != 0 || header.sequence >= MAX_SEQUENCE {
+        let ours = header.group == 0 && header.version == self.version;
+        if !header.is_sealed() || !ours || header.sequence >= MAX_SEQUENCE {
             return Err(OpenError::Forged);
         }
-        let body = self.0.open_packet(header, datagram).ok_or(OpenError::Forged)?;
+        let body = self.cipher.open_packet(header, datagram).ok_or(OpenError::Forged)?;
         Ok(Packet::decode(header.packet_type, &body)?)
     }
 }
@@ -181,7 +213,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{error::DecodeError, packet::StatusQuery, tlv::Extensions};
+    use crate::{error::DecodeError, packet::StatusQuery, tlv::Extensions, versions::Versions};
+
+    fn sealing(byte: u8) -> SealingKey {
+        SealingKey::new(&[byte; 32], Purpose::First)
+    }
+
+    fn opening(byte: u8) -> OpeningKey {
+        OpeningKey::new(&[byte; 32], Purpose::First)
+    }
 
     fn packet() -> Packet {
         StatusQuery { request: 9, extensions: Extensions::default() }.into()
@@ -189,18 +229,18 @@ mod tests {
 
     #[test]
     fn a_sealed_packet_opens_to_what_was_sealed() {
-        let sealed = SealingKey::new(&[1; 32]).seal(&packet(), NodeId(7), 0x55, 3);
+        let sealed = sealing(1).seal(&packet(), NodeId(7), 0x55, 3);
         assert_eq!(sealed.len(), 40 + 8 + 16 + 4);
         let header = Header::decode(&sealed).unwrap();
         assert_eq!((header.session, header.sequence, header.sender, header.group), (0x55, 3, NodeId(7), 0));
-        assert_eq!(OpeningKey::new(&[1; 32]).open(&header, &sealed), Ok(packet()));
-        assert_eq!(OpeningKey::new(&[2; 32]).open(&header, &sealed), Err(OpenError::Forged));
+        assert_eq!(opening(1).open(&header, &sealed), Ok(packet()));
+        assert_eq!(opening(2).open(&header, &sealed), Err(OpenError::Forged));
     }
 
     #[test]
     fn any_flipped_bit_is_forged_even_under_a_right_crc() {
-        let sealed = SealingKey::new(&[1; 32]).seal(&packet(), NodeId(7), 0x55, 3);
-        let opening = OpeningKey::new(&[1; 32]);
+        let sealed = sealing(1).seal(&packet(), NodeId(7), 0x55, 3);
+        let opening = opening(1);
         for bit in 0..(sealed.len() - CRC_BYTES) * 8 {
             let mut bytes = bytes::BytesMut::from(&sealed[..sealed.len() - CRC_BYTES]);
             bytes[bit / 8] ^= 0x80 >> (bit % 8);
@@ -215,19 +255,28 @@ mod tests {
     /// W-SEAL-2, W-SEAL-1: what is sealed rightly under the key, and not as a session seals, is not opened.
     #[test]
     fn a_right_tag_opens_no_packet_of_a_group_nor_an_unsealed_one_nor_one_beyond_the_last_sequence() {
-        let key = SealingKey::new(&[1; 32]);
+        let key = sealing(1);
         let plain = key.seal(&packet(), NodeId(7), 0x55, 3);
         let valid = Header::decode(&plain).unwrap();
         let opened = |flags: u16, sequence: u64, group: u32| {
             let mut out = bytes::BytesMut::new();
-            header::put(&mut out, packet().packet_type(), flags, 0x55, sequence, NodeId(7), group);
+            header::put(
+                &mut out,
+                versions::FIRST,
+                packet().packet_type(),
+                flags,
+                0x55,
+                sequence,
+                NodeId(7),
+                group,
+            );
             packet().encode(&mut out);
             header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
             let (head, body) = out.split_at_mut(header::HEADER_BYTES);
-            let tag = key.0.seal(sequence, head, body);
+            let tag = key.cipher.seal(sequence, head, body);
             out.extend_from_slice(&tag);
             header::put_crc(&mut out);
-            OpeningKey::new(&[1; 32]).open(&Header { flags, sequence, group, ..valid }, &out)
+            opening(1).open(&Header { flags, sequence, group, ..valid }, &out)
         };
         assert_eq!(opened(header::SEALED, 3, 0), Ok(packet()));
         assert_eq!(opened(header::SEALED, (1 << 63) - 1, 0), Ok(packet()));
@@ -238,19 +287,60 @@ mod tests {
 
     #[test]
     fn a_body_that_is_sealed_rightly_and_broken_names_its_field() {
-        let mut out = crypt::start_packet(packet().packet_type(), 1, 0, NodeId(7), 0);
+        let mut out = crypt::start_packet(1, packet().packet_type(), 1, 0, NodeId(7), 0);
         out.extend_from_slice(&[0; 7]);
         header::set_length(&mut out, TAG_BYTES + CRC_BYTES);
-        let sealed = SealingKey::new(&[1; 32]).0.seal_packet(out, 0);
+        let sealed = sealing(1).cipher.seal_packet(out, 0);
         let header = Header::decode(&sealed).unwrap();
         let expected = DecodeError::Truncated { field: "status_query.request" };
-        assert_eq!(OpeningKey::new(&[1; 32]).open(&header, &sealed), Err(OpenError::Decode(expected)));
+        assert_eq!(opening(1).open(&header, &sealed), Err(OpenError::Decode(expected)));
+    }
+
+    /// W-VER-4: each part of what the keys are bound to makes others, and so does each version.
+    #[test]
+    fn the_keys_of_version_2_are_those_of_one_handshake() {
+        let range = |lowest, highest| Versions::new(lowest, highest).unwrap();
+        let agreement = Agreement { initiator: range(1, 2), responder: range(1, 3) };
+        let bound = |initiator_session, responder_session, agreement| Purpose::Bound {
+            version: 2,
+            initiator_session,
+            responder_session,
+            agreement,
+        };
+        let sealed = SealingKey::new(&[1; 32], bound(7, 8, agreement)).seal(&packet(), NodeId(7), 0x55, 3);
+        let header = Header::decode(&sealed).unwrap();
+        assert_eq!((sealed[4], header.version), (2, 2));
+        let open = |purpose| OpeningKey::new(&[1; 32], purpose).open(&header, &sealed);
+        assert_eq!(open(bound(7, 8, agreement)), Ok(packet()));
+        for other in [
+            bound(6, 8, agreement),
+            bound(7, 9, agreement),
+            bound(8, 7, agreement),
+            bound(7, 8, Agreement { initiator: range(1, 3), ..agreement }),
+            bound(7, 8, Agreement { responder: range(2, 3), ..agreement }),
+            Purpose::First,
+        ] {
+            assert_eq!(open(other), Err(OpenError::Forged));
+        }
+    }
+
+    /// W-SEAL-2: the tag would hold, and the header names another version.
+    #[test]
+    fn a_session_opens_its_own_version_only() {
+        let mut bound = sealing(1);
+        bound.version = 2;
+        let sealed = bound.seal(&packet(), NodeId(7), 0x55, 3);
+        let header = Header::decode(&sealed).unwrap();
+        assert_eq!(opening(1).open(&header, &sealed), Err(OpenError::Forged));
+        let mut same = opening(1);
+        same.version = 2;
+        assert_eq!(same.open(&header, &sealed), Ok(packet()));
     }
 
     #[test]
     fn a_key_is_not_printed() {
-        assert_eq!(format!("{:?}", SealingKey::new(&[1; 32])), "SealingKey(..)");
-        assert_eq!(format!("{:?}", OpeningKey::new(&[1; 32])), "OpeningKey(..)");
+        assert_eq!(format!("{:?}", sealing(1)), "SealingKey(..)");
+        assert_eq!(format!("{:?}", opening(1)), "OpeningKey(..)");
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Show for Extensions {
 impl Show for Header {
     fn show(&self) -> Value {
         obj! {
-            "type": self.packet_type.show(), "flags": self.flags.show(), "length": self.length.show(),
+            "version": self.version.show(), "type": self.packet_type.show(), "flags": self.flags.show(), "length": self.length.show(),
             "session": self.session.show(), "sequence": self.sequence.show(), "sender": self.sender.show(),
             "group": self.group.show(),
         }

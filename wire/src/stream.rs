@@ -148,7 +148,7 @@ mod tests {
             first
         };
         assert_eq!(start(|bytes| bytes[0] = 0), Err(DecodeError::BadMagic));
-        assert_eq!(start(|bytes| bytes[4] = 2), Err(DecodeError::BadVersion(2)));
+        assert_eq!(start(|bytes| bytes[4] = 3), Err(DecodeError::BadVersion(3)));
         assert_eq!(start(|bytes| bytes[8] = 0xFF), Err(DecodeError::TooLong));
         assert_eq!(start(|bytes| bytes[11] = 43), Err(DecodeError::BadLength));
     }

@@ -24,6 +24,7 @@ use duohuo_wire::{
     status::StatusReport,
     stream::FrameReader,
     takeover::SignedTakeover,
+    versions::{Agreement, Versions},
 };
 use serde_json::{Value, json};
 
@@ -134,8 +135,17 @@ fn prologue(transcript: &Value) -> Prologue {
     Prologue { consortium: array(transcript, "consortium"), transport }
 }
 
+/// What a side of a transcript states.
+fn stated(transcript: &Value, side: &str) -> Option<Versions> {
+    transcript[side].is_string().then(|| {
+        let [lowest, highest] = array(transcript, side);
+        Versions::new(lowest, highest).unwrap()
+    })
+}
+
 fn start(transcript: &Value) -> (Initiator, HandshakeInit) {
-    Initiator::start(
+    Initiator::start_speaking(
+        stated(transcript, "initiator_versions"),
         &array(transcript, "initiator_secret"),
         &array(transcript, "responder_public"),
         &prologue(transcript),
@@ -149,14 +159,17 @@ fn start(transcript: &Value) -> (Initiator, HandshakeInit) {
 }
 
 fn answer(transcript: &Value, init: &HandshakeInit) -> Result<Accepted, &'static str> {
-    handshake::respond(
+    let versions = stated(transcript, "responder_versions").unwrap_or(Versions::FIRST);
+    handshake::open(
         &array(transcript, "responder_secret"),
         &prologue(transcript),
         init,
         array(transcript, "responder_ephemeral_secret"),
-        number(transcript, "responder_session"),
-        NodeId(small(transcript, "responder")),
     )
+    .and_then(|opened| {
+        let session = number(transcript, "responder_session");
+        opened.answer(versions, session, NodeId(small(transcript, "responder")))
+    })
     .map_err(|_| "bad_handshake")
 }
 
@@ -247,8 +260,14 @@ fn every_handshake_goes_as_stated() {
                 _ => (initiator, "initiator_session"),
             };
             assert_eq!(header.session, number(transcript, session));
-            let opened = to.opening.open(&header, &packet);
-            return opened.map(|packet| shown(&packet)).map_err(|error| error.label());
+            let opened = to.opening.open(&header, &packet).map_err(|error| error.label())?;
+            if let Packet::Probe(proof) = &opened
+                && proof.nonce == 0
+                && Agreement::of(proof) != to.agreement
+            {
+                return Err("bad_handshake");
+            }
+            return Ok(shown(&opened));
         }
         let decoded = Packet::decode_unsealed(&packet).map_err(|error| error.label())?.1;
         let cookie = &file["cookie"];

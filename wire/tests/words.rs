@@ -89,7 +89,8 @@ fn debug_output_names_a_key_and_does_not_show_it() {
             "GroupSecret(c3, generation 5, ..)",
             "GroupSenderKey(n7, boot 0xb007, generation 5, ..)",
             "Initiator(session 0x77, ..)",
-            "Keys { sealing: SealingKey(..), opening: OpeningKey(..) }",
+            "Keys { version: 1, agreement: Agreement { initiator: Versions { lowest: 1, highest: 1 }, \
+             responder: Versions { lowest: 1, highest: 1 } }, sealing: SealingKey(..), opening: OpeningKey(..) }",
         ]
     );
 }

@@ -6,6 +6,7 @@ use duohuo_wire::ids::NodeId;
 use duohuo_wire::roster::Roster;
 use duohuo_wire::secret::Secret;
 use duohuo_wire::sign::SigningKey;
+use duohuo_wire::versions::Versions;
 
 /// All spans of the protocol. One set for a whole network; defaults suit one site on a quiet network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,6 +71,8 @@ pub struct NodeConfig {
     pub group_secret: Secret,
     /// Spans.
     pub timers: Timers,
+    /// The versions of the wire that it speaks.
+    pub versions: Versions,
     /// What acts outside the chain, if anything does (design R7).
     pub outside: Option<OutsideConfig>,
     /// Blocks kept below the newest proven snapshot; older ones are pruned. `u64::MAX`: all.
@@ -96,6 +99,8 @@ pub struct AuthorityConfig {
     pub operator_key: [u8; 32],
     /// Spans.
     pub timers: Timers,
+    /// The versions of the wire that it speaks.
+    pub versions: Versions,
     /// As in [`NodeConfig::seed`].
     pub seed: [u8; 32],
     /// As in [`NodeConfig::unix_at_zero`].

@@ -2,6 +2,8 @@
 
 use duohuo_wire::error::DecodeError;
 use duohuo_wire::handshake::HandshakeError;
+use duohuo_wire::ids::NodeId;
+use duohuo_wire::versions::Versions;
 use std::collections::BTreeMap;
 
 /// Why an input was dropped. The label of each is its metric label and stands in the spec.
@@ -29,6 +31,13 @@ pub enum Discard {
     OldHandshake,
     /// A handshake that did not complete.
     BadHandshake,
+    /// A handshake that holds, with a party with which there is no version in common.
+    NoCommonVersion {
+        /// Who.
+        party: NodeId,
+        /// What it says that it speaks.
+        theirs: Versions,
+    },
     /// Over the rate at which handshakes are taken.
     RateLimited,
     /// Not allowed for this sender: another cluster's node, a client, a node that is not master.
@@ -69,6 +78,7 @@ impl Discard {
             Self::BadMac => "bad_mac",
             Self::OldHandshake => "old_handshake",
             Self::BadHandshake => "bad_handshake",
+            Self::NoCommonVersion { .. } => "bad_version",
             Self::RateLimited => "rate_limited",
             Self::Forbidden => "forbidden",
             Self::OldEpoch => "old_epoch",
@@ -84,11 +94,14 @@ impl Discard {
     }
 }
 
-impl From<HandshakeError> for Discard {
-    fn from(error: HandshakeError) -> Self {
+impl Discard {
+    /// Why a handshake with that party came to nothing.
+    #[must_use]
+    pub const fn handshake(error: HandshakeError, party: NodeId) -> Self {
         match error {
             HandshakeError::Forged | HandshakeError::BadKey => Self::BadHandshake,
             HandshakeError::WrongSession => Self::UnknownSession,
+            HandshakeError::NoCommonVersion(theirs) => Self::NoCommonVersion { party, theirs },
         }
     }
 }
@@ -123,9 +136,11 @@ mod tests {
     /// W-HSK-5: the crate of the wire and the machines count one refusal under one label.
     #[test]
     fn a_refused_handshake_has_one_label() {
-        for error in [HandshakeError::Forged, HandshakeError::WrongSession, HandshakeError::BadKey] {
-            assert_eq!(Discard::from(error).label(), error.label());
+        let version = HandshakeError::NoCommonVersion(Versions::FIRST);
+        for error in [HandshakeError::Forged, HandshakeError::WrongSession, HandshakeError::BadKey, version] {
+            assert_eq!(Discard::handshake(error, NodeId(7)).label(), error.label());
         }
+        assert_eq!(version.label(), "bad_version");
         assert_eq!(HandshakeError::Forged.label(), "bad_handshake");
         assert_eq!(HandshakeError::WrongSession.label(), "unknown_session");
     }

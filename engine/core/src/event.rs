@@ -5,6 +5,7 @@ use crate::offences::Offence;
 use crate::outside::{Ended, Ending, Program};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::packet::{ClaimReason, OrderKind, Outcome, Role};
+use duohuo_wire::versions::Versions;
 
 /// Something that happened, seen from one machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -221,6 +222,16 @@ pub enum Event {
         /// Its number.
         number: u64,
     },
+    /// There is no version of the wire that this process and another both speak: they have no session (W-VER-2). Told of one
+    /// party once a minute.
+    NoCommonVersion {
+        /// Who.
+        party: NodeId,
+        /// What it says that it speaks.
+        theirs: Versions,
+        /// What this process speaks.
+        ours: Versions,
+    },
     /// This node's cluster counts nothing of older epochs any more: it told the forced master so.
     FencePromised {
         /// The forced master's.
@@ -307,6 +318,7 @@ impl Event {
             Self::Ordered { .. } => "ordered",
             Self::Fenced { .. } => "fenced",
             Self::FencePromised { .. } => "fence_promised",
+            Self::NoCommonVersion { .. } => "no_common_version",
         }
     }
 
@@ -405,6 +417,10 @@ impl Event {
             Self::Ordered { cluster, node, kind, number } => {
                 (f.kind, f.cluster, f.node, f.detail) = (30, cluster, node, u32::from(kind.code()));
                 f.height = Height(number);
+            }
+            Self::NoCommonVersion { party, theirs, ours } => {
+                let ranges = [theirs.lowest, theirs.highest, ours.lowest, ours.highest];
+                (f.kind, f.node, f.detail) = (60, party, u32::from_be_bytes(ranges));
             }
             Self::FencePromised { cluster, epoch, height } => {
                 (f.kind, f.cluster, f.epoch, f.height) = (32, cluster, epoch, height);

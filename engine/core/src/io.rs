@@ -15,9 +15,10 @@ use crate::outside::{Report, WordAnswer};
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::SocketAddr;
-use duohuo_wire::ids::{Epoch, Height, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::status::StatusReport;
+use duohuo_wire::takeover::Takeover;
 use std::collections::BTreeMap;
 
 /// Names one byte stream (a TCP connection). The caller takes even numbers for those it accepted, the machine odd
@@ -238,6 +239,23 @@ pub struct Stored {
     pub commands: BTreeMap<u64, Bytes>,
 }
 
+/// How a master came to act, as it was measured (spec/behaviour.md 4.9).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Measured {
+    /// Of which cluster.
+    pub cluster: ClusterId,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// Who.
+    pub to: NodeId,
+    /// When it was granted, microseconds since 1970; 0: not known here.
+    pub granted_us: u64,
+    /// By the new master's clock.
+    pub takeover: Takeover,
+    /// How long nobody could speak, in microseconds, if that is known.
+    pub outage_us: Option<u64>,
+}
+
 /// A state machine without IO; see the module's page for the contract.
 pub trait Machine {
     /// Take one input.
@@ -249,6 +267,10 @@ pub trait Machine {
     /// What it says of itself, for those who look; has no effect. A machine at which nobody looks may leave it out.
     fn about(&self) -> StatusReport {
         StatusReport::default()
+    }
+    /// How masters came to act lately, as far as it was measured, oldest first; for those who look.
+    fn measured(&self) -> Vec<Measured> {
+        Vec::new()
     }
     /// Everybody, as it knows them now; for those who look.
     fn roster_in_force(&self) -> Option<&Roster> {

@@ -5,7 +5,7 @@ use crate::clock;
 use crate::hooks::shown::Shown;
 use crate::net::NetCounters;
 use duohuo_core::event::Event;
-use duohuo_core::io::Machine;
+use duohuo_core::io::{Machine, Measured};
 use duohuo_core::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::Role;
@@ -82,6 +82,8 @@ pub struct Switch {
     pub spoke_us: u64,
     /// Its first commit.
     pub committed_us: u64,
+    /// What the new master measured, if this process knows it.
+    pub measured: Option<Measured>,
 }
 
 /// One second of the plots.
@@ -312,8 +314,30 @@ impl Notes {
             granted_us: at,
             spoke_us: 0,
             committed_us: 0,
+            measured: None,
         };
         push(&mut self.snapshot.switches, switch, MOST_SWITCHES);
+    }
+
+    /// A switch was measured: one that was seen from here, or one of an earlier life, in its place.
+    fn measured(&mut self, one: Measured) {
+        let switches = &mut self.snapshot.switches;
+        let same = |s: &&mut Switch| (s.cluster, s.epoch) == (one.cluster, one.epoch);
+        if let Some(switch) = switches.iter_mut().find(same) {
+            switch.measured = Some(one);
+        } else if one.granted_us > 0 {
+            let (cluster, epoch, to) = (one.cluster, one.epoch, one.to);
+            let switch = Switch {
+                cluster,
+                epoch,
+                to,
+                granted_us: one.granted_us,
+                measured: Some(one),
+                ..Switch::default()
+            };
+            push(switches, switch, MOST_SWITCHES);
+            switches.make_contiguous().sort_by_key(|switch| switch.granted_us);
+        }
     }
 
     /// Put a snapshot up if it is time; the machine is asked only then.
@@ -332,6 +356,7 @@ impl Notes {
             hooks.at(now);
         }
         self.snapshot.report = machine.about();
+        machine.measured().into_iter().for_each(|one| self.measured(one));
         if let Some(roster) = machine.roster_in_force()
             && self.snapshot.roster.as_ref().is_none_or(|known| known.version != roster.version)
         {

@@ -3,13 +3,14 @@
 use crate::clock;
 use bytes::Bytes;
 use duohuo_core::Duration;
-use duohuo_wire::handshake::{self, Initiator, Prologue, Transport};
+use duohuo_wire::handshake::{self, HandshakeError, Initiator, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::{Packet, Probe};
+use duohuo_wire::packet::Packet;
 use duohuo_wire::seal::OpenError;
 use duohuo_wire::seal::{OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
+use duohuo_wire::versions::Versions;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
@@ -18,7 +19,7 @@ use std::time::Instant;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody there, or the connection broke.
-    #[error("{address}: {source}")]
+    #[error("{address}: {source}{}", advice(source))]
     Io {
         /// The server.
         address: SocketAddr,
@@ -33,12 +34,37 @@ pub enum ClientError {
         /// The server.
         address: SocketAddr,
     },
+    /// It is the party of the roster, and speaks no version that this program speaks.
+    #[error(
+        "{address}: it speaks versions {theirs} of the wire, this program {}; use the program of the release that runs there",
+        Versions::ALL
+    )]
+    Versions {
+        /// The server.
+        address: SocketAddr,
+        /// What it speaks.
+        theirs: Versions,
+    },
     /// The server broke a rule of the wire.
     #[error("{address}: it sent bytes that are no packet of this session")]
     Protocol {
         /// The server.
         address: SocketAddr,
     },
+}
+
+/// What to look at.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "; nothing listens there: is the process started?",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+            "; no way there: look at the roster's address and the routes"
+        }
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+            "; nothing came back: is the machine up, and does the firewall let TCP pass?"
+        }
+        _ => "",
+    }
 }
 
 /// Who the client is and what it trusts.
@@ -87,7 +113,8 @@ impl Client {
         socket.set_write_timeout(Some(timeout)).map_err(io)?;
         let local_session = u64::from_be_bytes(first_eight(&crate::keys::random())) | 1;
         let prologue = Prologue { consortium: credentials.consortium, transport: Transport::Stream };
-        let (initiator, init) = Initiator::start(
+        let (initiator, init) = Initiator::start_speaking(
+            Some(Versions::ALL),
             &credentials.secret,
             server_public,
             &prologue,
@@ -126,7 +153,11 @@ impl Client {
         {
             return Err(refused());
         }
-        let keys = initiator.finish(&response).map_err(|_| refused())?;
+        let keys = initiator.finish(&response).map_err(|error| match error {
+            HandshakeError::NoCommonVersion(theirs) => ClientError::Versions { address, theirs },
+            _ => refused(),
+        })?;
+        let proof = Packet::from(keys.agreement.proof());
         reader.set_limit(MAX_FRAME);
         let mut client = Self {
             address,
@@ -142,7 +173,7 @@ impl Client {
             buffer,
         };
         // prove the keys at once: the server believes nobody before
-        client.send(&Packet::from(Probe::default()))?;
+        client.send(&proof)?;
         Ok(client)
     }
 

@@ -4,6 +4,7 @@
 use crate::config_chain::{ChainChoice, ChainSettings};
 use crate::config_control::ControlFile;
 use crate::config_keys;
+use crate::config_wire::WireFile;
 use crate::control::ControlSettings;
 use crate::hooks::settings::{HooksFile, HooksSettings};
 use crate::keys;
@@ -16,6 +17,7 @@ use duohuo_wire::ids::NodeId;
 use duohuo_wire::roster::Roster;
 use duohuo_wire::secret::Secret;
 use duohuo_wire::sign::VerifyingKey;
+use duohuo_wire::versions::Versions;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -88,6 +90,8 @@ struct NodeFile {
     #[serde(default)]
     timers: TimersFile,
     #[serde(default)]
+    wire: WireFile,
+    #[serde(default)]
     chain: ChainChoice,
     hooks: Option<HooksFile>,
     #[serde(default)]
@@ -119,6 +123,8 @@ struct AuthorityFile {
     keys: AuthorityKeys,
     #[serde(default)]
     timers: TimersFile,
+    #[serde(default)]
+    wire: WireFile,
     #[serde(default)]
     control: ControlFile,
     #[serde(default)]
@@ -234,6 +240,8 @@ pub struct NodeSettings {
     pub group_secret: Secret,
     /// Spans.
     pub timers: Timers,
+    /// Of the wire.
+    pub versions: Versions,
     /// Pace of the chain; what the file leaves out is the chain's own default.
     pub chain: Timing,
     /// Blocks kept below the newest proven snapshot.
@@ -268,6 +276,8 @@ pub struct AuthoritySettings {
     pub sealing_secret: Secret,
     /// Spans.
     pub timers: Timers,
+    /// Of the wire.
+    pub versions: Versions,
     /// As in [`NodeSettings::control`].
     pub control: Option<ControlSettings>,
     /// As in [`NodeSettings::http`].
@@ -333,7 +343,10 @@ impl NodeSettings {
     }
 
     fn read_all(path: &Path) -> Result<Self, ConfigError> {
-        let file: NodeFile = read_toml(path, "duohuo keygen network writes a complete example")?;
+        let file: NodeFile = read_toml(
+            path,
+            "duohuo setup puts this machine's there, duohuo config init prints a commented one",
+        )?;
         let node = NodeId(file.node);
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
         let Some((cluster, entry)) = roster.node(node) else {
@@ -383,6 +396,7 @@ impl NodeSettings {
             signing_secret,
             group_secret: keys::read_secret(&beside(path, &file.keys.group))?,
             timers,
+            versions: file.wire.check(path)?,
             chain: timing,
             keep_blocks,
             drill_allowed: file.drill.allow,
@@ -406,7 +420,10 @@ impl AuthoritySettings {
     }
 
     fn read_all(path: &Path) -> Result<Self, ConfigError> {
-        let file: AuthorityFile = read_toml(path, "duohuo keygen network writes a complete example")?;
+        let file: AuthorityFile = read_toml(
+            path,
+            "duohuo setup puts this machine's there, duohuo config init prints a commented one",
+        )?;
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
         let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
         let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
@@ -432,6 +449,7 @@ impl AuthoritySettings {
             signing_secret,
             sealing_secret: keys::read_secret(&beside(path, &file.keys.sealing))?,
             timers: timers(path, &file.timers)?,
+            versions: file.wire.check(path)?,
             control: file.control.check(path)?,
             http: http(path, file.http.listen, entry.address)?,
             log: LogSettings { format: file.log.format, level: file.log.level },
@@ -472,7 +490,12 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
             "file",
             e.to_string(),
             "a readable TOML file",
-            format!("check the path and its permissions; {advice}"),
+            match e.kind() {
+                std::io::ErrorKind::NotFound if is_of_a_process(path) => {
+                    "check the path; on its own machine duohuo setup puts it into /etc/duohuo, from the pack of that machine".to_owned()
+                }
+                _ => format!("check the path and its permissions; {advice}"),
+            },
         )
     })?;
     let wrong = |key: String, e: &toml::de::Error| {
@@ -494,6 +517,10 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
         };
         wrong(key, e.inner())
     })
+}
+
+fn is_of_a_process(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "node.toml" || name == "authority.toml")
 }
 
 fn read_roster(

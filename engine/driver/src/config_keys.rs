@@ -92,6 +92,18 @@ pub const KEYS: &[Key] = &[
         "100",
         "1..=10000; every other span of the protocol follows from it",
     ),
+    plain(
+        "wire.lowest",
+        SERVERS,
+        "1",
+        "1..=2; the lowest version of the wire that is spoken; 2 shuts out programs that know only 1",
+    ),
+    plain(
+        "wire.highest",
+        SERVERS,
+        "2",
+        "1..=2; the highest that is offered; 1 holds the process to what the release before spoke",
+    ),
     shared("chain.block_interval_ms", NODE, "10", "from a commit to the next height, at least"),
     shared("chain.propose_timeout_ms", NODE, "150", "how long a round waits for its proposal"),
     shared(

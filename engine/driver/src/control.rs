@@ -1,7 +1,8 @@
 //! The control socket: what an operator on this machine says to the process without a signal. Who calls is asked of the
-//! kernel, and what changes anything is told in the log with who, from which process, and why, before it is done
-//! (spec/behaviour.md, B-CTL-1).
+//! kernel, and what changes anything is kept (B-CTL-2) and told in the log with who, from which process, and why, before it is
+//! done (spec/behaviour.md, B-CTL-1).
 
+use crate::acts::Acts;
 use crate::error::DriverError;
 use crate::hooks::words::{self, Answer};
 use crate::socket::{Admitted, Asked, Caller, Question, Socket};
@@ -46,6 +47,10 @@ impl Question for Request {
         }
         Ok(request)
     }
+
+    fn act(&self) -> Option<(&'static str, &str)> {
+        self.why().map(|why| (self.name(), why))
+    }
 }
 
 impl Request {
@@ -76,11 +81,12 @@ impl Control {
         registry: &Registry,
         token: Token,
         settings: ControlSettings,
+        acts: Acts,
     ) -> Result<Self, DriverError> {
         let waker = Waker::new(registry, token).map_err(|e| DriverError::system("eventfd", e))?;
         let ControlSettings { socket, users, groups } = settings;
         let wrong = |source| DriverError::LocalSocket { path: socket.clone(), key: "control.socket", source };
-        Socket::listen(&socket, waker, Admitted { users, groups }).map(Self).map_err(wrong)
+        Socket::listen(&socket, waker, Admitted { users, groups }, Some(acts)).map(Self).map_err(wrong)
     }
 
     /// The next thing said; what changes anything is in the log from now on.

@@ -1,5 +1,6 @@
 //! One loop per process: gives a machine its world, as the contract of [`duohuo_core::io`] says.
 
+use crate::acts::{self, Acts};
 use crate::board::Notes;
 use crate::clock::{self, Alarm};
 use crate::config::RosterSource;
@@ -16,6 +17,7 @@ use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output};
 use duohuo_core::outside::Report;
 use duohuo_core::{Duration, Instant};
+use duohuo_wire::sign::SigningKey;
 use mio::{Events, Poll, Token, Waker};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -138,8 +140,18 @@ impl World {
     ///
     /// # Errors
     /// The socket cannot be made.
-    pub fn with_control(self, settings: Option<ControlSettings>) -> Result<Self, DriverError> {
-        let listen = |settings| Control::listen(self.poll.registry(), CONTROL, settings);
+    pub fn with_control(
+        self,
+        settings: Option<ControlSettings>,
+        store: &Path,
+        key: &SigningKey,
+    ) -> Result<Self, DriverError> {
+        let listen = |settings| {
+            let path = acts::path_beside(store);
+            let acts = Acts::open(&path, key.clone())
+                .map_err(|e| DriverError::system("the file of acts beside the store (control.socket)", e))?;
+            Control::listen(self.poll.registry(), CONTROL, settings, acts)
+        };
         let control = settings.map(listen).transpose()?;
         Ok(Self { control, ..self })
     }
@@ -542,6 +554,18 @@ fn log_event(event: &Event) {
             | Event::Fenced { .. } => {
                 tracing::warn!(?event, "{name}");
             }
+            Event::AuthorityReachable { up: false } => tracing::warn!(
+                up = false,
+                "{name}: no stream to the authority: is it started there, and do its TCP and UDP pass? The chain goes on without \
+                 it; nobody is registered, granted or added to an in-sync set"
+            ),
+            Event::NoCommonVersion { party, theirs, ours } => tracing::warn!(
+                party = party.0,
+                %theirs,
+                %ours,
+                "{name}: no version of the wire that both speak, so there is no session; upgrade the older program, or \
+                 widen [wire] of this process (W-VER-2)"
+            ),
             _ => tracing::info!(?event, "{name}"),
         }
     }

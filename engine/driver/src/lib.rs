@@ -1,6 +1,7 @@
 //! Gives the machines of [`duohuo_core`] a world: one mio loop per process, sockets, a store off the loop, a clock,
 //! signals, and the files of an operator. Takes no protocol decision.
 
+pub mod acts;
 pub mod board;
 pub mod client;
 pub mod clock;
@@ -8,6 +9,7 @@ pub mod config;
 mod config_chain;
 mod config_control;
 pub mod config_keys;
+mod config_wire;
 pub mod control;
 pub mod error;
 pub mod event_loop;

@@ -2,6 +2,7 @@
 //! of its own, and the loop takes one question after the other: whoever floods it makes only itself wait. Who calls is asked of
 //! the kernel.
 
+use crate::acts::Acts;
 use crate::hooks::words::{Answer, MOST_LINE};
 use mio::Waker;
 use rustix::process::{Gid, Uid};
@@ -37,6 +38,11 @@ pub(crate) trait Question: Sized + Send + 'static {
     /// # Errors
     /// What is wrong with it.
     fn read(line: &[u8]) -> Result<Self, Answer>;
+
+    /// What it would change, and why, if that is to be kept.
+    fn act(&self) -> Option<(&'static str, &str)> {
+        None
+    }
 }
 
 /// Who calls, as the kernel says.
@@ -74,6 +80,8 @@ struct Shared<Q> {
     asked: SyncSender<Asked<Q>>,
     waker: Waker,
     admitted: Admitted,
+    /// Where acts are kept, if they are.
+    acts: Option<Acts>,
     connections: AtomicUsize,
     refused: AtomicUsize,
 }
@@ -84,7 +92,12 @@ impl<Q: Question> Socket<Q> {
     ///
     /// # Errors
     /// Somebody listens there, something else is there, or the directory is not ours to write to.
-    pub(crate) fn listen(path: &Path, waker: Waker, admitted: Admitted) -> Result<Self, Error> {
+    pub(crate) fn listen(
+        path: &Path,
+        waker: Waker,
+        admitted: Admitted,
+        acts: Option<Acts>,
+    ) -> Result<Self, Error> {
         let mode = if admitted == Admitted::default() { 0o600 } else { 0o666 };
         let listener = bind(path, mode)?;
         let (sender, asked) = sync_channel(MOST_WAITING);
@@ -92,6 +105,7 @@ impl<Q: Question> Socket<Q> {
             asked: sender,
             waker,
             admitted,
+            acts,
             connections: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
         });
@@ -221,7 +235,14 @@ fn serve<Q: Question>(stream: &UnixStream, caller: Caller, shared: &Shared<Q>) -
             return refuse(stream, &refusal);
         }
         let answer = match Q::read(&line) {
-            Ok(request) => ask(request, caller, shared),
+            Ok(request) => {
+                // on this thread: the loop waits for no disk
+                let kept = match (request.act(), &shared.acts) {
+                    (Some((what, why)), Some(acts)) => acts.record(what, why, caller),
+                    _ => Ok(()),
+                };
+                kept.map_or_else(|refusal| refusal, |()| ask(request, caller, shared))
+            }
             Err(refusal) => refusal,
         };
         (&*stream).write_all(answer.line().as_bytes())?;

@@ -20,7 +20,7 @@ impl Stage {
         let path = directory.path().join("chain.sock");
         let mut poll = Poll::new().expect("poll");
         let waker = Waker::new(poll.registry(), Token(1)).expect("waker");
-        let socket = Socket::<Request>::listen(&path, waker, admitted).expect("bound");
+        let socket = Socket::<Request>::listen(&path, waker, admitted, None).expect("bound");
         let (stop, stopped) = sync_channel(1);
         let looping = std::thread::spawn(move || {
             let mut events = Events::with_capacity(8);

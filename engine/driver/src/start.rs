@@ -108,6 +108,7 @@ fn run_node_with(
         operator_key: settings.roster_source.operator_key(),
         group_secret: settings.group_secret,
         timers: settings.timers,
+        versions: settings.versions,
         outside: match (&settings.hooks, &settings.vip) {
             (Some(hooks), _) => Some(hooks.outside()),
             (None, vip) => vip.as_ref().map(crate::vip::VipSettings::outside),
@@ -118,7 +119,9 @@ fn run_node_with(
     };
     let world = World::new(local, Some(group), store, settings.roster_source, settings.drill_allowed)?;
     let world = world.with_notes(notes).with_live(around.live).with_hooks(charge)?;
-    let world = world.with_control(settings.control)?.with_vip(settings.vip.as_ref())?;
+    let world = world
+        .with_control(settings.control, &settings.store, &config.signing_key)?
+        .with_vip(settings.vip.as_ref())?;
     #[cfg(feature = "key-log")]
     let world = world.with_key_log(settings.key_log.as_deref())?;
     let mut node = Node::new(config, stored, chain)
@@ -167,11 +170,16 @@ pub fn run_authority(
         roster: settings.roster,
         operator_key: settings.roster_source.operator_key(),
         timers: settings.timers,
+        versions: settings.versions,
         seed: keys::random(),
         unix_at_zero: clock::unix_at_zero(),
     };
     let world = World::new(local, None, store, settings.roster_source, false)?;
-    let world = world.with_notes(notes).with_live(around.live).with_control(settings.control)?;
+    let world = world.with_notes(notes).with_live(around.live).with_control(
+        settings.control,
+        &settings.store,
+        &config.signing_key,
+    )?;
     #[cfg(feature = "key-log")]
     let world = world.with_key_log(settings.key_log.as_deref())?;
     let mut authority = Authority::new(config, stored)

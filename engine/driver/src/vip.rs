@@ -179,7 +179,7 @@ impl Vip {
         let waker = Waker::new(registry, token).map_err(|e| DriverError::system("eventfd", e))?;
         let path = &settings.socket;
         let wrong = |source| DriverError::LocalSocket { path: path.clone(), key: "vip.socket", source };
-        let socket = Socket::listen(path, waker, Admitted::default()).map_err(wrong)?;
+        let socket = Socket::listen(path, waker, Admitted::default(), None).map_err(wrong)?;
         Ok(Self { socket, margin: settings.lease.margin, lease: None, is_held: false, ending: None })
     }
 

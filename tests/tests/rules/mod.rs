@@ -18,3 +18,4 @@ mod roles;
 mod scene;
 mod sessions;
 mod takeovers;
+mod versions;

@@ -9,6 +9,7 @@ use duohuo_tests::lone::{Lone, Peer};
 use duohuo_tests::scenario::ms;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::*;
+use duohuo_wire::versions::{Agreement, Versions};
 
 /// W-RCV-9: what the authority says another way than it travels has no effect at a node.
 #[test]
@@ -51,5 +52,6 @@ fn w_hsk_7_a_forged_response_does_not_end_the_attempt() {
     assert_eq!(n.discards("unknown_session"), 1);
     z.answer_init(&mut n, &again[0]);
     let proof = z.heard(&mut n);
-    assert_eq!(proof, [Packet::from(Probe::default())], "the proof comes first (W-HSK-11)");
+    let ranges = Agreement { initiator: Versions::ALL, responder: Versions::FIRST };
+    assert_eq!(proof, [Packet::from(ranges.proof())], "the proof comes first (W-HSK-11)");
 }

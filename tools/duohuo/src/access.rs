@@ -30,6 +30,16 @@ pub struct AccessArgs {
     key: Option<PathBuf>,
 }
 
+impl AccessArgs {
+    /// The configuration, if it is that of a node or of the authority.
+    #[must_use]
+    pub fn of_a_process(&self) -> Option<&Path> {
+        let config = self.config.as_deref()?;
+        let text = std::fs::read_to_string(config).ok()?;
+        matches!(process_of(&text), Some(Process::Node | Process::Authority)).then_some(config)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClientFile {

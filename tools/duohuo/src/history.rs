@@ -4,6 +4,9 @@
 use crate::access::{Access, AccessArgs};
 use crate::failure::{EXIT_HELP, Failure};
 use clap::{Args, ValueEnum};
+use duohuo_driver::acts;
+use duohuo_driver::config::{AuthoritySettings, NodeSettings};
+use duohuo_driver::config_keys::{Process, process_of};
 use duohuo_driver::keys::{self, hex};
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::order::SignedOrder;
@@ -18,7 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Show what the authority decided, when, why and by whose order, and how long each switch took; the record is verified
 #[derive(Args, Debug)]
-#[command(after_help = EXIT_HELP)]
+#[command(after_help = format!("With the configuration of a node or of the authority as --config, on its machine: what was asked of that process at its control \
+socket (duohuo control), by whom and why; verified, too.\n\n{EXIT_HELP}"))]
 pub(crate) struct HistoryArgs {
     /// One cluster, by name or number [default: all]
     cluster: Option<String>,
@@ -59,6 +63,10 @@ impl Record {
 }
 
 pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
+    if let Some(config) = args.access.of_a_process() {
+        print!("{}", asked_of(config, args.output)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let access = Access::open(&args.access)?;
     let wanted = match &args.cluster {
         None => None,
@@ -78,6 +86,50 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
         Format::Table => print!("{}", as_table(&access, &record, &entries)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The acts of a process, which signed each and chained it to the one before.
+fn asked_of(config: &Path, format: Format) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let (store, roster, node) = match process_of(&text) {
+        Some(Process::Authority) => {
+            let s = AuthoritySettings::read(config)?;
+            (s.store, s.roster, NodeId::AUTHORITY)
+        }
+        _ => {
+            let s = NodeSettings::read(config)?;
+            (s.store, s.roster, s.node)
+        }
+    };
+    let key = roster.node(node).map_or(roster.authority.signing_key, |(_, node)| node.signing_key);
+    let key = VerifyingKey::from_bytes(&key)
+        .map_err(|_| Failure::invalid("the roster's key of this process is no key"))?;
+    let path = acts::path_beside(&store);
+    if !path.exists() {
+        return Err(Failure::failed(format!(
+            "{}: not there: nothing was ever asked at its control socket, or it has none ([control] in {})",
+            path.display(),
+            config.display()
+        )));
+    }
+    let acts =
+        acts::read(&path, &key).map_err(|why| Failure::failed(format!("the record does not hold: {why}")))?;
+    if format == Format::Json {
+        return Ok(format!("{}\n", serde_json::json!({ "schema": 1, "acts": acts })));
+    }
+    let mut out = String::new();
+    for act in &acts {
+        let at = i64::try_from(act.at_unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+        let at = at.map_or_else(String::new, |at| format!("{at:.3}"));
+        let name = if act.name.is_empty() { String::new() } else { format!(" ({})", act.name) };
+        // a reason in quotation marks: it cannot make a line of its own
+        out.push_str(&format!(
+            "{:>4}  {at}  {}  by user {}{name}, group {}, process {}: {:?}\n",
+            act.number, act.what, act.user, act.group, act.process, act.why
+        ));
+    }
+    out.push_str(&format!("{} acts, each signed by the process and chained to the one before\n", acts.len()));
+    Ok(out)
 }
 
 pub(crate) fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {

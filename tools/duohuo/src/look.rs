@@ -3,12 +3,14 @@
 use crate::access::{Access, AccessArgs, Server};
 use crate::failure::{EXIT_HELP, FAILED, Failure};
 use crate::network::in_service;
+use crate::spoken;
 use crate::status::{Answer, ask_all, paused, state};
 use clap::{Args, ValueEnum};
 use duohuo_driver::client::{Client, ClientError};
 use duohuo_driver::keys::hex;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Event, Packet, Watch};
+use duohuo_wire::roster::ClusterEntry;
 use duohuo_wire::status::{Role, StatusReport};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -23,11 +25,21 @@ pub(crate) struct NeighboursArgs {
     /// Seconds to wait for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
+    /// Which version of the wire each process speaks with whom, instead: what an upgrade came to
+    #[arg(long)]
+    versions: bool,
 }
 
 pub(crate) fn neighbours(args: &NeighboursArgs) -> Result<ExitCode, Failure> {
     let access = Access::open(&args.access)?;
-    let answers = ask_all(&access, Duration::from_secs(args.timeout));
+    let timeout = Duration::from_secs(args.timeout);
+    if args.versions {
+        let told = spoken::ask_all(&access, timeout);
+        print!("{}", spoken::table(&access, &told));
+        let nobody = told.iter().all(|(_, answered)| answered.is_none());
+        return Ok(ExitCode::from(if nobody { crate::failure::UNREACHABLE } else { 0 }));
+    }
+    let answers = ask_all(&access, timeout);
     print!("{}", grid(&access, &answers));
     let nobody = answers.iter().all(|(_, a)| a.is_err());
     Ok(ExitCode::from(if nobody { crate::failure::UNREACHABLE } else { 0 }))
@@ -94,7 +106,7 @@ pub(crate) struct WatchArgs {
 }
 
 /// Names of the kinds of events (spec/behaviour.md, section 14).
-const KINDS: [(u16, &str); 36] = [
+const KINDS: [(u16, &str); 37] = [
     (1, "suspected"),
     (2, "dead"),
     (3, "alive"),
@@ -131,6 +143,7 @@ const KINDS: [(u16, &str); 36] = [
     (50, "catching_up"),
     (51, "caught_up"),
     (52, "snapshot_kept"),
+    (60, "no_common_version"),
 ];
 /// Those that come with every message.
 const FREQUENT: [u16; 3] = [9, 10, 11];
@@ -332,10 +345,40 @@ pub(crate) fn wait(args: &WaitArgs) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         if Instant::now() >= until {
+            lacking(&answers, &clusters).iter().for_each(|line| eprintln!("duohuo: {line}"));
             return Ok(not_within(args.timeout));
         }
         std::thread::sleep(ASK_INTERVAL);
     }
+}
+
+/// Who is not there, and which cluster nobody leads: what a wait that came to nothing lacked.
+fn lacking(answers: &[Answer], clusters: &[ClusterEntry]) -> Vec<String> {
+    let silent = |id: NodeId| answers.iter().find(|(s, _)| s.id == id).and_then(|(_, a)| a.as_ref().err());
+    let mut lines = Vec::new();
+    if let Some(why) = silent(NodeId::AUTHORITY) {
+        lines.push(format!("the authority does not answer: {why}"));
+    }
+    for cluster in clusters {
+        for node in &cluster.nodes {
+            match (silent(node.id), report_of(answers, node.id)) {
+                (Some(why), _) => lines.push(format!("{} does not answer: {why}", node.name)),
+                (None, Some(report)) if !is_in_sync(report) => {
+                    lines.push(format!("{} is there, and not in sync: {}", node.name, state(report)));
+                }
+                _ => {}
+            }
+        }
+        if leads(answers, &cluster.nodes).is_none() {
+            lines.push(format!("nobody leads cluster {}", cluster.name));
+        }
+    }
+    let more = lines.len().saturating_sub(12);
+    lines.truncate(12);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines
 }
 
 fn not_within(seconds: u64) -> ExitCode {

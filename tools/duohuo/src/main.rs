@@ -19,6 +19,7 @@ mod orders;
 mod page;
 mod progress;
 mod roster_command;
+mod spoken;
 mod status;
 mod store_command;
 mod submit;

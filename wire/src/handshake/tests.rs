@@ -155,3 +155,111 @@ fn a_cookie_is_bound_to_secret_address_port_and_ephemeral() {
         assert_ne!(other, first);
     }
 }
+
+const ALL: Versions = Versions::ALL;
+
+fn speak(stated: Option<Versions>, versions: Versions) -> (Initiator, HandshakeInit, Accepted) {
+    let remote = public_key(&RESPONDER);
+    let (initiator, init) = Initiator::start_speaking(
+        stated,
+        &INITIATOR,
+        &remote,
+        &prologue(),
+        [0x44; 32],
+        TIMESTAMP,
+        77,
+        None,
+        NodeId(7),
+    )
+    .unwrap();
+    let accepted = open(&RESPONDER, &prologue(), &init, [0x55; 32]).unwrap().answer(versions, 88, NodeId(0));
+    (initiator, init, accepted.unwrap())
+}
+
+/// W-VER-1, W-VER-2.
+#[test]
+fn both_sides_come_to_the_highest_version_that_both_speak() {
+    let one = Versions::FIRST;
+    for (stated, versions, expected) in
+        [(Some(ALL), ALL, 2), (Some(ALL), one, 1), (Some(one), ALL, 1), (None, ALL, 1), (None, one, 1)]
+    {
+        let (initiator, init, accepted) = speak(stated, versions);
+        assert_eq!(Versions::of_init(&init), stated);
+        // Who states nothing is told nothing.
+        assert_eq!(Versions::of_response(&accepted.response), stated.map(|_| versions));
+        let keys = initiator.finish(&accepted.response).unwrap();
+        assert_eq!((keys.version, accepted.keys.version), (expected, expected));
+        assert_eq!(keys.agreement, accepted.keys.agreement);
+        for (from, to) in [(&keys, &accepted.keys), (&accepted.keys, &keys)] {
+            let sealed = from.sealing.seal(&query(), NodeId(7), 88, 0);
+            assert_eq!(sealed[4], expected);
+            let header = Header::decode(&sealed).unwrap();
+            assert_eq!(to.opening.open(&header, &sealed), Ok(query()));
+        }
+    }
+}
+
+#[test]
+fn the_macs_hold_over_a_packet_that_states_its_range() {
+    let (_, init, accepted) = speak(Some(ALL), ALL);
+    let init = Packet::from(init).encode_unsealed(NodeId(7));
+    let response = Packet::from(accepted.response).encode_unsealed(NodeId(0));
+    assert_eq!((init.len(), response.len()), (198, 130));
+    assert_eq!(init[188..194], [0, 1, 0, 2, 1, 2]);
+    assert!(check_mac1(&public_key(&RESPONDER), &init) && check_mac1(&public_key(&INITIATOR), &response));
+}
+
+/// W-VER-2: each side finds it out by what the other states.
+#[test]
+fn without_a_common_version_there_is_no_session() {
+    let two = Versions::new(2, 2).unwrap();
+    let one = Versions::FIRST;
+    for stated in [None, Some(one)] {
+        let (_, init) = start(None);
+        let mut init = init;
+        if let Some(stated) = stated {
+            stated.state(&mut init.extensions);
+        }
+        let refused = open(&RESPONDER, &prologue(), &init, [0x55; 32]).unwrap().answer(two, 88, NodeId(0));
+        assert_eq!(refused.err(), Some(HandshakeError::NoCommonVersion(one)));
+    }
+    // A responder that knows of no ranges passes the extension over, and states nothing.
+    let (mut initiator, init, _) = speak(Some(two), ALL);
+    let response = answer(&HandshakeInit { extensions: Extensions::default(), ..init }).unwrap();
+    assert_eq!(response.response.extensions, Extensions::default());
+    assert_eq!(initiator.try_finish(&response.response).err(), Some(HandshakeError::NoCommonVersion(one)));
+}
+
+/// W-VER-3, W-VER-4: whatever is done to the ranges on the way, the two sides do not come to believe the same.
+#[test]
+fn a_range_changed_on_the_way_leaves_both_sides_without_a_session_or_with_another_agreement() {
+    let three = Versions::new(1, 3).unwrap();
+    for (to_responder, to_initiator) in [
+        (None, None),
+        (Some(Versions::FIRST), None),
+        (Some(Versions::FIRST), Some(Versions::FIRST)),
+        (Some(ALL), Some(Versions::FIRST)),
+        (Some(three), Some(ALL)),
+        (Some(ALL), Some(three)),
+    ] {
+        let (initiator, mut init, _) = speak(Some(ALL), ALL);
+        let restate = |extensions: &mut Extensions, stated: Option<Versions>| {
+            *extensions = Extensions::default();
+            if let Some(stated) = stated {
+                stated.state(extensions);
+            }
+        };
+        restate(&mut init.extensions, to_responder);
+        let opened = open(&RESPONDER, &prologue(), &init, [0x55; 32]).unwrap();
+        let mut accepted = opened.answer(ALL, 88, NodeId(0)).unwrap();
+        restate(&mut accepted.response.extensions, to_initiator);
+        let keys = initiator.finish(&accepted.response).unwrap();
+        assert_ne!(keys.agreement, accepted.keys.agreement, "{to_responder:?} {to_initiator:?}");
+        let sealed = keys.sealing.seal(&keys.agreement.proof().into(), NodeId(7), 88, 0);
+        let header = Header::decode(&sealed).unwrap();
+        match accepted.keys.opening.open(&header, &sealed) {
+            Ok(Packet::Probe(proof)) => assert_ne!(Agreement::of(&proof), accepted.keys.agreement),
+            other => assert_eq!(other, Err(crate::crypt::OpenError::Forged)),
+        }
+    }
+}

@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use crate::{error::DecodeError, header, ids::NodeId, tlv::Extensions};
+use crate::{error::DecodeError, header, ids::NodeId, tlv::Extensions, versions};
 
 pub use crate::{
     journal::{DecisionKind, DecisionReason, JournalEntry},
@@ -242,7 +242,7 @@ impl Packet {
     #[must_use]
     pub fn encode_unsealed(&self, sender: NodeId) -> BytesMut {
         let mut out = BytesMut::with_capacity(256);
-        header::put(&mut out, self.packet_type(), 0, 0, 0, sender, 0);
+        header::put(&mut out, versions::FIRST, self.packet_type(), 0, 0, 0, sender, 0);
         self.encode(&mut out);
         header::finish(&mut out);
         out

@@ -102,6 +102,12 @@ impl Journal {
         self.reigns.iter().map(|(cluster, (epoch, decision))| (*cluster, *epoch, *decision))
     }
 
+    /// A decision, if it is kept: they are in order, without gaps.
+    pub(super) fn entry(&self, number: u64) -> Option<&JournalEntry> {
+        let first = self.entries.front()?.number;
+        self.entries.get(usize::try_from(number.checked_sub(first)?).ok()?)
+    }
+
     /// The number of the last decision; 0 = none yet.
     pub(super) fn last(&self) -> u64 {
         self.entries.back().map_or(0, |entry| entry.number)

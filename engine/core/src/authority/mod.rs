@@ -208,6 +208,7 @@ impl Authority {
             &config.roster,
             config.unix_at_zero,
             config.timers.stream_deadline,
+            config.versions,
             &mut random,
         );
         let home = homes(&config.roster);
@@ -437,6 +438,7 @@ impl Authority {
                     times.put(&mut extensions);
                 }
                 put_paused(self.table.paused(), &mut extensions);
+                self.links.spoken().put(&mut extensions);
                 let answer = StatusAnswer { request: query.request, report, extensions };
                 self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())
@@ -622,6 +624,10 @@ impl Machine for Authority {
             }
         };
         StatusReport { neighbours: self.table.entries().map(heard).collect(), ..self.status() }
+    }
+
+    fn measured(&self) -> Vec<crate::io::Measured> {
+        self.takeovers.latest(&self.journal)
     }
 
     fn roster_in_force(&self) -> Option<&Roster> {

@@ -3,7 +3,7 @@
 
 use super::Authority;
 use super::journal::{Journal, KEPT};
-use crate::io::{Table as StoreTable, Write};
+use crate::io::{self, Table as StoreTable, Write};
 use crate::store::StartError;
 use crate::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
@@ -12,6 +12,9 @@ use duohuo_wire::packet::Journal as Page;
 use duohuo_wire::sign::SigningKey;
 use duohuo_wire::takeover::{Granting, SignedTakeover, Takeover};
 use std::collections::{BTreeMap, VecDeque};
+
+/// Shown to those who look.
+const LATEST: usize = 20;
 
 /// What is kept, and the grants of which nothing is yet.
 #[derive(Default)]
@@ -91,6 +94,23 @@ impl Takeovers {
             self.kept.pop_front();
         }
         write
+    }
+
+    /// The newest ones, for those who look.
+    pub(super) fn latest(&self, journal: &Journal) -> Vec<io::Measured> {
+        let newest = self.kept.iter().skip(self.kept.len().saturating_sub(LATEST));
+        let measured = |one: &SignedTakeover| {
+            let entry = journal.entry(one.decision)?;
+            Some(io::Measured {
+                cluster: entry.cluster,
+                epoch: entry.epoch,
+                to: entry.new,
+                granted_us: entry.at_unix_us,
+                takeover: one.takeover,
+                outage_us: one.outage_us(),
+            })
+        };
+        newest.filter_map(measured).collect()
     }
 
     /// Add to a page of the journal what was noted after each of its decisions. A page that has no room for all of it

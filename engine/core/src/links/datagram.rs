@@ -1,7 +1,7 @@
 //! Sessions over datagrams: handshake with retries, cookie under load, anti-replay, rekey.
 
 use super::allowance::{self, Allowance};
-use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn};
+use super::{DatagramEvent, Identity, PROOF, Party, Peer, Turn, agrees};
 use crate::deadlines::Deadlines;
 use crate::discard::Discard;
 use crate::held::Held;
@@ -14,10 +14,11 @@ use core::net::SocketAddr;
 use duohuo_wire::handshake::{self, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet, Probe};
+use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, ReplayWindow, SealingKey};
 use duohuo_wire::secret::Secret;
+use duohuo_wire::versions::{Agreement, Versions};
 use std::collections::BTreeMap;
 
 /// First wait for a handshake's answer; doubled up to `RETRY_MAX`.
@@ -46,6 +47,9 @@ struct Session {
     initiated_here: bool,
     /// The peer has proved the key: we opened it, or it sent under it.
     proven: bool,
+    version: u8,
+    /// What each side stated: the proof must say the same.
+    agreement: Agreement,
 }
 
 struct Attempt {
@@ -189,7 +193,7 @@ impl DatagramSessions {
     ) -> Result<DatagramEvent, Discard> {
         let header = Header::decode_datagram(bytes).map_err(Discard::Decode)?;
         if header.is_sealed() {
-            return self.receive_sealed(turn, from, &header, bytes);
+            return self.receive_sealed(turn, identity.versions, from, &header, bytes);
         }
         match Packet::decode_unsealed(bytes).map_err(Discard::Decode)?.1 {
             Packet::HandshakeInit(init) => self.receive_init(turn, identity, from, bytes, &init),
@@ -204,6 +208,7 @@ impl DatagramSessions {
     fn receive_sealed(
         &mut self,
         turn: &Turn<'_>,
+        ours: Versions,
         from: SocketAddr,
         header: &Header,
         bytes: &Bytes,
@@ -222,6 +227,14 @@ impl DatagramSessions {
         if session.address != from {
             return Err(Discard::WrongAddress);
         }
+        let first = (!session.initiated_here).then_some(&packet);
+        if !agrees(session.agreement, session.version, ours, first, session.proven) {
+            // A proof that says something else: the ranges were changed on the way.
+            if is_proof(&packet) {
+                self.remove(header.session);
+            }
+            return Err(Discard::BadHandshake);
+        }
         session.window.commit(header.sequence);
         let party = session.party;
         if !session.proven {
@@ -229,7 +242,7 @@ impl DatagramSessions {
             self.make_current(party, header.session);
         }
         match packet {
-            Packet::Probe(probe) if probe.nonce == PROOF => Ok(DatagramEvent::Nothing),
+            packet if is_proof(&packet) => Ok(DatagramEvent::Nothing),
             packet if packet.packet_type().travels_over(Transport::Datagram) => {
                 Ok(DatagramEvent::Packet(party, packet))
             }
@@ -278,7 +291,8 @@ impl DatagramSessions {
         let has_cookie = self.has_cookie(from, bytes, init);
         self.take_allowance(turn, identity, from, init, has_cookie)?;
         let prologue = identity.prologue(Transport::Datagram);
-        let opened = handshake::open(&identity.secret, &prologue, init, turn.random.key())?;
+        let opened = handshake::open(&identity.secret, &prologue, init, turn.random.key())
+            .map_err(|error| Discard::handshake(error, NodeId(0)))?;
         let (party, address) = *identity.parties.get(&opened.remote_public).ok_or(Discard::UnknownKey)?;
         if address != Some(from) {
             return Err(Discard::WrongAddress);
@@ -303,7 +317,9 @@ impl DatagramSessions {
             self.last_timestamps.insert(party.id(), opened.timestamp);
         }
         let session = fresh_session(&self.sessions, turn.random);
-        let accepted = opened.answer(session, identity.me)?;
+        let accepted = opened
+            .answer(identity.versions, session, identity.me)
+            .map_err(|error| Discard::handshake(error, party.id()))?;
         #[cfg(feature = "key-log")]
         turn.out.keys(&accepted.keys, session, init.initiator_session);
         // A party that restarts its handshake leaves its unproven one behind: one at a time.
@@ -324,6 +340,8 @@ impl DatagramSessions {
                 established_at: turn.now,
                 initiated_here: false,
                 proven: false,
+                version: accepted.keys.version,
+                agreement: accepted.keys.agreement,
             },
         );
         let answer = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
@@ -398,7 +416,7 @@ impl DatagramSessions {
         let attempt = self.attempts.get_mut(&party).ok_or(Discard::UnknownSession)?;
         // A response that does not open does not end the attempt.
         let initiator = attempt.initiator.as_mut().ok_or(Discard::BadHandshake)?;
-        let keys = initiator.try_finish(response).map_err(Discard::from)?;
+        let keys = initiator.try_finish(response).map_err(|error| Discard::handshake(error, party.id()))?;
         #[cfg(feature = "key-log")]
         turn.out.keys(&keys, attempt.session, response.responder_session);
         let session = Session {
@@ -412,13 +430,15 @@ impl DatagramSessions {
             established_at: turn.now,
             initiated_here: true,
             proven: true,
+            version: keys.version,
+            agreement: keys.agreement,
         };
         let id = attempt.session;
         self.attempts.remove(&party);
         self.deadlines.clear(Due::Retry(party));
         self.insert(id, session);
         self.make_current(party, id);
-        let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
+        let proof = Packet::from(keys.agreement.proof());
         self.send(identity.me, party, &proof, turn.out);
         Ok(DatagramEvent::Established)
     }
@@ -461,6 +481,12 @@ impl DatagramSessions {
         worn
     }
 
+    /// What the session that we send on speaks, of each party.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (NodeId, u8)> + '_ {
+        let version = |id| self.sessions.get(id).map(|session: &Session| session.version);
+        self.current.iter().filter_map(move |(party, id)| Some((party.id(), version(id)?)))
+    }
+
     pub(super) fn held(&self) -> Held {
         let entries = self.sessions.len() + self.attempts.len() + self.last_timestamps.len();
         Held::entries("datagram sessions", entries)
@@ -469,6 +495,10 @@ impl DatagramSessions {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.next()
     }
+}
+
+fn is_proof(packet: &Packet) -> bool {
+    matches!(packet, Packet::Probe(probe) if probe.nonce == PROOF)
 }
 
 fn fresh_session(sessions: &BTreeMap<u64, Session>, random: &mut Random) -> u64 {
@@ -503,7 +533,8 @@ impl Attempt {
     /// Send the first message, with the cookie if there is one. `None`: the peer's key is unusable.
     fn send(&mut self, identity: &Identity, out: &mut Outbox) -> Option<()> {
         let prologue = identity.prologue(Transport::Datagram);
-        let (initiator, init) = Initiator::start(
+        let (initiator, init) = Initiator::start_speaking(
+            Some(identity.versions),
             &identity.secret,
             &self.peer.key,
             &prologue,
@@ -526,6 +557,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use duohuo_wire::handshake::Prologue;
+    use duohuo_wire::packet::Probe;
 
     const PARTY: Party = Party::Authority;
 
@@ -563,6 +595,8 @@ mod tests {
             established_at: Instant::ZERO,
             initiated_here: true,
             proven: true,
+            version: keys.version,
+            agreement: keys.agreement,
         };
         sessions.insert(7, session);
         sessions.make_current(PARTY, 7);

@@ -6,6 +6,7 @@
 mod allowance;
 mod datagram;
 mod stream;
+mod unspoken;
 
 use crate::discard::Discard;
 use crate::held::Held;
@@ -17,12 +18,15 @@ use datagram::DatagramSessions;
 use duohuo_wire::error::DecodeError;
 use duohuo_wire::handshake::{self, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
+use duohuo_wire::operations::Spoken;
 use duohuo_wire::packet::{Packet, Unsupported};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::secret::Secret;
+use duohuo_wire::versions::{self, Agreement, Versions};
 use std::collections::BTreeMap;
 pub(crate) use stream::StreamEvent;
 use stream::Streams;
+use unspoken::Unspoken;
 
 use crate::io::StreamId;
 use bytes::Bytes;
@@ -63,6 +67,7 @@ pub(crate) struct Identity {
     secret: Secret,
     public: [u8; 32],
     consortium: [u8; 16],
+    versions: Versions,
     /// Who owns a session key, and from which address a datagram of theirs must come.
     parties: BTreeMap<[u8; 32], (Party, Option<SocketAddr>)>,
     unix_at_zero: Duration,
@@ -114,6 +119,7 @@ pub(crate) struct Links {
     datagrams: DatagramSessions,
     streams: Streams,
     settled: Settled,
+    unspoken: Unspoken,
 }
 
 /// What was found of the streams when all that was due had been done: most inputs change none of it.
@@ -153,6 +159,7 @@ impl Links {
         roster: &Roster,
         unix_at_zero: Duration,
         stream_deadline: Duration,
+        versions: Versions,
         random: &mut Random,
     ) -> Self {
         Self {
@@ -161,6 +168,7 @@ impl Links {
                 public: handshake::public_key(&secret),
                 secret,
                 consortium: roster.consortium,
+                versions,
                 parties: by_session_key(roster),
                 unix_at_zero,
                 last_timestamp: 0,
@@ -168,6 +176,7 @@ impl Links {
             datagrams: DatagramSessions::new(random.key(), roster),
             streams: Streams::new(stream_deadline, roster),
             settled: Settled::default(),
+            unspoken: Unspoken::default(),
         }
     }
 
@@ -194,7 +203,11 @@ impl Links {
         from: SocketAddr,
         bytes: &Bytes,
     ) -> Result<DatagramEvent, Discard> {
-        self.datagrams.receive(turn, &mut self.identity, from, bytes)
+        let event = self.datagrams.receive(turn, &mut self.identity, from, bytes);
+        if let Err(why) = &event {
+            self.unspoken.note(turn.now, why, self.identity.versions, turn.out);
+        }
+        event
     }
 
     /// Seal and queue a datagram; `false` if there is no session with that party.
@@ -236,7 +249,11 @@ impl Links {
         stream: StreamId,
         bytes: &Bytes,
     ) -> Vec<StreamEvent> {
-        self.streams.bytes(turn, &self.identity, stream, bytes)
+        let events = self.streams.bytes(turn, &self.identity, stream, bytes);
+        if let Some(StreamEvent::Broken(_, why)) = events.last() {
+            self.unspoken.note(turn.now, why, self.identity.versions, turn.out);
+        }
+        events
     }
 
     /// The stream ended. The party, if its handshake was done.
@@ -284,6 +301,13 @@ impl Links {
         self.streams.is_dialling(party)
     }
 
+    /// What we speak, and what the session with each party speaks: its stream, or else its datagrams.
+    pub(crate) fn spoken(&self) -> Spoken {
+        let sessions: BTreeMap<NodeId, u8> =
+            self.datagrams.versions().chain(self.streams.versions()).collect();
+        Spoken { ours: self.identity.versions, sessions: sessions.into_iter().collect() }
+    }
+
     /// All parties with an established stream.
     pub(crate) fn parties_with_stream(&self) -> Vec<Party> {
         self.streams.parties()
@@ -328,6 +352,15 @@ impl Links {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let streams = if self.is_settled() { self.settled.timeout } else { self.streams.poll_timeout() };
         [self.datagrams.poll_timeout(), streams].into_iter().flatten().min()
+    }
+}
+
+/// Whether a packet that may be the first of an initiator shows that both sides know the same ranges (W-VER-3): the proof
+/// says so; in version 2 whatever opened does. In version 1, where we speak more, nothing but the proof is taken first.
+fn agrees(agreement: Agreement, version: u8, ours: Versions, packet: Option<&Packet>, proven: bool) -> bool {
+    match packet {
+        Some(Packet::Probe(probe)) if probe.nonce == PROOF => Agreement::of(probe) == agreement,
+        _ => proven || version > versions::FIRST || ours.highest == version,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sessions over streams: the dialler is the initiator; packets follow each other in strict sequence.
 
 use super::allowance::StreamAllowances;
-use super::{Identity, PROOF, Party, Peer, Turn};
+use super::{Identity, PROOF, Party, Peer, Turn, agrees};
 use crate::discard::Discard;
 use crate::held::Held;
 use crate::io::{Output, StreamId};
@@ -13,10 +13,11 @@ use duohuo_wire::handshake::{self, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::header::{MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
-use duohuo_wire::packet::{Packet, Probe};
+use duohuo_wire::packet::Packet;
 use duohuo_wire::roster::Roster;
 use duohuo_wire::seal::{OpenError, OpeningKey, SealingKey};
 use duohuo_wire::stream::FrameReader;
+use duohuo_wire::versions::{Agreement, Versions};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A stream this old is replaced by its dialler with a new one: often enough that a key that leaks opens a day, seldom enough
@@ -65,6 +66,8 @@ struct Session {
     renew_at: Option<Instant>,
     /// A first message can be replayed; a sealed packet cannot. Until one came, an accepted stream is nobody's.
     proven: bool,
+    version: u8,
+    agreement: Agreement,
 }
 
 impl Session {
@@ -196,7 +199,8 @@ impl Streams {
         let session = turn.random.u64().max(1);
         let timestamp = identity.timestamp(turn.now);
         let prologue = identity.prologue(Transport::Stream);
-        let Ok((initiator, init)) = Initiator::start(
+        let Ok((initiator, init)) = Initiator::start_speaking(
+            Some(identity.versions),
             &identity.secret,
             &key,
             &prologue,
@@ -376,6 +380,14 @@ impl Streams {
         due
     }
 
+    /// What the newest stream of each party speaks.
+    pub(super) fn versions(&self) -> impl Iterator<Item = (NodeId, u8)> + '_ {
+        self.current.iter().filter_map(|(party, id)| match &self.streams.get(id)?.state {
+            State::Established(session) => Some((party.id(), session.version)),
+            _ => None,
+        })
+    }
+
     pub(super) fn held(&self) -> Held {
         let bytes = self.streams.values().map(|stream| stream.reader.buffered()).sum();
         Held { name: "streams", entries: self.streams.len(), bytes }
@@ -398,7 +410,7 @@ fn step(
     let header = Header::decode(frame).map_err(Discard::Decode)?;
     if let State::Established(session) = &mut entry.state {
         let was_proven = session.proven;
-        let events = receive_sealed(session, &header, frame)?;
+        let events = receive_sealed(session, identity.versions, &header, frame)?;
         if !was_proven {
             entry.reader.set_limit(MAX_FRAME);
             entry.deadline_at = None;
@@ -419,11 +431,14 @@ fn step(
                 return Err(Discard::RateLimited);
             }
             let prologue = identity.prologue(Transport::Stream);
-            let opened = handshake::open(&identity.secret, &prologue, &init, turn.random.key())?;
+            let opened = handshake::open(&identity.secret, &prologue, &init, turn.random.key())
+                .map_err(|error| Discard::handshake(error, NodeId(0)))?;
             // A replayed first message gets this far and no further: it cannot prove the keys in a sealed packet.
             let (party, _) = *identity.parties.get(&opened.remote_public).ok_or(Discard::UnknownKey)?;
             let local_session = turn.random.u64().max(1);
-            let accepted = opened.answer(local_session, identity.me)?;
+            let accepted = opened
+                .answer(identity.versions, local_session, identity.me)
+                .map_err(|error| Discard::handshake(error, party.id()))?;
             #[cfg(feature = "key-log")]
             turn.out.keys(&accepted.keys, local_session, init.initiator_session);
             let bytes = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
@@ -435,12 +450,13 @@ fn step(
             if response.initiator_session != *local_session {
                 return Err(Discard::UnknownSession);
             }
-            let keys = initiator.try_finish(&response).map_err(Discard::from)?;
+            let keys =
+                initiator.try_finish(&response).map_err(|error| Discard::handshake(error, party.id()))?;
             #[cfg(feature = "key-log")]
             turn.out.keys(&keys, *local_session, response.responder_session);
             let mut session = session(party, keys, response.responder_session, *local_session, true);
             // Prove the keys at once: the responder believes nobody before.
-            let proof = Packet::from(Probe { nonce: PROOF, ..Default::default() });
+            let proof = Packet::from(session.agreement.proof());
             let bytes = session.sealing.seal(&proof, identity.me, session.remote_session, 0);
             session.next_sent = 1;
             session.renew_at = Some(turn.now + RENEW_INTERVAL);
@@ -469,6 +485,8 @@ fn session(
 ) -> Session {
     Session {
         party,
+        version: keys.version,
+        agreement: keys.agreement,
         sealing: keys.sealing,
         opening: keys.opening,
         remote_session,
@@ -482,6 +500,7 @@ fn session(
 
 fn receive_sealed(
     session: &mut Session,
+    ours: Versions,
     header: &Header,
     frame: &Bytes,
 ) -> Result<[Option<StreamEvent>; 2], Discard> {
@@ -491,14 +510,23 @@ fn receive_sealed(
     if header.sequence != session.next_received {
         return Err(Discard::OutOfSequence);
     }
-    let event = match session.opening.open(header, frame) {
+    let opened = match session.opening.open(header, frame) {
+        Err(OpenError::Forged) => return Err(Discard::Forged),
+        Err(OpenError::Decode(error)) => Err(error),
+        Ok(packet) => Ok(packet),
+    };
+    let dialled_here = session.renew_at.is_some();
+    let first = opened.as_ref().ok().filter(|_| !dialled_here);
+    if !agrees(session.agreement, session.version, ours, first, session.proven) {
+        return Err(Discard::BadHandshake);
+    }
+    let event = match opened {
         Ok(Packet::Probe(probe)) if probe.nonce == PROOF => None,
         Ok(packet) if packet.packet_type().travels_over(Transport::Stream) => {
             Some(StreamEvent::Packet(session.party, packet))
         }
         Ok(_) => Some(StreamEvent::Refused(session.party, Discard::Forbidden)),
-        Err(OpenError::Forged) => return Err(Discard::Forged),
-        Err(OpenError::Decode(error)) => Some(StreamEvent::Refused(session.party, Discard::Decode(error))),
+        Err(error) => Some(StreamEvent::Refused(session.party, Discard::Decode(error))),
     };
     session.next_received += 1;
     session.wear(session.next_received);

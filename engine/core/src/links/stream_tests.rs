@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::random::Random;
+use duohuo_wire::packet::Probe;
 use duohuo_wire::roster::{ClientEntry, Party as Entry};
 
 const AUTHORITY: Party = Party::Authority;
@@ -40,6 +41,7 @@ fn side(me: NodeId, secret: [u8; 32]) -> Side {
         secret: secret.into(),
         public: handshake::public_key(&secret),
         consortium: [3; 16],
+        versions: Versions::ALL,
         parties: super::super::by_session_key(&roster()),
         unix_at_zero: Duration::ZERO,
         last_timestamp: 0,
@@ -279,4 +281,108 @@ fn strangers_share_what_handshakes_there_are_and_take_none_of_the_members() {
     let later = now + Duration::from_millis(20);
     assert_eq!(taken(&mut allowances, later, [127, 0, 0, 9]), 8);
     assert_eq!(taken(&mut allowances, later, [127, 0, 0, 1]), 1);
+}
+
+/// Both sides held to a range, and what their stream speaks.
+fn spoken_between(client: Versions, authority: Versions) -> [Option<u8>; 2] {
+    let mut pair = Pair::new();
+    pair.client.identity.versions = client;
+    pair.authority.identity.versions = authority;
+    pair.dial();
+    pair.run(true);
+    [&pair.client, &pair.authority].map(|side| side.streams.versions().next().map(|(_, version)| version))
+}
+
+/// W-VER-2
+#[test]
+fn a_stream_speaks_the_highest_version_of_both_and_none_stands_without_one() {
+    let two = Versions { lowest: 2, highest: 2 };
+    for (client, authority, spoken) in [
+        (Versions::ALL, Versions::ALL, Some(2)),
+        (Versions::FIRST, Versions::ALL, Some(1)),
+        (Versions::ALL, Versions::FIRST, Some(1)),
+        (Versions::FIRST, Versions::FIRST, Some(1)),
+        (two, Versions::ALL, Some(2)),
+        (two, Versions::FIRST, None),
+        (Versions::FIRST, two, None),
+    ] {
+        assert_eq!(spoken_between(client, authority), [spoken; 2], "{client} and {authority}");
+    }
+}
+
+/// What the responder makes of an initiation that states `stated`, and of the first packet that `first` makes of the
+/// true agreement and version 1's keys.
+fn first_packet(stated: Option<Versions>, first: impl Fn(&handshake::Keys) -> Packet) -> Vec<StreamEvent> {
+    let mut pair = Pair::new();
+    let side = &mut pair.authority;
+    side.streams.accepted(Instant::ZERO, StreamId(2), [127, 0, 0, 9].into(), &mut side.out).unwrap();
+    let public = handshake::public_key(&[2; 32]);
+    let prologue = side.identity.prologue(Transport::Stream);
+    let (initiator, init) =
+        Initiator::start_speaking(stated, &[1; 32], &public, &prologue, [4; 32], [5; 12], 7, None, NodeId(9))
+            .unwrap();
+    let mut give = |bytes: Bytes| {
+        let turn = &mut Turn {
+            now: Instant::ZERO,
+            roster: &pair.roster,
+            random: &mut side.random,
+            out: &mut side.out,
+        };
+        side.streams.bytes(turn, &side.identity, StreamId(2), &bytes)
+    };
+    assert!(give(Packet::from(init).encode_unsealed(NodeId(9)).freeze()).is_empty());
+    let bytes = loop {
+        if let Output::StreamBytes { bytes, .. } = side.out.pop().expect("the response") {
+            break bytes;
+        }
+    };
+    let Packet::HandshakeResponse(response) = Packet::decode_unsealed(&bytes).unwrap().1 else {
+        panic!("the response")
+    };
+    let keys = initiator.finish(&response).unwrap();
+    let sealed = keys.sealing.seal(&first(&keys), NodeId(9), response.responder_session, 0);
+    let turn =
+        &mut Turn { now: Instant::ZERO, roster: &pair.roster, random: &mut side.random, out: &mut side.out };
+    side.streams.bytes(turn, &side.identity, StreamId(2), &sealed)
+}
+
+fn is_established(events: &[StreamEvent]) -> bool {
+    matches!(events, [StreamEvent::Established(Party::Client(NodeId(9)))])
+}
+
+fn is_bad_handshake(events: &[StreamEvent]) -> bool {
+    matches!(events, [StreamEvent::Broken(_, Discard::BadHandshake)])
+}
+
+/// W-VER-3: the initiator's range was taken away on the way, or lowered, or one was put into the packet of an older program.
+#[test]
+fn a_stream_whose_proof_tells_other_ranges_than_the_handshake_is_closed() {
+    let proof = |keys: &handshake::Keys| Packet::from(keys.agreement.proof());
+    let silent = |_: &handshake::Keys| Packet::from(Probe::default());
+    assert!(is_established(&first_packet(Some(Versions::ALL), proof)));
+    assert!(is_established(&first_packet(Some(Versions::FIRST), proof)));
+    assert!(is_established(&first_packet(None, silent)));
+    let told = |initiator, responder| {
+        move |_: &handshake::Keys| Packet::from(Agreement { initiator, responder }.proof())
+    };
+    for (stated, initiator, responder) in [
+        (None, Versions::ALL, Versions::FIRST),
+        (Some(Versions::FIRST), Versions::ALL, Versions::ALL),
+        (Some(Versions::FIRST), Versions::FIRST, Versions::FIRST),
+    ] {
+        assert!(is_bad_handshake(&first_packet(stated, told(initiator, responder))), "{stated:?}");
+    }
+    assert!(is_bad_handshake(&first_packet(Some(Versions::FIRST), silent)));
+}
+
+/// W-VER-3: the proof that would tell is held back.
+#[test]
+fn in_version_1_a_party_that_speaks_more_takes_nothing_before_the_proof() {
+    let other = |_: &handshake::Keys| Packet::from(Probe { nonce: 5, ..Probe::default() });
+    assert!(is_bad_handshake(&first_packet(Some(Versions::FIRST), other)));
+    assert!(is_bad_handshake(&first_packet(None, other)));
+    // Under the keys of version 2 whatever opens proves the ranges.
+    let query = |_: &handshake::Keys| Packet::from(duohuo_wire::packet::StatusQuery::default());
+    let events = first_packet(Some(Versions::ALL), query);
+    assert!(matches!(events[..], [StreamEvent::Established(_), StreamEvent::Packet(..)]));
 }

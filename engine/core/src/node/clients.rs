@@ -43,6 +43,7 @@ impl Node {
                 if let Some(times) = self.disk.times() {
                     times.put(&mut extensions);
                 }
+                self.links.spoken().put(&mut extensions);
                 let answer = StatusAnswer { request: query.request, report, extensions };
                 self.links.send_on(stream, &Packet::from(answer), &mut self.out);
                 Ok(())

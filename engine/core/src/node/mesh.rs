@@ -6,7 +6,7 @@ use super::{Duty, Node};
 use crate::event::Event;
 use crate::io::StreamId;
 use crate::links::{Party, turn};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{ClaimReason, Packet};
 use std::collections::BTreeMap;
@@ -21,7 +21,12 @@ pub(super) struct Mesh {
     greeted: BTreeMap<ClusterId, (StreamId, Epoch, Epoch)>,
     /// What all of it was found from the last time.
     seen: Option<Seen>,
+    /// It was told whether the authority is reached.
+    authority_told: bool,
 }
+
+/// A node that has not reached the authority for so long after its start says so.
+const AUTHORITY_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whom we should have a stream with, and whom to greet, follows from this; and from the time, at `wake_at`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,6 +80,11 @@ impl Node {
                 continue;
             }
             self.mesh.redial_at.insert(party, self.now + self.config.timers.redial_interval);
+            let is_late = self.started_at.is_some_and(|at| self.now - at >= AUTHORITY_PATIENCE);
+            if party == Party::Authority && is_late && !self.mesh.authority_told {
+                self.mesh.authority_told = true;
+                self.event(Event::AuthorityReachable { up: false });
+            }
             if self.links.dial(turn!(self), party).is_none() {
                 self.mesh.seen = None; // enrolled no more; looked for again
             }
@@ -149,6 +159,7 @@ impl Node {
     pub(super) fn stream_up(&mut self, party: Party, _stream: StreamId) {
         match party {
             Party::Authority => {
+                self.mesh.authority_told = true;
                 self.event(Event::AuthorityReachable { up: true });
                 self.join();
                 // A restarted authority has no session with us: make one anew in any case.

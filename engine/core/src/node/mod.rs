@@ -213,6 +213,7 @@ impl Node {
             &config.roster,
             config.unix_at_zero,
             config.timers.stream_deadline,
+            config.versions,
             &mut random,
         );
         let group = Group::new(
@@ -631,6 +632,10 @@ impl Machine for Node {
     /// On the wire a node tells no rows; a page of its own may show what it knows.
     fn about(&self) -> StatusReport {
         StatusReport { rows: self.rows.values().map(|signed| signed.row.clone()).collect(), ..self.status() }
+    }
+
+    fn measured(&self) -> Vec<crate::io::Measured> {
+        self.own_takeover().into_iter().collect()
     }
 
     fn roster_in_force(&self) -> Option<&Roster> {

@@ -3,6 +3,7 @@
 
 use super::{Duty, Node};
 use crate::event::Event;
+use crate::io::Measured;
 use crate::time::{Duration, Instant};
 use duohuo_wire::ids::{Epoch, NodeId};
 use duohuo_wire::takeover::Takeover;
@@ -148,6 +149,15 @@ impl Node {
 
     fn is_incumbent(&self, node: NodeId) -> bool {
         self.own_row().is_some_and(|row| row.master == node)
+    }
+
+    /// How this node came to lead, for those who look.
+    pub(super) fn own_takeover(&self) -> Option<Measured> {
+        let reign = self.noted.reign.as_ref().filter(|reign| reign.epoch > Epoch(1))?;
+        let takeover = reign.takeover(self.now, self.outside.is_some())?;
+        let outage_us = takeover.heard_us.zip(takeover.ready_us).map(|(before, after)| before + after);
+        let (cluster, epoch, to) = (self.cluster, reign.epoch, self.me);
+        Some(Measured { cluster, epoch, to, granted_us: 0, takeover, outage_us })
     }
 
     /// What a keepalive to the authority in that epoch tells of it. The first master of a cluster took over from nobody.

@@ -60,7 +60,7 @@ impl Hooks {
         let listen = |path: &std::path::PathBuf| {
             let waker = Waker::new(registry, words).map_err(|e| DriverError::system("eventfd", e))?;
             let wrong = |source| DriverError::LocalSocket { path: path.clone(), key: "hooks.socket", source };
-            Socket::listen(path, waker, Admitted::default()).map_err(wrong)
+            Socket::listen(path, waker, Admitted::default(), None).map_err(wrong)
         };
         let socket = charge.settings.socket.as_ref().map(listen).transpose()?;
         let link = Link::start(registry, keeper, charge)?;

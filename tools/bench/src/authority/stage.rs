@@ -134,6 +134,7 @@ impl Everybody {
             roster: self.roster.clone(),
             operator_key: operator().verifying_key().to_bytes(),
             timers,
+            versions: duohuo_wire::versions::Versions::ALL,
             seed: rand::rng().random(),
             unix_at_zero: clock::unix_at_zero(),
         };

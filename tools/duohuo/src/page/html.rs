@@ -8,6 +8,7 @@ use duohuo_wire::ids::{ClusterId, NodeId, RoomId};
 use duohuo_wire::roster::{NodeEntry, Roster};
 use duohuo_wire::statement::Row;
 use duohuo_wire::status::StatusReport;
+use duohuo_wire::takeover::Takeover;
 use maud::{DOCTYPE, Markup, html};
 use std::collections::BTreeSet;
 
@@ -185,11 +186,27 @@ fn neighbours(s: &Snapshot) -> Markup {
     }
 }
 
-/// The phases of a switch that this process saw.
-fn parts(switch: &Switch) -> [(&'static str, u64); 4] {
+/// The phases of a switch: as the new master measured them by its own clock, or else as far as this process saw them.
+fn parts(switch: &Switch) -> [(&'static str, u64); 5] {
+    if let Some(measured) = &switch.measured {
+        let Takeover { heard_us, suspected_us, claimed_us, ready_us, committed_us, .. } = measured.takeover;
+        let ready = ready_us.unwrap_or(0);
+        // before the grant: how long before it; what was not measured has no length
+        let heard = heard_us.or(measured.outage_us.map(|outage| outage.saturating_sub(ready))).unwrap_or(0);
+        let asked = claimed_us.unwrap_or(0).min(heard);
+        let suspected = suspected_us.unwrap_or(asked).clamp(asked, heard.max(asked));
+        return [
+            ("silent", heard.saturating_sub(suspected)),
+            ("detect", suspected.saturating_sub(asked)),
+            ("grant", asked),
+            ("fence", ready),
+            ("commit", committed_us.map_or(0, |committed| committed.saturating_sub(ready))),
+        ];
+    }
     let between = |from: u64, to: u64| if from == 0 || to == 0 { 0 } else { to.saturating_sub(from) };
     let asked = if switch.claimed_us == 0 { switch.began_us } else { switch.claimed_us };
     [
+        ("silent", 0),
         ("detect", between(switch.began_us, switch.claimed_us)),
         ("grant", between(asked, switch.granted_us)),
         ("fence", between(switch.granted_us, switch.spoke_us)),
@@ -210,7 +227,7 @@ fn switches(s: &Snapshot) -> Markup {
             p class="legend" { "none seen by this process since it started" }
         } @else {
             table {
-                tr { th { "time (UTC)" } th { "cluster" } th { "epoch" } th { "master" } th { "phases seen from here" } th { "in all" } }
+                tr { th { "time (UTC)" } th { "cluster" } th { "epoch" } th { "master" } th { "phases" } th { "in all" } th { "nobody could speak" } }
                 @for switch in s.switches.iter().rev() {
                     @let parts = parts(switch);
                     @let sum = parts.iter().map(|(_, us)| us).sum::<u64>();
@@ -221,12 +238,19 @@ fn switches(s: &Snapshot) -> Markup {
                         td { (node(switch.to)) }
                         td { (plot::phases(&parts, whole)) }
                         td class="number" { @if sum == 0 { "-" } @else { (plot::milliseconds(sum)) } }
+                        td class="number" {
+                            @match switch.measured {
+                                Some(measured) => { @match measured.outage_us { Some(us) => { (plot::milliseconds(us)) } None => { "-" } } }
+                                None => { "seen from here" }
+                            }
+                        }
                     }
                 }
             }
             p class="legend" {
-                span class="key detect" {} "suspected to asked " span class="key grant" {} "to granted "
-                span class="key fence" {} "to its first word " span class="key commit" {} "to its first commit"
+                span class="key silent" {} "last heard to suspected " span class="key detect" {} "to asked "
+                span class="key grant" {} "to granted " span class="key fence" {} "to able to speak "
+                span class="key commit" {} "to its first commit; measured by the new master, or seen from here"
             }
         }
     }
@@ -293,6 +317,8 @@ fn span(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use duohuo_core::io::Measured;
+    use duohuo_wire::ids::Epoch;
 
     #[test]
     fn names_from_elsewhere_are_escaped() {
@@ -328,6 +354,44 @@ mod tests {
         assert!(!text.contains("<script>"), "{text}");
         assert!(text.contains("&lt;script&gt;") && text.contains("&quot;&amp;"), "{text}");
         assert!(!text.contains("does not turn") && page(&s, false).contains("does not turn"));
+    }
+
+    #[test]
+    fn a_measured_switch_is_shown_as_the_new_master_measured_it() {
+        let takeover = Takeover {
+            heard_us: Some(12_000),
+            suspected_us: Some(5_000),
+            claimed_us: Some(4_000),
+            ready_us: Some(3_000),
+            committed_us: Some(10_000),
+            ..Default::default()
+        };
+        let measured = |takeover, outage_us| Measured {
+            cluster: ClusterId(1),
+            epoch: Epoch(2),
+            to: NodeId(101),
+            granted_us: 7,
+            takeover,
+            outage_us,
+        };
+        let switch =
+            |measured| Switch { began_us: 1, claimed_us: 2, granted_us: 3, measured, ..Switch::default() };
+        let spans = |switch: &Switch| parts(switch).map(|(_, us)| us);
+        assert_eq!(
+            spans(&switch(Some(measured(takeover, Some(15_000))))),
+            [7_000, 1_000, 4_000, 3_000, 7_000]
+        );
+        // It did not hear the one before: what the authority measured is silence.
+        let ready = Takeover { ready_us: Some(3_000), ..Default::default() };
+        assert_eq!(spans(&switch(Some(measured(ready, Some(15_000))))), [12_000, 0, 0, 3_000, 0]);
+        assert_eq!(spans(&switch(Some(measured(ready, None)))), [0, 0, 0, 3_000, 0]);
+        assert_eq!(spans(&switch(None)), [0, 1, 1, 0, 0], "as seen from here");
+        let s = Snapshot {
+            switches: [switch(Some(measured(takeover, Some(15_000)))), switch(None)].into(),
+            ..Default::default()
+        };
+        let text = switches(&s).into_string();
+        assert!(text.contains("15.0 ms") && text.contains("seen from here"), "{text}");
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn label(name: &str, value: impl ToString) -> (&str, String) {
 fn process(f: &mut Families<'_>, s: &Snapshot) -> std::fmt::Result {
     let r = &s.report;
     let build =
-        vec![label("version", env!("CARGO_PKG_VERSION")), label("wire", duohuo_wire::header::VERSION)];
+        vec![label("version", env!("CARGO_PKG_VERSION")), label("wire", duohuo_wire::versions::NEWEST)];
     f.gauges("build_info", "Always 1", &[(build, 1.0)])?;
     let place = s.roster.as_ref().and_then(|roster| roster.node(r.node));
     let info = match place {

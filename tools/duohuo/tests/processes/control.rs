@@ -72,6 +72,44 @@ fn b_ctl_1_what_an_operator_on_the_machine_does_is_logged_with_who_and_why() {
     assert!(told(node, "control: stop"), "{}", node.log());
     let gone = control(&node_config, &["state"]);
     assert_eq!(gone.status.code(), Some(3), "{}", text(&gone.stderr));
+
+    // B-CTL-2: kept, after the process is gone
+    let user = rustix::process::getuid().as_raw();
+    let history = run(&["history", "--config", &node_config]);
+    let shown = text(&history.stdout);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 5, "{shown}{}", text(&history.stderr));
+    for (line, words) in lines.iter().zip([
+        ["   1  ", "  reload  by user ", ": \"a mistake\""],
+        ["   2  ", "  reload  by user ", r#": "a\nline\" of its own""#],
+        ["   3  ", "  wrong_results off  by user ", ": \"a drill\""],
+        ["   4  ", "  stop  by user ", ": \"work on the machine\""],
+    ]) {
+        assert!(line.starts_with(words[0]) && line.ends_with(words[2]), "{line}");
+        assert!(line.contains(&format!("{}{user}", words[1])), "{line}");
+    }
+    let kept = network.file("net/node-101/node.acts");
+    let changed = std::fs::read_to_string(&kept).expect("kept").replace("a drill", "a joke!");
+    std::fs::write(&kept, changed).expect("written");
+    let refused = run(&["history", "--config", &node_config]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("line 3: not signed by the process"), "{}", text(&refused.stderr));
+}
+
+/// B-CTL-2
+#[test]
+fn b_ctl_2_a_flood_of_acts_is_refused_and_not_done() {
+    let network = Network::new(2);
+    with_sockets(&network, "");
+    let (authority, _nodes) = network.start(&[101]);
+    let config = network.file("net/authority/authority.toml");
+    let all: Vec<Output> = (0..22).map(|_| control(&config, &["reload", "--why", "again"])).collect();
+    assert!(all[..20].iter().all(|asked| asked.status.success()));
+    for refused in &all[20..] {
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("too_many: 20 at once"), "{}", text(&refused.stderr));
+    }
+    assert_eq!(authority.log().matches("control: reload").count(), 20);
 }
 
 /// Another user: needs root, to become one.

@@ -35,7 +35,7 @@ fn a_network_of_the_register_commits_deeds_proves_them_and_survives_its_master()
         processes.start(&files, NodeId(node)).unwrap();
     }
     let access = Access::from_config(&path.join("client.toml")).unwrap();
-    let mut client: Network<Deed> = Network::new(access.roster.clone(), access.credentials);
+    let mut client: Network<Deed> = Network::new(access.roster.clone(), access.credentials.clone());
     let first = client.commit(deed(1, "house 7"), PATIENCE).unwrap();
     assert!(first.applied);
     assert_eq!(first.transaction, deed(1, "house 7"));

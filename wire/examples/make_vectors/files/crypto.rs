@@ -15,18 +15,27 @@ pub(crate) const HEADER: usize = 40;
 pub(crate) struct Seal {
     pub(crate) key: [u8; 32],
     pub(crate) iv: [u8; 12],
+    /// Of the wire: what the header says.
+    pub(crate) version: u8,
 }
 
 impl Seal {
     pub(crate) fn expand(hkdf: &Hkdf<Sha256>, info: &[u8]) -> Self {
         let mut bytes = [0; 44];
         hkdf.expand(info, &mut bytes).unwrap();
-        Self { key: bytes[..32].try_into().unwrap(), iv: bytes[32..].try_into().unwrap() }
+        Self { key: bytes[..32].try_into().unwrap(), iv: bytes[32..].try_into().unwrap(), version: 1 }
     }
 
     /// Of one direction of a session, from the key that Noise's Split gave.
     pub(crate) fn session(noise_key: &[u8; 32]) -> Self {
         Self::expand(&Hkdf::from_prk(noise_key).unwrap(), b"duohuo seal 1")
+    }
+
+    /// The same in version 2: the numbers of both sessions and both ranges, initiator first.
+    pub(crate) fn bound(noise_key: &[u8; 32], sessions: [u64; 2], ranges: [[u8; 2]; 2]) -> Self {
+        let sessions = sessions.map(u64::to_be_bytes).concat();
+        let info = [&b"duohuo seal 2"[..], &sessions, &ranges.concat()].concat();
+        Self { version: 2, ..Self::expand(&Hkdf::from_prk(noise_key).unwrap(), &info) }
     }
 
     /// Of one sender of a group.
@@ -38,7 +47,8 @@ impl Seal {
 
     /// A whole packet of a session.
     pub(crate) fn packet(&self, kind: u8, session: u64, sequence: u64, sender: u32, body: &[u8]) -> Vec<u8> {
-        let header = header(kind, 1, body.len() + 60, session, sequence, sender, 0);
+        let mut header = header(kind, 1, body.len() + 60, session, sequence, sender, 0);
+        header[4] = self.version;
         self.finish(&header, sequence, body)
     }
 

@@ -7,10 +7,11 @@ use super::{
     parties::{INITIATOR_SESSION, NODE, RESPONDER_SESSION, datagram_keys, stream_keys},
 };
 use duohuo_wire::{
-    handshake::{Initiator, Prologue, Transport, respond},
+    handshake::{Initiator, Prologue, Transport, open},
     ids::NodeId,
     packet::Packet,
     show::Show as _,
+    versions::Versions,
 };
 
 const COOKIE: [u8; 16] = [0xC0; 16];
@@ -22,6 +23,8 @@ pub(crate) struct Transcript {
     pub(crate) noise: Noise,
     pub(crate) sessions: [u64; 2],
     pub(crate) parties: [u32; 2],
+    /// What each states, initiator first; none: neither states anything.
+    pub(crate) ranges: Option<[[u8; 2]; 2]>,
     pub(crate) init: Vec<u8>,
     pub(crate) response: Vec<u8>,
 }
@@ -34,25 +37,47 @@ impl Transcript {
         parties: [u32; 2],
         cookie: Option<[u8; 16]>,
     ) -> Self {
+        Self::stating(None, keys, sessions, parties, cookie)
+    }
+
+    pub(crate) fn stating(
+        ranges: Option<[[u8; 2]; 2]>,
+        keys: NoiseKeys,
+        sessions: [u64; 2],
+        parties: [u32; 2],
+        cookie: Option<[u8; 16]>,
+    ) -> Self {
         let noise = noise(&keys);
-        let init = init_packet(&noise.message_1, &public(&keys.responder), sessions[0], parties[0], cookie);
+        let stated = |side: usize| ranges.map_or_else(Vec::new, |ranges| extension(&ranges[side]));
+        let to = public(&keys.responder);
+        let init = init_stating(&stated(0), &noise.message_1, &to, sessions[0], parties[0], cookie);
         let body = [&sessions[0].to_be_bytes()[..], &sessions[1].to_be_bytes(), &noise.message_2].concat();
-        let response = with_mac(2, parties[1], &body, &public(&keys.initiator));
-        let transcript = Self { keys, noise, sessions, parties, init, response };
+        let response = with_mac(2, parties[1], &body, &stated(1), &public(&keys.initiator));
+        let transcript = Self { keys, noise, sessions, parties, ranges, init, response };
         transcript.agrees_with_the_crate(cookie);
         transcript
     }
 
     /// What initiator and responder seal with.
     pub(crate) fn seals(&self) -> [Seal; 2] {
-        [Seal::session(&self.noise.k1), Seal::session(&self.noise.k2)]
+        [self.noise.k1, self.noise.k2].map(|key| match self.ranges {
+            Some(ranges) if self.version() == 2 => Seal::bound(&key, self.sessions, ranges),
+            _ => Seal::session(&key),
+        })
+    }
+
+    /// What the session speaks.
+    fn version(&self) -> u8 {
+        self.ranges.map_or(1, |[initiator, responder]| initiator[1].min(responder[1]))
     }
 
     fn agrees_with_the_crate(&self, cookie: Option<[u8; 16]>) {
         let transport = if self.keys.transport == 0 { Transport::Datagram } else { Transport::Stream };
         let prologue = Prologue { consortium: self.keys.consortium, transport };
         let [from, to] = self.parties.map(NodeId);
-        let (_, init) = Initiator::start(
+        let range = |[lowest, highest]: [u8; 2]| Versions::new(lowest, highest).unwrap();
+        let (_, init) = Initiator::start_speaking(
+            self.ranges.map(|ranges| range(ranges[0])),
             &self.keys.initiator,
             &public(&self.keys.responder),
             &prologue,
@@ -63,15 +88,11 @@ impl Transcript {
             from,
         )
         .unwrap();
-        let accepted = respond(
-            &self.keys.responder,
-            &prologue,
-            &init,
-            self.keys.responder_ephemeral,
-            self.sessions[1],
-            to,
-        )
-        .unwrap();
+        let accepted = open(&self.keys.responder, &prologue, &init, self.keys.responder_ephemeral)
+            .unwrap()
+            .answer(self.ranges.map_or(Versions::FIRST, |ranges| range(ranges[1])), self.sessions[1], to)
+            .unwrap();
+        assert_eq!(accepted.keys.version, self.version());
         assert_eq!(Packet::from(init).encode_unsealed(from), self.init);
         assert_eq!(Packet::from(accepted.response).encode_unsealed(to), self.response);
     }
@@ -80,7 +101,7 @@ impl Transcript {
     pub(crate) fn show(&self) -> J {
         let [first, second] = self.seals();
         let keys = &self.keys;
-        obj! {
+        let mut shown = obj! {
             "transport": J::text(if keys.transport == 0 { "datagram" } else { "stream" }),
             "consortium": keys.consortium.show(),
             "initiator": self.parties[0].show(),
@@ -110,15 +131,26 @@ impl Transcript {
             "initiator_seal_iv": first.iv.show(),
             "responder_seal_key": second.key.show(),
             "responder_seal_iv": second.iv.show(),
+        };
+        if let (Some([initiator, responder]), J::Object(fields)) = (self.ranges, &mut shown) {
+            fields.push(("initiator_versions", J::hex(&initiator)));
+            fields.push(("responder_versions", J::hex(&responder)));
+            fields.push(("version", self.version().show()));
         }
+        shown
     }
 }
 
 /// A body, its mac1 under the receiver's public key, the packet around it.
-fn with_mac(kind: u8, sender: u32, body: &[u8], receiver: &[u8; 32]) -> Vec<u8> {
-    let packet = unsealed(kind, sender, &[body, &[0; 16]].concat());
+fn with_mac(kind: u8, sender: u32, body: &[u8], extensions: &[u8], receiver: &[u8; 32]) -> Vec<u8> {
+    let packet = unsealed(kind, sender, &[body, &[0; 16], extensions].concat());
     let mac1 = mac16(&mac1_key(receiver), &packet[..40 + body.len()]);
-    unsealed(kind, sender, &[body, &mac1].concat())
+    unsealed(kind, sender, &[body, &mac1, extensions].concat())
+}
+
+/// A range as an extension of type 1.
+fn extension(range: &[u8]) -> Vec<u8> {
+    [&[0, 1, 0, range.len() as u8], range].concat()
 }
 
 fn init_packet(
@@ -128,8 +160,19 @@ fn init_packet(
     sender: u32,
     cookie: Option<[u8; 16]>,
 ) -> Vec<u8> {
+    init_stating(&[], message, responder, session, sender, cookie)
+}
+
+fn init_stating(
+    extensions: &[u8],
+    message: &[u8],
+    responder: &[u8; 32],
+    session: u64,
+    sender: u32,
+    cookie: Option<[u8; 16]>,
+) -> Vec<u8> {
     let body = [&session.to_be_bytes()[..], message].concat();
-    let mut packet = unsealed(1, sender, &[&body[..], &[0; 32]].concat());
+    let mut packet = unsealed(1, sender, &[&body[..], &[0; 32], extensions].concat());
     let mac1 = mac16(&mac1_key(responder), &packet[..156]);
     packet[156..172].copy_from_slice(&mac1);
     if let Some(cookie) = cookie {
@@ -149,6 +192,10 @@ pub(crate) fn suite() -> Suite {
     let parties = [NODE, 0];
     let datagram = Transcript::new(datagram_keys(), sessions, parties, Some(COOKIE));
     let stream = Transcript::new(stream_keys(), sessions, parties, None);
+    let stating =
+        |ranges| Transcript::stating(Some(ranges), datagram_keys(), sessions, parties, Some(COOKIE));
+    let second = stating([[1, 2], [1, 3]]);
+    let held = stating([[1, 1], [1, 2]]);
     let mut suite = Suite::new(
         "handshake",
         "handshake",
@@ -157,10 +204,14 @@ pub(crate) fn suite() -> Suite {
             "mac2 says whether mac2 is right under cookie; a receiver asks under load, and when the timestamp is old (W-HSK-6).",
             "Order: header, body, for a response the session it answers (unknown_session), mac1 (bad_mac), Noise (bad_handshake), enrolled (unknown_key), source, if given (wrong_address), last_timestamp (old_handshake).",
             "source is from where the datagram came; the roster has cookie.address for the initiator.",
+            "A transcript with versions: both sides state their range; it is in what they send, and in the keys of version 2.",
+            "A Probe with nonce 0 is the proof: its ranges must be the transcript's (W-VER-3), else bad_handshake.",
             "Packets of other types are sealed under the transcript's keys, from = who sealed them; they come after the handshake.",
         ],
     )
-    .with("transcripts", obj! { "datagram": datagram.show(), "stream": stream.show() })
+    .with("transcripts", obj! {
+        "datagram": datagram.show(), "stream": stream.show(), "version_2": second.show(), "held": held.show(),
+    })
     .with("enrolled", J::List(vec![public(&datagram.keys.initiator).show()]))
     .with("cookie", obj! {
         "secret": COOKIE_SECRET.show(), "address": J::text("10.0.0.1:7400"),
@@ -168,11 +219,14 @@ pub(crate) fn suite() -> Suite {
     });
     transcript(&mut suite, "datagram", &datagram, true);
     transcript(&mut suite, "stream", &stream, false);
+    transcript(&mut suite, "version_2", &second, true);
+    transcript(&mut suite, "held", &held, true);
     cookies(&mut suite, &datagram);
     timestamps(&mut suite, &datagram);
     refused_init(&mut suite, &datagram, &stream);
     refused_response(&mut suite, &datagram);
     refused_seal(&mut suite, &datagram);
+    versions(&mut suite, &second, &held);
     suite
 }
 
@@ -383,7 +437,7 @@ fn refused_response(suite: &mut Suite, datagram: &Transcript) {
     };
     let response = |session: u64, message: &[u8], to: &[u8; 32]| {
         let body = [&session.to_be_bytes()[..], &RESPONDER_SESSION.to_be_bytes(), message].concat();
-        with_mac(2, 0, &body, to)
+        with_mac(2, 0, &body, &[], to)
     };
     let message = &datagram.noise.message_2;
     let mut damaged = datagram.response.clone();
@@ -401,6 +455,60 @@ fn refused_response(suite: &mut Suite, datagram: &Transcript) {
     refuse("made by another key", "W-HSK-7", "bad_handshake", &response(77, &other.message_2, &initiator));
     let stream = noise(&NoiseKeys { transport: 1, ..datagram.keys });
     refuse("made for a stream", "W-HSK-7", "bad_handshake", &response(77, &stream.message_2, &initiator));
+}
+
+/// W-VER-3, W-VER-4, W-SEAL-2: what must not be taken where both sides state their range.
+fn versions(suite: &mut Suite, second: &Transcript, held: &Transcript) {
+    let said = |name: &str, packet: &[u8], what: &str| -> Pairs {
+        vec![
+            ("transcript", J::text(name)),
+            ("packet", J::text(what)),
+            ("hex", J::hex(packet)),
+            ("from", J::text("initiator")),
+        ]
+    };
+    let proof =
+        |ranges: &[u8]| [vec![0; 16], if ranges.is_empty() { vec![] } else { extension(ranges) }].concat();
+    for (name, transcript, right) in [("version_2", second, [1, 2, 1, 3]), ("held", held, [1, 1, 1, 2])] {
+        let [seal, _] = transcript.seals();
+        let sealed = |body: &[u8]| seal.packet(0x1C, RESPONDER_SESSION, 0, NODE, body);
+        let mut right_proof = said(name, &sealed(&proof(&right)), "Probe");
+        right_proof.push(("fields", Packet::decode(0x1C, &proof(&right)).unwrap().show()));
+        suite.valid("the proof", right_proof);
+        for (comment, ranges) in [
+            ("a proof that tells nothing", &[][..]),
+            ("a proof that tells another range of the initiator", &[1, 7, right[2], right[3]]),
+            ("a proof that tells another range of the responder", &[right[0], right[1], 1, 1]),
+        ] {
+            let packet = sealed(&proof(ranges));
+            suite.invalid(comment, "W-VER-3", "bad_handshake", said(name, &packet, "Probe"));
+        }
+        let body = 5_u64.to_be_bytes();
+        let other = Seal { version: 3 - seal.version, ..seal };
+        let packet = other.packet(0x52, RESPONDER_SESSION, 3, NODE, &body);
+        let comment = "sealed rightly, but the header names the other version";
+        suite.invalid(comment, "W-SEAL-2", "forged", said(name, &packet, "StatusQuery"));
+    }
+    let body = 5_u64.to_be_bytes();
+    let k1 = &second.noise.k1;
+    let sessions = [INITIATOR_SESSION, RESPONDER_SESSION];
+    let first = Seal { version: 2, ..Seal::session(k1) };
+    for (comment, seal) in [
+        ("sealed under version 1's key", first),
+        ("the responder's range came as 1 to 2", Seal::bound(k1, sessions, [[1, 2], [1, 2]])),
+        ("the initiator's range came as 1 to 3", Seal::bound(k1, sessions, [[1, 3], [1, 3]])),
+        (
+            "initiator_session was changed on the way",
+            Seal::bound(k1, [INITIATOR_SESSION + 1, RESPONDER_SESSION], [[1, 2], [1, 3]]),
+        ),
+        (
+            "responder_session was changed on the way",
+            Seal::bound(k1, [INITIATOR_SESSION, RESPONDER_SESSION + 1], [[1, 2], [1, 3]]),
+        ),
+    ] {
+        let packet = seal.packet(0x52, RESPONDER_SESSION, 3, NODE, &body);
+        suite.invalid(comment, "W-VER-4", "forged", said("version_2", &packet, "StatusQuery"));
+    }
 }
 
 fn refused_seal(suite: &mut Suite, datagram: &Transcript) {

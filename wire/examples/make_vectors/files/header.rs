@@ -30,7 +30,7 @@ enum Base {
 
 const FAULTS: &[Fault] = &[
     fault("W-HDR-2", "bad_magic", "another magic", Base::Any, |packet| packet[0] = b'd'),
-    fault("W-HDR-3", "bad_version", "version 2", Base::Any, |packet| packet[4] = 2),
+    fault("W-HDR-3", "bad_version", "version 3", Base::Any, |packet| packet[4] = 3),
     fault("W-HDR-4", "bad_length", "one byte more than the length says", Base::Any, |packet| packet[11] -= 1),
     fault("W-HDR-5", "too_long", "1,201 bytes and more in a datagram", Base::Any, |packet| {
         packet.resize(packet.len() + 1157, 0);
@@ -50,6 +50,7 @@ const FAULTS: &[Fault] = &[
     fault("W-HDR-11", "not_sealed", "a packet that must be sealed and is not", Base::Session, |packet| {
         packet[7] &= 0xFE;
     }),
+    fault("W-HDR-12", "bad_version", "version 2 in the handshake", Base::Handshake, |packet| packet[4] = 2),
     fault("W-HDR-12", "unknown_type", "an unknown type of the handshake", Base::Handshake, |packet| {
         packet[5] = 4
     }),
@@ -127,6 +128,7 @@ fn valid(suite: &mut Suite) {
     accept(suite, "the authority's number is 0", &unsealed(2, 0, &[0; 16]));
     accept(suite, "the smallest sealed packet", &sealed(0));
     accept(suite, "a sealed packet", &sealed(30));
+    accept(suite, "a sealed packet of version 2", &changed(sealed(30), |packet| packet[4] = 2));
     accept(suite, "the largest datagram", &sealed(1140));
     accept(suite, "flags 7 to 1 are ignored", &changed(sealed(30), |packet| packet[7] = 0xFF));
     accept(

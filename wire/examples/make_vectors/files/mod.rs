@@ -73,7 +73,7 @@ impl Suite {
     fn file(self) -> (String, String) {
         let mut file = vec![
             ("protocol", J::text("duohuo")),
-            ("wire_version", J::Number(1)),
+            ("wire_version", J::Number(2)),
             ("schema", J::text("schema.json")),
             ("kind", J::text(self.kind)),
             ("number_of_tests", J::Number(self.tests.len() as u64)),

@@ -63,7 +63,7 @@ pub(crate) fn suite() -> Suite {
     };
     let length = |length: u32| [&b"DUOH\x01\x03\0\0"[..], &length.to_be_bytes()].concat();
     refuse("another magic in the first 12 bytes", "W-HDR-2", "bad_magic", early, &start(0, 0));
-    refuse("version 2 in the first 12 bytes", "W-HDR-3", "bad_version", early, &start(4, 2));
+    refuse("version 3 in the first 12 bytes", "W-HDR-3", "bad_version", early, &start(4, 3));
     refuse("a length of 43", "W-HDR-4", "bad_length", early, &length(43));
     refuse("a length of 0", "W-HDR-4", "bad_length", late, &length(0));
     refuse("8 KiB and one byte, before the handshake is done", "W-HDR-5", "too_long", early, &length(8193));

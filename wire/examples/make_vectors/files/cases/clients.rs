@@ -92,6 +92,14 @@ pub(super) fn status_answer() -> Case {
             "a disk and pauses of another length: as if they were absent",
             telling(None, None, &[(1, &[0; 7]), (2, &[0; 5])]),
         ),
+        (
+            "speaks 1 and 2; 2 with the authority, 1 with node 7",
+            telling(None, None, &[(3, &[1, 2, 0, 0, 0, 0, 2, 0, 0, 0, 7, 1])]),
+        ),
+        (
+            "versions of another length: as if they were absent",
+            telling(None, None, &[(3, &[1, 2, 0, 0, 0, 0])]),
+        ),
     ];
     Case { valid, patches }
 }

@@ -27,7 +27,21 @@ pub(super) fn handshake_init() -> Case {
             }
             .into(),
         ),
+        (
+            "speaks 1 and 2",
+            HandshakeInit { initiator_session: 1, extensions: range(&[1, 2]), ..Default::default() }.into(),
+        ),
+        (
+            "a range whose ends are the wrong way round: as if it were absent",
+            HandshakeInit { initiator_session: 1, extensions: range(&[2, 1]), ..Default::default() }.into(),
+        ),
     ])
+}
+
+fn range(versions: &[u8]) -> Extensions {
+    let mut extensions = none();
+    extensions.insert(1, versions);
+    extensions
 }
 
 pub(super) fn handshake_response() -> Case {
@@ -56,6 +70,16 @@ pub(super) fn handshake_response() -> Case {
                 noise: [0xFF; 48],
                 mac1: [0xFF; 16],
                 extensions: none(),
+            }
+            .into(),
+        ),
+        (
+            "speaks 1 to 3",
+            HandshakeResponse {
+                initiator_session: 1,
+                responder_session: 2,
+                extensions: range(&[1, 3]),
+                ..Default::default()
             }
             .into(),
         ),

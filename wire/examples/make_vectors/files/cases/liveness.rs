@@ -90,7 +90,15 @@ pub(super) fn probe() -> Case {
         ("smallest", Probe { nonce: 0, epoch: Epoch(0), extensions: none() }.into()),
         ("usual", Probe { nonce: 0x7E57, epoch: Epoch(4), extensions: none() }.into()),
         ("every bit set", Probe { nonce: MAX, epoch: Epoch(MAX), extensions: none() }.into()),
+        ("the proof of an initiator that speaks 1 and 2, to a responder of 1 to 3", proof(&[1, 2, 1, 3])),
+        ("ranges of another length: as if they were absent", proof(&[1, 2, 1])),
     ])
+}
+
+fn proof(ranges: &[u8]) -> Packet {
+    let mut extensions = none();
+    extensions.insert(1, ranges);
+    Probe { nonce: 0, epoch: Epoch(0), extensions }.into()
 }
 
 pub(super) fn probe_answer() -> Case {

@@ -1,0 +1,107 @@
+//! Versions of the wire, as the authority receives them (spec/wire.md 3.3). What the two sides come to: the tests of the links.
+
+use super::network::*;
+use duohuo_core::event::Event;
+use duohuo_tests::lone::{Lone, Peer};
+use duohuo_tests::scenario::ms;
+use duohuo_wire::handshake::Transport;
+use duohuo_wire::packet::*;
+use duohuo_wire::versions::{Agreement, Versions};
+
+/// A newer handshake of the standby, which states these versions.
+fn speaker(z: &Lone, versions: Option<Versions>) -> Peer {
+    let mut peer = Peer::new(z, STANDBY);
+    for _ in 0..5 {
+        peer.initiate(z, Transport::Datagram); // newer than the one that stands
+    }
+    peer.versions = versions;
+    peer
+}
+
+fn asks(z: &mut Lone, peer: &mut Peer) -> usize {
+    peer.say(z, Query { request: 1, ..Default::default() });
+    peer.heard(z).len()
+}
+
+/// W-VER-1, W-VER-2: old and new programs, each in the highest version of both.
+#[test]
+fn w_ver_2_each_session_speaks_the_highest_version_of_both() {
+    for (versions, expected) in [(None, 1), (Some(Versions::FIRST), 1), (Some(Versions::ALL), 2)] {
+        let (mut z, ..) = three();
+        let mut peer = speaker(&z, versions);
+        peer.open_datagram(&mut z, true);
+        assert_eq!(peer.datagram.as_ref().unwrap().keys.version, expected);
+        assert_eq!(asks(&mut z, &mut peer), 1);
+    }
+}
+
+/// W-VER-2: silence, a count, and a line for the operator once a minute.
+#[test]
+fn w_ver_2_without_a_common_version_nothing_is_answered_and_the_operator_is_told_once_a_minute() {
+    let (mut z, ..) = three();
+    let theirs = Versions::new(7, 9).unwrap();
+    let mut peer = speaker(&z, Some(theirs));
+    let mut tell = |z: &mut Lone| {
+        z.events.clear();
+        let (_, init) = peer.initiate(z, Transport::Datagram);
+        peer.throw(z, init);
+        assert_eq!(z.take_datagrams(peer.address).len(), 0, "silence");
+        z.events.clone()
+    };
+    let event = Event::NoCommonVersion { party: STANDBY, theirs, ours: Versions::ALL };
+    assert_eq!(tell(&mut z), [event]);
+    assert_eq!(tell(&mut z), []);
+    z.pass(ms(60_000));
+    assert!(tell(&mut z).contains(&event));
+    assert_eq!(z.discards("bad_version"), 3);
+}
+
+/// W-VER-3: a proof that tells other ranges ends the session.
+#[test]
+fn w_ver_3_a_proof_that_tells_other_ranges_ends_the_session() {
+    for versions in [None, Some(Versions::FIRST)] {
+        let (mut z, ..) = three();
+        let mut peer = speaker(&z, versions);
+        peer.open_datagram(&mut z, false);
+        let proof = peer.proof();
+        // What the true initiator would tell if its range had been lowered on the way.
+        let responder = Agreement::of(&proof).responder;
+        peer.say(&mut z, Agreement { initiator: Versions::ALL, responder }.proof());
+        assert_eq!(z.discards("bad_handshake"), 1);
+        peer.say(&mut z, proof);
+        assert_eq!((z.discards("unknown_session"), asks(&mut z, &mut peer)), (1, 0));
+    }
+}
+
+/// W-VER-3: the proof that would tell cannot be held back.
+#[test]
+fn w_ver_3_in_version_1_nothing_is_taken_before_the_proof() {
+    for versions in [None, Some(Versions::FIRST)] {
+        let (mut z, ..) = three();
+        let mut peer = speaker(&z, versions);
+        peer.open_datagram(&mut z, false);
+        assert_eq!((asks(&mut z, &mut peer), z.discards("bad_handshake")), (0, 1));
+        let proof = peer.proof();
+        peer.say(&mut z, proof);
+        assert_eq!((asks(&mut z, &mut peer), z.discards("bad_handshake")), (1, 1));
+    }
+}
+
+/// W-VER-4: in version 2 whatever opens proves it, and nothing opens where a range was lowered or taken away.
+#[test]
+fn w_ver_4_in_version_2_what_opens_proves_the_ranges() {
+    let (mut z, ..) = three();
+    let mut peer = speaker(&z, Some(Versions::ALL));
+    peer.open_datagram(&mut z, false);
+    assert_eq!(asks(&mut z, &mut peer), 1, "its proof may be lost");
+    let (mut z, ..) = three();
+    let mut peer = speaker(&z, Some(Versions::ALL));
+    let (initiator, _) = peer.initiate(&z, Transport::Datagram);
+    let lowered = peer.restated(&z, Transport::Datagram, Some(Versions::FIRST));
+    peer.throw(&mut z, lowered);
+    peer.finish_datagram(&mut z, initiator);
+    assert_eq!(peer.datagram.as_ref().unwrap().keys.version, 2, "the response says 1..2");
+    let proof = peer.proof();
+    peer.say(&mut z, proof);
+    assert_eq!((asks(&mut z, &mut peer), z.discards("forged")), (0, 2));
+}
