@@ -3,6 +3,7 @@
 use crate::failure::{EXIT_HELP, Failure};
 use crate::layout::Layout;
 use crate::network::{self, Network, Settings};
+use crate::{layout_command, roster_command};
 use clap::{Args, Subcommand};
 use duohuo_driver::{keys, roster_file};
 use duohuo_wire::sign::SigningKey;
@@ -58,6 +59,9 @@ enum What {
         /// Milliseconds between keepalives, 1..=10000; all other spans follow from it
         #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
         keepalive_interval_ms: u64,
+        /// Pack what each machine needs, too, as roster pack --all does: a new directory, with one of the name of each process in it
+        #[arg(long, value_name = "DIRECTORY")]
+        pack: Option<PathBuf>,
     },
     /// Make the keys of one node; prints what the operator enters into the roster
     #[command(after_help = EXIT_HELP)]
@@ -87,7 +91,14 @@ enum What {
 
 pub(crate) fn run(args: &KeygenArgs) -> Result<ExitCode, Failure> {
     match &args.what {
-        What::Network { dir, layout, clusters, nodes, port, keepalive_interval_ms } => {
+        What::Network { dir, layout, clusters, nodes, port, keepalive_interval_ms, pack } => {
+            if let Some(pack) = pack.as_ref().filter(|pack| pack.exists()) {
+                return Err(Failure::failed(format!(
+                    "{}: it is there already; expected a new directory for --pack: choose another name, or move it away",
+                    pack.display()
+                )));
+            }
+            let judged = layout.as_deref().map(layout_command::judged).transpose()?;
             let layout = match layout {
                 Some(path) => Layout::read(path)?,
                 None => Layout::spread(*clusters, *nodes, *port),
@@ -98,6 +109,12 @@ pub(crate) fn run(args: &KeygenArgs) -> Result<ExitCode, Failure> {
                 "made {}: operator.key (keep it off the nodes), roster.toml, genesis.toml, and one directory per process",
                 dir.display()
             );
+            judged.iter().for_each(|line| println!("{line}"));
+            if let Some(pack) = pack {
+                roster_command::pack_all(&network, pack)?;
+                println!("when all run: duohuo wait settled --config {}", dir.join("client.toml").display());
+                return Ok(ExitCode::SUCCESS);
+            }
             println!("first start:");
             println!("  duohuo authority --init --config {}", network.authority_config_path().display());
             for (_, node) in network.roster.all_nodes() {

@@ -5,6 +5,7 @@ use duohuo_driver::config::{ConfigError, read_toml};
 use duohuo_driver::roster_file;
 use duohuo_wire::ids::RoomId;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -114,7 +115,22 @@ impl Layout {
     /// # Errors
     /// It cannot be read, or is no layout.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        read_toml(path, "duohuo keygen network --help shows an example of a layout")
+        let advice = "duohuo keygen network --help shows an example of a layout";
+        let layout: Self = read_toml(path, advice)?;
+        let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::from([(layout.authority, "the authority")]);
+        for node in layout.cluster.iter().flat_map(|cluster| &cluster.node) {
+            if let Some(other) = taken.insert(node.address, &node.name) {
+                let wrong = format!("{} of {} is that of {other}, too", node.address, node.name);
+                return Err(ConfigError::new(
+                    path,
+                    "`cluster.node.address`",
+                    wrong,
+                    "an address and port of its own for each",
+                    "correct one of the two",
+                ));
+            }
+        }
+        Ok(layout)
     }
 
     /// Fig. 18 on loopback.

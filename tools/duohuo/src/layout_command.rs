@@ -89,6 +89,28 @@ pub(crate) fn run(args: &LayoutArgs) -> Result<ExitCode, Failure> {
     }
 }
 
+/// Of a layout that a network is made from: one line, whether any one room may be lost.
+pub(crate) fn judged(file: &std::path::Path) -> Result<String, Failure> {
+    let placed = Placed::read(file)?;
+    let room = placed.authority_room.map_or_else(|| placed.placement.free_room(), RoomId);
+    let placement = placed.placement.with_authority(room);
+    placement.validate().map_err(|e| Failure::invalid(format!("{}: {e}", file.display())))?;
+    let check = Check { authority_said: placed.authority_room.is_some(), survive: 1, placement };
+    let refused: Vec<String> = check.refusals().iter().flatten().map(|room| room.0.to_string()).collect();
+    Ok(if refused.is_empty() {
+        format!(
+            "layout: any one room may be lost (duohuo layout check {} says who acts then)",
+            file.display()
+        )
+    } else {
+        format!(
+            "WARNING: layout: the chain stops when room {} is lost; duohuo layout check {} says why, duohuo layout plan makes one that goes on",
+            refused.join(" or "),
+            file.display()
+        )
+    })
+}
+
 /// One layout, and what is asked of it.
 struct Check {
     placement: Placement,
@@ -380,7 +402,7 @@ const fn why_text(why: Why) -> &'static str {
 fn layout_text(placement: &Placement, survive: usize) -> String {
     let mut out = format!(
         "# Any {survive} of rooms {} may be lost: all {} clusters go on, {} nodes each. The authority has a room of its own.\n\
-         # The addresses are examples; then: duohuo keygen network --dir DIRECTORY --layout THIS_FILE\n\
+         # The addresses are examples; then: duohuo keygen network --dir DIRECTORY --layout THIS_FILE --pack pack\n\
          authority = \"10.0.{}.1:4750\"\nauthority_room = {}\n",
         list(&placement.node_rooms()),
         placement.clusters.len(),

@@ -19,6 +19,7 @@ mod orders;
 mod page;
 mod progress;
 mod roster_command;
+mod setup_command;
 mod spoken;
 mod status;
 mod store_command;
@@ -87,6 +88,7 @@ enum Command {
     Keygen(keygen::KeygenArgs),
     Layout(layout_command::LayoutArgs),
     Roster(roster_command::RosterArgs),
+    Setup(setup_command::SetupArgs),
     Store(store_command::StoreArgs),
     #[command(hide = true)]
     Docs(docs::DocsArgs),
@@ -160,6 +162,7 @@ fn main() -> ExitCode {
         Command::Keygen(args) => keygen::run(&args),
         Command::Layout(args) => layout_command::run(&args),
         Command::Roster(args) => roster_command::run(&args),
+        Command::Setup(args) => setup_command::run(&args),
         Command::Store(args) => store_command::run(&args),
         Command::Docs(args) => docs::run(&args, Cli::command()),
         Command::Decode(args) => decode::run(&args),

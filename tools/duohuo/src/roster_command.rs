@@ -220,23 +220,30 @@ pub(crate) fn run(args: &RosterArgs) -> Result<ExitCode, Failure> {
             pack(&Network::open(dir)?, node, out)?;
         }
         What::Pack { dir, node: None, out, .. } => {
-            let network = Network::open(dir)?;
-            let clusters = in_service(&network.roster);
-            let nodes = clusters.iter().flat_map(|cluster| &cluster.nodes).map(|node| node.name.as_str());
-            for name in core::iter::once("authority").chain(nodes) {
-                pack(&network, name, &out.join(name))?;
-            }
+            pack_all(&Network::open(dir)?, out)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The authority and every node in service, each in a directory of its name.
+pub(crate) fn pack_all(network: &Network, out: &Path) -> Result<(), Failure> {
+    let clusters = in_service(&network.roster);
+    let nodes = clusters.iter().flat_map(|cluster| &cluster.nodes).map(|node| node.name.as_str());
+    core::iter::once("authority").chain(nodes).try_for_each(|name| pack(network, name, &out.join(name)))
 }
 
 fn pack(network: &Network, name: &str, out: &Path) -> Result<(), Failure> {
     let id = if name == "authority" { NodeId::AUTHORITY } else { found(network, name)? };
     make_directory(out).map_err(Failure::failed)?;
     network.pack(id, out).map_err(Failure::failed)?;
-    println!("{}: all of it goes to /etc/duohuo on the machine of {name}", out.display());
+    println!("{}: for the machine of {name}; there: duohuo setup {}", out.display(), base_name(out));
     Ok(())
+}
+
+/// What the directory is called where it is brought to.
+fn base_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string())
 }
 
 fn found(network: &Network, name: &str) -> Result<NodeId, Failure> {

@@ -76,6 +76,9 @@ _duohuo() {
             duohuo,roster)
                 cmd="duohuo__subcmd__roster"
                 ;;
+            duohuo,setup)
+                cmd="duohuo__subcmd__setup"
+                ;;
             duohuo,status)
                 cmd="duohuo__subcmd__status"
                 ;;
@@ -216,6 +219,9 @@ _duohuo() {
                 ;;
             duohuo__subcmd__help,roster)
                 cmd="duohuo__subcmd__help__subcmd__roster"
+                ;;
+            duohuo__subcmd__help,setup)
+                cmd="duohuo__subcmd__help__subcmd__setup"
                 ;;
             duohuo__subcmd__help,status)
                 cmd="duohuo__subcmd__help__subcmd__status"
@@ -479,7 +485,7 @@ _duohuo() {
 
     case "${cmd}" in
         duohuo)
-            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config control submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="-h -V --help --version authority node keeper demo status neighbours watch wait check config control submit ledger history drill switchover failover unbar pause resume keygen layout roster setup store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1079,7 +1085,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help)
-            opts="authority node keeper demo status neighbours watch wait check config control submit ledger history drill switchover failover unbar pause resume keygen layout roster store docs decode help"
+            opts="authority node keeper demo status neighbours watch wait check config control submit ledger history drill switchover failover unbar pause resume keygen layout roster setup store docs decode help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1722,6 +1728,20 @@ _duohuo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        duohuo__subcmd__help__subcmd__setup)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         duohuo__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -2035,7 +2055,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__keygen__subcmd__network)
-            opts="-h --dir --layout --clusters --nodes --port --keepalive-interval-ms --help"
+            opts="-h --dir --layout --clusters --nodes --port --keepalive-interval-ms --pack --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2062,6 +2082,10 @@ _duohuo() {
                     return 0
                     ;;
                 --keepalive-interval-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pack)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2469,7 +2493,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__neighbours)
-            opts="-h --config --roster --key --timeout --help"
+            opts="-h --config --roster --key --timeout --versions --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2912,6 +2936,28 @@ _duohuo() {
             fi
             case "${prev}" in
                 --operator-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__setup)
+            opts="-h --into --account --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --into)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --account)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
