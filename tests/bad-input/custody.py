@@ -23,18 +23,18 @@ def run(trial):
     logs = {path.name: path.read_text(errors="replace") for path in network.folder.glob("*.log")}
     told = [f"{log} has {path.relative_to(network.net)}" for log, text in logs.items() for path, secret in keys.items()
             if any(form in text for form in forms(secret))]
-    why = None if len(keys) > 3 * len(STARTED) and sum(map(len, logs.values())) > 10_000 else f"looked at {len(keys)} keys, {len(logs)} logs"
+    why = None if len(keys) > 3 * len(STARTED) and sum(map(len, logs.values())) > 1_000 else f"looked at {len(keys)} keys, {len(logs)} logs"
     tally.count(name, "no log holds a key", len(keys) * len(logs), why or (f"{told}" if told else None))
     dumps = {}
     for number, process in network.processes.items():
         with open(f"/proc/{process.pid}/limits") as limits:
             dumps[number] = next(line.split()[4] for line in limits if line.startswith("Max core file size"))
     tally.count(name, "no daemon may write a core dump", len(dumps), None if set(dumps.values()) == {"0"} else f"{dumps}")
-    # And none does, when it is killed as an illegal access would kill it.
+    # And none does when it is aborted.
     process = network.processes[TALKATIVE]
-    process.send_signal(signal.SIGSEGV)
+    process.send_signal(signal.SIGABRT)
     ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    tally.count(name, "a daemon that crashes leaves no core dump", 1, None if ended.si_code == os.CLD_KILLED else f"ended with code {ended.si_code}")
+    tally.count(name, "a daemon that is aborted leaves no core dump", 1, None if ended.si_code == os.CLD_KILLED else f"ended with code {ended.si_code}")
     process.wait(20)
     network.processes.pop(TALKATIVE)
     network.monitors.pop(TALKATIVE, None)

@@ -148,10 +148,10 @@ pub fn height_of(disk: &Disk) -> Height {
     Height(block.max(snapshot).unwrap_or(0))
 }
 
-/// The newest snapshot of a disk, then the blocks above it.
+/// The newest proven snapshot of a disk (B-BLK-11), then the blocks above it.
 fn restore(chain: &mut Embedded, stored: &Stored, disk: &Disk) {
     let kept = snapshots(&stored.meta).expect("own snapshots are readable");
-    if let Some(newest) = kept.last() {
+    if let Some(newest) = kept.iter().rev().find(|snapshot| snapshot.is_proven()) {
         let chunk = |index| disk.get(&(Table::Snapshot, newest.key(index))).cloned();
         let chunks: Vec<Bytes> = (0..newest.chunks).filter_map(chunk).collect();
         chain.restore_snapshot(&newest.manifest, &chunks).expect("own snapshots restore");

@@ -140,3 +140,23 @@ fn b_blk_9_blocks_pruned_without_a_snapshot_are_missed() {
     assert_eq!(missing(false), None);
     assert_eq!(missing(true).as_deref(), Some("S10: after the pruning: a node lacks blocks"));
 }
+
+/// B-BLK-11, REC-3: who computed wrongly when a snapshot was taken has a wrong one in its store, which nobody proves. Started anew, it
+/// computes as the others do; from that snapshot it would be wrong at every height (found by an hour of faults in real processes).
+#[test]
+fn b_blk_11_a_state_that_was_computed_wrongly_across_a_snapshot_is_right_again_after_a_restart() {
+    let mut world = network(7, 25, 10);
+    let wrong = node(2, 0);
+    world.checker.expect_wrong_results(cluster_id(2), wrong);
+    world.wrong_results(wrong, true);
+    let height = world.checker.height().0;
+    assert!(world.run_until(Duration::from_secs(20), |w| w.checker.height().0 > height + 30));
+    world.wrong_results(wrong, false);
+    world.kill(wrong);
+    // The checker compares its state with that of the others at each height (S5).
+    world.checker.expect_right_results(wrong);
+    let before = world.last_key(wrong, Table::Block).unwrap();
+    world.start(wrong);
+    world.run_for(ms(2000));
+    assert!(world.last_key(wrong, Table::Block).unwrap() > before + 20, "it goes on");
+}

@@ -136,7 +136,8 @@ fn run_node_with(
 /// The store is damaged.
 pub fn load_chain(store: &OpenStore, stored: &Stored, chain: &mut dyn Chain) -> Result<Height, DriverError> {
     let kept = duohuo_core::store::snapshots(&stored.meta).map_err(|e| store.refused(&e.to_string()))?;
-    if let Some(newest) = kept.last() {
+    // B-BLK-11: one that nobody else signed may be of a state that this node computed wrongly.
+    if let Some(newest) = kept.iter().rev().find(|snapshot| snapshot.is_proven()) {
         let chunks = store.snapshot(newest)?;
         chain
             .restore_snapshot(&newest.manifest, &chunks)

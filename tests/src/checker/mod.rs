@@ -134,6 +134,11 @@ impl Checker {
         self.expect_lies(cluster);
     }
 
+    /// This node computes as the others do again: from now on S5 looks at it as at everybody.
+    pub fn expect_right_results(&mut self, node: NodeId) {
+        self.wrongdoers.remove(&node);
+    }
+
     /// This cluster may accuse others of what they did not do.
     pub fn expect_lies(&mut self, cluster: ClusterId) {
         self.faulty.insert(cluster);
