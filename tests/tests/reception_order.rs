@@ -26,7 +26,7 @@ const fn fault(label: &'static str, change: fn(&mut Vec<u8>)) -> Fault {
 const FAULTS: &[Fault] = &[
     fault("too_short", |bytes| bytes.truncate(43)),
     fault("bad_magic", |bytes| bytes[0] = 0),
-    fault("bad_version", |bytes| bytes[4] = 2),
+    fault("bad_version", |bytes| bytes[4] = 3),
     fault("bad_length", |bytes| bytes[11] ^= 1),
     fault("bad_header_length", |bytes| bytes[12] = 9),
     fault("bad_crc", |bytes| *bytes.last_mut().unwrap() ^= 1),

@@ -343,10 +343,7 @@ impl NodeSettings {
     }
 
     fn read_all(path: &Path) -> Result<Self, ConfigError> {
-        let file: NodeFile = read_toml(
-            path,
-            "duohuo setup puts this machine's there, duohuo config init prints a commented one",
-        )?;
+        let file: NodeFile = read_toml(path, "duohuo keygen network writes a complete example")?;
         let node = NodeId(file.node);
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
         let Some((cluster, entry)) = roster.node(node) else {
@@ -420,10 +417,7 @@ impl AuthoritySettings {
     }
 
     fn read_all(path: &Path) -> Result<Self, ConfigError> {
-        let file: AuthorityFile = read_toml(
-            path,
-            "duohuo setup puts this machine's there, duohuo config init prints a commented one",
-        )?;
+        let file: AuthorityFile = read_toml(path, "duohuo keygen network writes a complete example")?;
         let (roster_source, roster) = read_roster(path, &file.roster, &file.operator_public_key)?;
         let session_secret = keys::read_secret(&beside(path, &file.keys.session))?;
         let signing_secret = keys::read_secret(&beside(path, &file.keys.signing))?;
@@ -490,12 +484,7 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
             "file",
             e.to_string(),
             "a readable TOML file",
-            match e.kind() {
-                std::io::ErrorKind::NotFound if is_of_a_process(path) => {
-                    "check the path; on its own machine duohuo setup puts it into /etc/duohuo, from the pack of that machine".to_owned()
-                }
-                _ => format!("check the path and its permissions; {advice}"),
-            },
+            unreadable(path, &e).unwrap_or_else(|| format!("check the path and its permissions; {advice}")),
         )
     })?;
     let wrong = |key: String, e: &toml::de::Error| {
@@ -519,8 +508,13 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path, advice: &str) -> Result<T, Co
     })
 }
 
-fn is_of_a_process(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "node.toml" || name == "authority.toml")
+/// What to do where a process's configuration is missing: its machine was not set up.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Option<String> {
+    let is_of_a_process =
+        path.file_name().is_some_and(|name| name == "node.toml" || name == "authority.toml");
+    (is_of_a_process && error.kind() == std::io::ErrorKind::NotFound).then(|| {
+        "check the path; on its own machine duohuo setup puts it into /etc/duohuo, from the pack of that machine".into()
+    })
 }
 
 fn read_roster(

@@ -1,7 +1,7 @@
 //! The keys of the configurations, one by one: who has them, what they default to, which may change while the process
 //! runs. What a configuration amounts to with its defaults, how two differ, and where in its file a key stands.
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, unreadable};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -291,7 +291,7 @@ pub fn effective(path: &Path, process: Process) -> Result<Vec<Effective>, Config
             "file",
             e.to_string(),
             "a readable TOML file",
-            "check the path and its permissions",
+            unreadable(path, &e).unwrap_or_else(|| "check the path and its permissions".into()),
         )
     })?;
     let mut found = BTreeMap::new();

@@ -241,7 +241,7 @@ fn switches(s: &Snapshot) -> Markup {
                         td class="number" {
                             @match switch.measured {
                                 Some(measured) => { @match measured.outage_us { Some(us) => { (plot::milliseconds(us)) } None => { "-" } } }
-                                None => { "seen from here" }
+                                None => { @if sum == 0 { "-" } @else { "seen from here" } }
                             }
                         }
                     }
