@@ -252,7 +252,7 @@ mod tests {
     fn any_flipped_bit_is_forged_even_under_a_right_crc() {
         let sealed = sealed();
         let key = sender_key(&secret(), NodeId(7), BOOT);
-        for bit in 0..(sealed.len() - CRC_BYTES) * 8 {
+        for bit in (0..(sealed.len() - CRC_BYTES) * 8).step_by(if cfg!(miri) { 101 } else { 1 }) {
             let mut bytes = BytesMut::from(&sealed[..sealed.len() - CRC_BYTES]);
             bytes[bit / 8] ^= 0x80 >> (bit % 8);
             header::put_crc(&mut bytes);

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn any_flipped_bit_is_refused_so_no_expiry_can_be_moved() {
-        for bit in 0..84 * 8 {
+        for bit in (0..84 * 8).step_by(if cfg!(miri) { 101 } else { 1 }) {
             let mut bytes = sealed().to_vec();
             bytes[bit / 8] ^= 0x80 >> (bit % 8);
             if bit == 31 * 8 {

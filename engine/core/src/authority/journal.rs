@@ -156,6 +156,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the signed pages of thousands of decisions take Miri too long")]
     fn the_pages_follow_each_other_up_to_the_signed_head() {
         let journal = journal(2_500);
         let (mut hash, mut next) = ([0; 32], 1);
@@ -178,6 +179,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "65,546 decisions take Miri too long")]
     fn what_is_not_kept_any_more_is_still_in_the_chain() {
         let journal = journal(KEPT as u64 + 10);
         let page = journal.page(1, 1, &key());

@@ -136,6 +136,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "2,000 signatures take Miri too long")]
     fn rows_beyond_the_bound_are_dropped_oldest_first() {
         let mut lineage = Lineage::default();
         for epoch in 1..=2000 {

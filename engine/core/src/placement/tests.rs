@@ -125,6 +125,7 @@ fn a_placement_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it judges every loss of every plan: arithmetic alone, and too long under Miri")]
 fn a_plan_survives_what_it_was_asked_for_and_no_room_carries_more_than_its_share() {
     for (count, survive, clusters) in
         [(2, 1, 4), (3, 1, 4), (3, 2, 4), (4, 1, 4), (4, 2, 4), (4, 3, 4), (5, 2, 7), (6, 1, 10)]
