@@ -351,7 +351,8 @@ mod tests {
             sender.send(Instant::ZERO, None, &Packet::from(Probe::default()), &mut out);
         }
         let mut opened = 0;
-        while let Some(Output::Datagram { bytes, .. }) = out.pop() {
+        while let Some(output) = out.pop() {
+            let Output::Datagram { bytes, .. } = output else { continue };
             let header = Header::decode(&bytes).unwrap();
             opened += u32::from(receiver.open(&header, &bytes, &verify).is_ok());
         }
