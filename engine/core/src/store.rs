@@ -20,6 +20,9 @@ pub const META_SNAPSHOTS: [u64; 2] = [4, 5];
 /// Meta: the lowest height whose block is kept; absent: 1.
 pub const META_LOWEST_BLOCK: u64 = 6;
 
+/// Meta: an epoch that may be granted soon, noted before it is; absent or 0: none (B-NOTE-1).
+pub const META_NOTE: u64 = 7;
+
 /// A whole snapshot in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeptSnapshot {

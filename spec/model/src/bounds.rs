@@ -26,6 +26,8 @@ pub struct Bounds {
     pub bars: bool,
     /// Starts by an operator's force.
     pub forces: u8,
+    /// Whether nodes note an epoch before it is granted (decision 43).
+    pub notes: bool,
 }
 
 impl Bounds {

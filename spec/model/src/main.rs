@@ -39,6 +39,9 @@ struct Arguments {
     /// Starts by an operator's force; words then count when the other clusters have them, if ever
     #[arg(long, default_value_t = 0)]
     forces: u8,
+    /// Let nodes note an epoch before it is granted
+    #[arg(long)]
+    notes: bool,
     /// Threads
     #[arg(long, default_value_t = 1)]
     threads: usize,
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         messages: arguments.messages.unwrap_or(usize::MAX),
         bars: arguments.bars,
         forces: arguments.forces,
+        notes: arguments.notes,
     };
     if let Err(why) = bounds.check() {
         eprintln!("duohuo-model: {why}");

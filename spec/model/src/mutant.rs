@@ -50,11 +50,19 @@ pub enum Mutant {
     DutyNotInherited,
     /// A forced master knows what its fence closed, and its log does not (B-FNC-3, B-FNC-4).
     FenceNotInLog,
+    /// A restarted node takes no heed of what it noted (decision 43).
+    NoteForgotten,
+    /// An old row, that anybody may have, ends the doubt of a restarted node (decision 43).
+    DoubtEndsByAnyRow,
+    /// A note takes the place of an older one under which the node acts, and its promise is on no disk (decision 43).
+    NoteReplacesPromise,
+    /// A granted node acts by the note of another epoch (decision 43).
+    ActByAnotherNote,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::ReleaseAlone,
         Self::ReleaseAfterMajority,
         Self::ReleaseBeforeOwnDisk,
@@ -77,6 +85,10 @@ impl Mutant {
         Self::FenceWithoutPromise,
         Self::DutyNotInherited,
         Self::FenceNotInLog,
+        Self::NoteForgotten,
+        Self::DoubtEndsByAnyRow,
+        Self::NoteReplacesPromise,
+        Self::ActByAnotherNote,
     ];
 }
 

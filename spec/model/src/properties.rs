@@ -171,8 +171,9 @@ fn take_over(model: &Protocol, state: &State) -> bool {
     !heirs.is_empty()
         && heirs.iter().all(|node| {
             let alive = Members::one(node);
+            let state = sure(&model, state.clone(), node);
             model
-                .step(state, Action::Claim { node, known: row, alive })
+                .step(&state, Action::Claim { node, known: row, alive })
                 .and_then(|granted| {
                     let row = granted.authority.row();
                     model.step(&granted, Action::Learn { node, row })
@@ -206,10 +207,18 @@ fn go_on(model: &Protocol, state: &State) -> bool {
     if state.breach.is_some() {
         return true;
     }
-    // One that still owes a fence waits for the others and the authority.
+    // One that still owes a fence waits for the others and the authority; and who is in doubt asks the authority once.
     leader(state).is_none_or(|(node, _, role)| {
-        role.fencing || speaks(&beyond(model), adopted(model, state.clone(), node), node)
+        let members = role.waiting.or(role.adding);
+        let state =
+            members.iter().fold(adopted(model, state.clone(), node), |state, k| sure(model, state, k));
+        role.fencing || speaks(&beyond(model), state, node)
     })
+}
+
+/// Who is in doubt asks the authority.
+fn sure(model: &Protocol, state: State, node: u8) -> State {
+    model.step(&state, Action::Fresh { node }).unwrap_or(state)
 }
 
 /// A master signs if there is a slot left, everybody it waits for follows, and it releases all of its log.

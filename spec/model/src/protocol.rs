@@ -33,6 +33,18 @@ pub enum Action {
         /// Who.
         node: u8,
     },
+    /// A node that may soon be granted an epoch, or follow one, notes it; the note is durable.
+    Note {
+        /// Who.
+        node: u8,
+        /// Which epoch.
+        epoch: u8,
+    },
+    /// The authority tells a restarted node its row of now.
+    Fresh {
+        /// Whom.
+        node: u8,
+    },
     /// A master's log arrives; the node writes, then acknowledges.
     Follow {
         /// Receiver.
@@ -161,6 +173,8 @@ impl Protocol {
         match action {
             Action::Append { node, value } => self.append(&mut state, node, value)?,
             Action::Persist { node } => self.persist(&mut state, node),
+            Action::Note { node, epoch } => self.note(&mut state, node, epoch)?,
+            Action::Fresh { node } => self.fresh(&mut state, node)?,
             Action::Follow { node, epoch, log } => self.follow(&mut state, node, epoch, log)?,
             Action::Release { node, slot } => self.release(&mut state, node, slot)?,
             Action::Ask { node, add, subject } => self.ask(&mut state, node, add, subject)?,
@@ -172,7 +186,9 @@ impl Protocol {
             Action::Learn { node, row } => self.learn(&mut state, node, row),
             Action::Crash { node } => {
                 let of = &mut state.nodes[usize::from(node)];
-                *of = Node { memory: of.disk, role: None, ..*of };
+                let doubt = if of.disk.noted > of.disk.promised { of.disk.noted } else { 0 };
+                let doubt = if self.is(Mutant::NoteForgotten) { 0 } else { doubt };
+                *of = Node { memory: of.disk, role: None, doubt, ..*of };
             }
             Action::CrashAuthority => state.authority.crash(),
             Action::Accuse => {
@@ -219,9 +235,34 @@ impl Protocol {
         Some(())
     }
 
+    fn note(&self, state: &mut State, node: u8, epoch: u8) -> Option<()> {
+        let of = &mut state.nodes[usize::from(node)];
+        if epoch <= of.bound().max(of.memory.noted) {
+            return None;
+        }
+        of.memory.noted = epoch;
+        of.disk.noted = epoch;
+        if !self.is(Mutant::NoteReplacesPromise) {
+            of.disk.promised = of.memory.promised;
+        }
+        Some(())
+    }
+
+    /// What a node may have done under a noted epoch it did after the grant, so before its restart: if the authority has not granted
+    /// the epoch now, nothing was done.
+    fn fresh(&self, state: &mut State, node: u8) -> Option<()> {
+        let granted = if self.is(Mutant::DoubtEndsByAnyRow) { 1 } else { state.authority.row().epoch };
+        let of = &mut state.nodes[usize::from(node)];
+        if of.doubt <= granted {
+            return None;
+        }
+        of.doubt = 0;
+        Some(())
+    }
+
     fn follow(&self, state: &mut State, node: u8, epoch: u8, log: Log) -> Option<()> {
         let of = &mut state.nodes[usize::from(node)];
-        let promised = of.memory.promised;
+        let (promised, before) = (of.bound(), of.memory);
         let leads_it = of.role.is_some_and(|role| role.epoch == epoch);
         let allowed = rules::may_follow(epoch.into(), promised.into(), leads_it);
         if !(allowed || self.is(Mutant::AcknowledgeOldEpoch) && epoch < promised) {
@@ -236,11 +277,16 @@ impl Protocol {
             of.memory.log = log;
             of.memory.synced = epoch;
         }
-        if epoch > promised {
+        if epoch > before.promised {
             of.memory.promised = epoch;
             of.role = None;
         }
-        if !self.is(Mutant::AcknowledgeBeforeDurable) {
+        if epoch >= of.doubt {
+            of.doubt = 0;
+        }
+        // What it has is what its master has, and the note stands for the promise: there is nothing to write.
+        let needless = of.disk.noted == epoch && before.log == of.memory.log && of.disk.log == of.memory.log;
+        if !needless && !self.is(Mutant::AcknowledgeBeforeDurable) {
             of.disk = of.memory;
         }
         let length = of.memory.log.len();
@@ -339,7 +385,7 @@ impl Protocol {
                 }
             }
         }
-        let (promised, is_master) = (of.memory.promised, row.master == node);
+        let (promised, is_master) = (of.bound(), row.master == node);
         if rules::may_adopt(row.epoch.into(), promised.into(), is_master, barred) {
             (of.memory.promised, of.memory.synced) = (row.epoch, row.epoch);
             let log = of.memory.log;
@@ -365,7 +411,8 @@ impl Protocol {
         let waiting = row.in_sync.without(node);
         let (epoch, version, adding) = (row.epoch, row.version, Members::default());
         let fencing = row.unfenced && !self.is(Mutant::NoFence);
-        let adopting = of.disk.promised < epoch;
+        let noted = of.disk.noted == epoch || of.disk.noted > epoch && self.is(Mutant::ActByAnotherNote);
+        let adopting = of.disk.promised < epoch && !noted;
         of.role = Some(Role { epoch, version, waiting, adding, exposed, fencing, adopting });
         if !fencing && !adopting {
             state.send_log(epoch, log);
@@ -435,8 +482,15 @@ impl Protocol {
         if of.memory != of.disk {
             actions.push(Action::Persist { node });
         }
-        if of.memory != of.disk || of.role.is_some() {
+        if of.memory != of.disk || of.role.is_some() || of.disk.noted > of.disk.promised && of.doubt == 0 {
             actions.push(Action::Crash { node });
+        }
+        if of.doubt > 0 {
+            actions.push(Action::Fresh { node });
+        }
+        if self.bounds.notes {
+            let epochs = 2..=(state.rows.last().map_or(0, |row| row.epoch) + 1).min(self.bounds.epochs);
+            actions.extend(epochs.map(|epoch| Action::Note { node, epoch }));
         }
         actions.extend(state.logs.iter().map(|(epoch, log)| Action::Follow {
             node,

@@ -101,6 +101,9 @@ pub struct Kept {
     pub promised: u8,
     /// The epoch whose master's log this log is a prefix of.
     pub synced: u8,
+    /// An epoch that it noted before it was granted; 0: none. Such a note takes the place of that epoch's promise, as soon as one is
+    /// needed.
+    pub noted: u8,
     /// The log.
     pub log: Log,
 }
@@ -142,6 +145,17 @@ pub struct Node {
     pub memory: Kept,
     /// Its role as master.
     pub role: Option<Role>,
+    /// After a restart: the noted epoch, under which it may have acted. It counts as promised until the authority says that the
+    /// epoch was not granted before the restart. 0: no doubt.
+    pub doubt: u8,
+}
+
+impl Node {
+    /// Nothing below this epoch is acknowledged.
+    #[must_use]
+    pub fn bound(&self) -> u8 {
+        self.memory.promised.max(self.doubt)
+    }
 }
 
 /// A request to change the set.
@@ -277,12 +291,14 @@ impl State {
         ]);
         out.extend(self.released.iter().map(|record| record.0));
         let nodes = out.len();
-        const NODE: usize = 2 * (2 + MAX_SLOTS) + 7 + MAX_EPOCHS + 2;
+        const NODE: usize = 2 * (3 + MAX_SLOTS) + 1 + 7 + MAX_EPOCHS + 2;
         out.resize(nodes + NODE * names.len(), 0);
         for (old, new) in names.iter().enumerate() {
             let node = &self.nodes[old];
             let kept = [&node.disk, &node.memory].into_iter().flat_map(|kept| {
-                [kept.promised, kept.synced].into_iter().chain(kept.log.0.iter().map(|record| record.0))
+                [kept.promised, kept.synced, kept.noted]
+                    .into_iter()
+                    .chain(kept.log.0.iter().map(|record| record.0))
             });
             let role = node.role.map_or([0; 7], |r| {
                 let (waiting, adding) = (r.waiting.renamed(names).0, r.adding.renamed(names).0);
@@ -291,7 +307,9 @@ impl State {
             });
             let acknowledged = self.acknowledged.iter().map(|of| of[old]);
             let place = nodes + NODE * usize::from(*new);
-            for (byte, value) in out[place..].iter_mut().zip(kept.chain(role).chain(acknowledged)) {
+            for (byte, value) in
+                out[place..].iter_mut().zip(kept.chain([node.doubt]).chain(role).chain(acknowledged))
+            {
                 *byte = value;
             }
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use core::fmt;
 use duohuo_core::authority::table::{Command, Table as Rows};
 use duohuo_core::io::{Table, Write};
-use duohuo_core::store::{META_LOG_END, META_PROMISE, META_SNAPSHOTS, snapshots};
+use duohuo_core::store::{META_LOG_END, META_NOTE, META_PROMISE, META_SNAPSHOTS, snapshots};
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::statement::Row;
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,6 +120,8 @@ struct Seen {
     end: u64,
     height: u64,
     leads: bool,
+    /// The epoch that it noted since it started (B-NOTE-1); 0: none.
+    noted: u64,
     /// What says that a snapshot is whole, by its place, and the pieces that are there.
     snapshots: BTreeMap<u64, Bytes>,
     pieces: BTreeSet<u64>,
@@ -139,6 +141,9 @@ impl Seen {
             Write::Put { table: Table::Meta, key: META_PROMISE, value } => {
                 let halves = value.first_chunk::<8>().zip(value.last_chunk::<8>()).ok_or(Refusal::Store)?;
                 (self.promised, self.synced) = (u64::from_be_bytes(*halves.0), u64::from_be_bytes(*halves.1));
+            }
+            Write::Put { table: Table::Meta, key: META_NOTE, value } => {
+                self.noted = u64::from_be_bytes(*value.first_chunk::<8>().ok_or(Refusal::Store)?);
             }
             Write::Put { table: Table::Meta, key: META_LOG_END, value } => {
                 self.end = u64::from_be_bytes(*value.first_chunk::<8>().ok_or(Refusal::Store)?);
@@ -223,7 +228,8 @@ impl Acceptor {
                     (*node, self.released(*node, epoch.0, *height, signature))
                 }
                 Observation::Crashed { node } => {
-                    self.nodes.entry(*node).or_default().leads = false;
+                    let seen = self.nodes.entry(*node).or_default();
+                    (seen.leads, seen.noted) = (false, 0);
                     (*node, Ok(()))
                 }
             };
@@ -336,7 +342,11 @@ impl Acceptor {
     ) -> Result<(), Refusal> {
         let cluster = *self.cluster_of.get(&node).ok_or(Refusal::Stranger)?;
         let seen = self.nodes.get(&node).ok_or(Refusal::NotMaster)?;
-        if !seen.leads || signed_in > seen.promised {
+        // B-NOTE-2: the note of an epoch that it was granted stands for the promise.
+        let granted = self.told.get(&(cluster, seen.noted)).is_some_and(|row| row.master == node);
+        let by_note = seen.noted > seen.promised && granted;
+        let epoch = if by_note { seen.noted } else { seen.promised };
+        if !(seen.leads || by_note) || signed_in > epoch {
             return Err(Refusal::NotMaster);
         }
         if height <= seen.height {
@@ -349,7 +359,6 @@ impl Acceptor {
             return Err(Refusal::Unrecorded);
         }
         // A word of an older epoch is said again under the present one, in the bytes that were signed then.
-        let epoch = seen.promised;
         let row = self.told.get(&(cluster, epoch)).ok_or(Refusal::NotMaster)?;
         let others = row.in_sync.iter().filter(|member| **member != node);
         let acknowledged =

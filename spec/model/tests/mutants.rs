@@ -16,6 +16,7 @@ const SMALL: Bounds = Bounds {
     messages: usize::MAX,
     bars: false,
     forces: 0,
+    notes: false,
 };
 const ONE_CHANGE: Bounds = Bounds { changes: 1, ..SMALL };
 const TWO_CHANGES: Bounds = Bounds { changes: 2, ..SMALL };
@@ -31,6 +32,10 @@ const FORCED: Bounds = Bounds { forces: 1, ..ONE_CHANGE };
 const FORCED_AND_GRANTED: Bounds = Bounds { epochs: 3, values: 1, ..FORCED };
 /// The forced master goes on where its fence ends.
 const FORCED_WITH_ROOM: Bounds = Bounds { slots: 2, values: 1, ..FORCED };
+/// Notes of epochs, by anybody at any moment.
+const NOTES: Bounds = Bounds { notes: true, ..SMALL };
+/// A note after a note.
+const TWO_NOTES: Bounds = Bounds { epochs: 3, values: 1, ..NOTES };
 
 /// Without the rule: the shortest trace to any broken property, and to `property`.
 fn dies(mutant: Mutant, bounds: Bounds, property: &'static str) {
@@ -55,7 +60,7 @@ fn dies(mutant: Mutant, bounds: Bounds, property: &'static str) {
 fn the_whole_protocol_keeps_every_property_in_the_bounds_that_kill_the_mutants() {
     for bounds in [SMALL, ONE_CHANGE, TWO_CHANGES, LEAVE_AND_REJOIN, THREE_EPOCHS, THREE_NODES, BARS]
         .into_iter()
-        .chain([FORCED, FORCED_AND_GRANTED, FORCED_WITH_ROOM])
+        .chain([FORCED, FORCED_AND_GRANTED, FORCED_WITH_ROOM, NOTES, TWO_NOTES])
     {
         let summary = explore(&Protocol { bounds, mutant: None }, 2);
         println!("{bounds:?}: {} distinct states, depth {}", summary.distinct, summary.depth);
@@ -172,4 +177,24 @@ fn the_duty_to_fence_ends_with_the_next_grant() {
 #[test]
 fn a_fence_that_is_in_no_log() {
     dies(Mutant::FenceNotInLog, FORCED_AND_GRANTED, SAME_BYTES);
+}
+
+#[test]
+fn a_restarted_node_forgets_its_note() {
+    dies(Mutant::NoteForgotten, NOTES, MEMBERS_HOLD);
+}
+
+#[test]
+fn an_old_row_ends_a_doubt() {
+    dies(Mutant::DoubtEndsByAnyRow, NOTES, MEMBERS_HOLD);
+}
+
+#[test]
+fn a_note_takes_the_place_of_one_that_stands_for_a_promise() {
+    dies(Mutant::NoteReplacesPromise, TWO_NOTES, MEMBERS_HOLD);
+}
+
+#[test]
+fn a_node_acts_by_the_note_of_another_epoch() {
+    dies(Mutant::ActByAnotherNote, TWO_NOTES, SAME_BYTES);
 }

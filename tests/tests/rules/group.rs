@@ -13,13 +13,13 @@ use duohuo_wire::packet::*;
 use duohuo_wire::roster::NOWHERE;
 
 /// What the node sent to its group last: its sequence, low 32 bits.
-fn last_group_sequence(n: &mut Lone) -> u32 {
+pub(crate) fn last_group_sequence(n: &mut Lone) -> u32 {
     let group = n.consortium.roster.cluster(A).unwrap().group;
     let sent = n.take_datagrams(group);
     (Header::decode(sent.last().unwrap()).unwrap().sequence & 0xFFFF_FFFF) as u32
 }
 
-fn keepalive(address: std::net::SocketAddr, heard: Vec<Heard>) -> NodeKeepalive {
+pub(crate) fn keepalive(address: std::net::SocketAddr, heard: Vec<Heard>) -> NodeKeepalive {
     NodeKeepalive {
         cluster: A,
         priority: 200,

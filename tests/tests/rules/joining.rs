@@ -3,6 +3,8 @@
 use super::scene::*;
 use bytes::{Bytes, BytesMut};
 use duohuo_core::event::Event;
+use duohuo_core::io::Table;
+use duohuo_core::store::META_PROMISE;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id};
 use duohuo_tests::lone::{Lone, Peer};
 use duohuo_tests::scenario::ms;
@@ -108,10 +110,10 @@ fn b_clm_12_a_member_that_promised_nothing_has_lost_its_log() {
     assert!(!scene.leads(), "leads nothing");
 }
 
-/// B-CLM-9, B-CLM-10, B-CLM-11: a claim comes not before the startup interval, is repeated unchanged, and writes nothing, refused
-/// or not.
+/// B-CLM-9, B-CLM-10, B-CLM-11: a claim comes not before the startup interval, is repeated unchanged, and promises nothing,
+/// refused or not.
 #[test]
-fn b_clm_11_a_claim_and_its_refusal_write_nothing() {
+fn b_clm_11_a_claim_and_its_refusal_change_no_promise() {
     let (mut scene, mut m) = Scene::following();
     scene.n.quick_disk = false;
     scene.n.pass(ms(150));
@@ -122,6 +124,10 @@ fn b_clm_11_a_claim_and_its_refusal_write_nothing() {
     assert_eq!((claims[0].epoch, claims[0].version), (Epoch(1), Version(2)));
     let refusal = row(&scene.n, OWN, 1, 2, M, &[M, ME, THIRD]);
     let refusal = Notice { request: claims[0].request, outcome: Outcome::IncumbentHeard, ..notice(refusal) };
+    // The note is all that the claim wants written, and the refusal wants nothing.
+    assert!(scene.n.sync_one());
+    let promise = scene.n.disk()[&(Table::Meta, META_PROMISE)].clone();
+    assert_eq!(promise[..8], 1_u64.to_be_bytes());
     scene.z.say(&mut scene.n, refusal);
     assert!(!scene.n.is_writing());
     assert_eq!(scene.claims(), [], "it waits");

@@ -11,6 +11,7 @@ mod joining;
 mod log;
 mod network;
 mod node_sessions;
+mod notes;
 mod offences;
 mod orders;
 mod reports;

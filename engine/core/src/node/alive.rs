@@ -105,8 +105,9 @@ impl Node {
 
     /// The highest epoch promised durably: a grant being adopted and a master's log being taken over are not told before
     /// they are on disk (B-NBR-5).
-    pub(super) const fn durable_promise(&self) -> Epoch {
-        self.follower.told.promised
+    pub(super) fn durable_promise(&self) -> Epoch {
+        // Who is in doubt about an epoch acts in none of it.
+        self.follower.told.promised.max(self.log.doubt())
     }
 
     pub(super) fn send_keepalives(&mut self) {

@@ -147,13 +147,15 @@ impl Node {
         let (master, epoch, version) = (row.master, row.epoch, row.version);
         if !vacant {
             self.claims.vacant_since = None;
+            self.drop_note();
             return;
         }
         let since = *self.claims.vacant_since.get_or_insert(self.now);
         let Some(rank) = elected.order.iter().position(|n| *n == self.me) else {
             return;
         };
-        if !may || matches!(self.duty, Duty::Halted) {
+        // Who is in doubt waits for the authority's word: what it claimed now it could not adopt.
+        if !may || matches!(self.duty, Duty::Halted) || self.log.doubt() > epoch {
             return;
         }
         // The first of the order claims at once, the next ones if nothing came of it.
@@ -210,7 +212,24 @@ impl Node {
             ..Default::default()
         });
         self.event(Event::Claimed { epoch, reason });
+        self.note(epoch.next());
         self.ask(request, packet, false);
+    }
+
+    /// B-NOTE-1: while the authority decides, the disk is told which epoch it may be.
+    fn note(&mut self, epoch: Epoch) {
+        let writes = self.log.note(epoch);
+        if !writes.is_empty() {
+            self.persist(writes, After::Noted(epoch));
+        }
+    }
+
+    /// The master acts, and nothing was asked for: no epoch is to be granted.
+    fn drop_note(&mut self) {
+        let writes = self.log.drop_note();
+        if !writes.is_empty() {
+            self.out.persist(writes);
+        }
     }
 
     /// OUT-1: nobody is registered; the elected node registers.
@@ -420,6 +439,10 @@ impl Node {
         if request != 0 && request == self.claims.query {
             // The answers to one query follow each other on one stream: what changed up to here is known.
             self.table_version = self.table_version.max(notice.table_version);
+            // Asked since the start, so what it says is no older (B-NOTE-3).
+            if own && self.log.is_told(notice.row.row.epoch) {
+                self.consider();
+            }
         }
         if !own || request == 0 {
             return Ok(());
@@ -545,14 +568,22 @@ impl Node {
             self.duty = Duty::Follow;
         }
         self.fence_learns(&row);
-        let ours =
-            row.master == self.me && row.epoch > self.log.promised() && !barred && self.has_histories();
+        let ours = row.master == self.me && row.epoch > self.log.bound() && !barred && self.has_histories();
         if ours && !matches!(self.duty, Duty::Halted) {
-            // Rule 15: promise durably first; everything else follows from `After::Adopted`.
+            // Rule 15: promise durably first; everything else follows from `After::Adopted`. A note on the disk is a promise
+            // (B-NOTE-2), if all else that this log holds is there, too.
             self.noted.granted(self.now, row.epoch);
+            let is_ready = self.log.is_noted(row.epoch)
+                && self.log.is_acknowledged()
+                && self.out.last_token() == self.persisted;
             let writes = self.log.adopt(row.epoch);
             self.duty = Duty::Adopt(row.epoch);
-            self.persist(writes, After::Adopted(row.epoch));
+            if is_ready {
+                self.out.persist(writes);
+                self.begin_to_lead(row.epoch);
+            } else {
+                self.persist(writes, After::Adopted(row.epoch));
+            }
         }
         self.consider();
         self.run_mesh();

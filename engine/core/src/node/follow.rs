@@ -71,7 +71,7 @@ impl Node {
         }
         let Some(row) = self.own_row() else { return };
         let master = row.master;
-        if master == self.me || state.promised > row.epoch {
+        if master == self.me || state.promised.max(self.log.bound()) > row.epoch {
             return;
         }
         let epoch = row.epoch;
@@ -94,7 +94,7 @@ impl Node {
     /// R3, rule 8: listen to the master of the newest row only, and to no epoch below the promised one.
     fn check_master(&self, node: NodeId, epoch: Epoch) -> Result<(), Discard> {
         let row = self.own_row().ok_or(Discard::UnknownEpoch)?;
-        if epoch < row.epoch || epoch < self.log.promised() {
+        if epoch < row.epoch || epoch < self.log.bound() {
             return Err(Discard::OldEpoch);
         }
         if epoch > row.epoch {

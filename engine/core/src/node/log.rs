@@ -10,8 +10,8 @@ use crate::held::Held;
 use crate::io::{Stored, Table, Write};
 use crate::limits::LOG_END;
 use crate::store::{
-    META_LOG_END, META_PROMISE, StartError, decode_promise, decode_record, decode_u64, encode_promise,
-    encode_record, encode_u64,
+    META_LOG_END, META_NOTE, META_PROMISE, StartError, decode_promise, decode_record, decode_u64,
+    encode_promise, encode_record, encode_u64,
 };
 use duohuo_wire::ids::{Epoch, Height};
 use std::collections::BTreeMap;
@@ -30,6 +30,21 @@ pub(super) struct Log {
     height: Height,
     /// Records below this index were released by some master: they are never cut.
     released: u64,
+    /// An epoch that was noted since the start and may be granted.
+    note: Note,
+    /// Noted before the start, and higher than what is promised: this node may have acted under it (B-NOTE-3).
+    doubt: Epoch,
+}
+
+/// How far the note of an epoch is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Note {
+    #[default]
+    None,
+    /// On its way to the disk.
+    Asked(Epoch),
+    /// On the disk: it stands for the promise of that epoch until the promise itself is there.
+    Durable(Epoch),
 }
 
 impl Log {
@@ -63,7 +78,12 @@ impl Log {
         if !whole || synced > promised {
             return Err(StartError::Damaged("log with a gap"));
         }
-        Ok(Self { records, end, promised, synced, height, released: 0 })
+        let noted = match meta(META_NOTE) {
+            Some(bytes) => Epoch(decode_u64(bytes).ok_or(StartError::Damaged("noted epoch"))?),
+            None => Epoch(0),
+        };
+        let doubt = if noted > promised { noted } else { Epoch(0) };
+        Ok(Self { records, end, promised, synced, height, released: 0, note: Note::None, doubt })
     }
 
     pub(super) const fn end(&self) -> u64 {
@@ -72,6 +92,57 @@ impl Log {
 
     pub(super) const fn promised(&self) -> Epoch {
         self.promised
+    }
+
+    /// Nothing below this epoch is acknowledged: what is promised, or what a node in doubt may have promised.
+    pub(super) fn bound(&self) -> Epoch {
+        self.promised.max(self.doubt)
+    }
+
+    /// An epoch under which this node may have acted before its start; 0: none.
+    pub(super) const fn doubt(&self) -> Epoch {
+        self.doubt
+    }
+
+    /// An epoch that may be granted soon (B-NOTE-1). The promise that stands is written with it: the note that stood for it, if one
+    /// did, is no more (B-NOTE-2).
+    pub(super) fn note(&mut self, epoch: Epoch) -> Vec<Write> {
+        if epoch <= self.bound() || matches!(self.note, Note::Asked(e) | Note::Durable(e) if e >= epoch) {
+            return Vec::new();
+        }
+        self.note = Note::Asked(epoch);
+        vec![self.put_promise(), Self::put_note(epoch)]
+    }
+
+    /// The note of this epoch is on the disk.
+    pub(super) fn noted(&mut self, epoch: Epoch) {
+        if self.note == Note::Asked(epoch) {
+            self.note = Note::Durable(epoch);
+        }
+    }
+
+    /// Whether the note on the disk stands for the promise of this very epoch.
+    pub(super) fn is_noted(&self, epoch: Epoch) -> bool {
+        self.note == Note::Durable(epoch)
+    }
+
+    /// The epoch will not be granted, as far as anybody knows: a restart from here on leaves no doubt.
+    pub(super) fn drop_note(&mut self) -> Vec<Write> {
+        let (Note::Asked(epoch) | Note::Durable(epoch)) = self.note else { return Vec::new() };
+        if epoch <= self.promised {
+            return Vec::new();
+        }
+        self.note = Note::None;
+        vec![Self::put_note(Epoch(0))]
+    }
+
+    /// The authority says, after the start, that the newest epoch is `newest` (B-NOTE-3). Whether that ended a doubt.
+    pub(super) fn is_told(&mut self, newest: Epoch) -> bool {
+        let ends = self.doubt > newest;
+        if ends {
+            self.doubt = Epoch(0);
+        }
+        ends
     }
 
     pub(super) const fn synced(&self) -> Epoch {
@@ -106,10 +177,15 @@ impl Log {
         self.records.iter().find(|(_, record)| beyond(record)).map_or(self.end, |(index, _)| *index)
     }
 
+    /// Whether all that is here may be acknowledged: adopting it cuts nothing.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.acknowledged() == self.end
+    }
+
     /// Adopt a grant: promise the epoch and call the own log its master's (rule 15). What was never acknowledged
     /// (records of a height whose predecessor is missing) is dropped: no master can have released it.
     pub(super) fn adopt(&mut self, epoch: Epoch) -> Vec<Write> {
-        assert!(epoch > self.promised, "a row is adopted once (rule 15)");
+        assert!(epoch > self.bound(), "a row is adopted once (rule 15)");
         (self.promised, self.synced) = (epoch, epoch);
         let mut writes = self.cut(self.acknowledged());
         writes.push(self.put_promise());
@@ -178,7 +254,7 @@ impl Log {
         start: u64,
         records: Vec<Record>,
     ) -> Result<Vec<Write>, Divergence> {
-        assert!(epoch >= self.promised, "an older epoch is not listened to (R3)");
+        assert!(epoch >= self.bound(), "an older epoch is not listened to (R3)");
         assert!(self.height >= master_height, "blocks come before records");
         if epoch == self.synced {
             // Same epoch: a prefix of that log is here already; a repetition, however late, cuts nothing (rule 11).
@@ -263,6 +339,10 @@ impl Log {
 
     fn put_end(&self) -> Write {
         Write::Put { table: Table::Meta, key: META_LOG_END, value: encode_u64(self.end) }
+    }
+
+    fn put_note(epoch: Epoch) -> Write {
+        Write::Put { table: Table::Meta, key: META_NOTE, value: encode_u64(epoch.0) }
     }
 
     fn put_promise(&self) -> Write {

@@ -165,6 +165,8 @@ enum Duty {
 enum After {
     /// The promise of a grant (rule 15).
     Adopted(Epoch),
+    /// The note of an epoch that may be granted (B-NOTE-1).
+    Noted(Epoch),
     /// Our own log as master, up to this length.
     Own { epoch: Epoch, end: u64 },
     /// A forced master's closed record.
@@ -325,6 +327,7 @@ impl Node {
     fn follow_up(&mut self, after: After) {
         match after {
             After::Adopted(epoch) => self.begin_to_lead(epoch),
+            After::Noted(epoch) => self.log.noted(epoch),
             After::Closed(epoch) => self.has_closed(epoch),
             After::Own { epoch, end } => {
                 if let Duty::Lead(master) = &mut self.duty
