@@ -105,3 +105,42 @@ fn w_ver_4_in_version_2_what_opens_proves_the_ranges() {
     peer.say(&mut z, proof);
     assert_eq!((asks(&mut z, &mut peer), z.discards("forged")), (0, 2));
 }
+
+/// What the machine sent to this peer that opens a handshake.
+fn initiations(z: &mut Lone, peer: &Peer) -> Vec<bytes::Bytes> {
+    z.pass(ms(1));
+    let is_init =
+        |bytes: &bytes::Bytes| matches!(Packet::decode_unsealed(bytes), Ok((_, Packet::HandshakeInit(_))));
+    z.take_datagrams(peer.address).into_iter().filter(is_init).collect()
+}
+
+/// W-VER-6: a master of an older program whose proof was lost is heard again at once, and not when its session is renewed.
+#[test]
+fn w_ver_6_where_a_proof_was_lost_the_responder_initiates_a_session_of_its_own() {
+    let (mut z, ..) = three();
+    let mut peer = speaker(&z, None);
+    peer.open_datagram(&mut z, false);
+    peer.say(&mut z, Query { request: 1, ..Default::default() });
+    let initiation = initiations(&mut z, &peer).pop().expect("a session of its own");
+    peer.answer_init(&mut z, &initiation);
+    assert_eq!(asks(&mut z, &mut peer), 2, "its proof, and the answer");
+}
+
+/// W-VER-6: however much comes; and nobody is asked who proves the ranges by the keys, or proved them.
+#[test]
+fn w_ver_6_one_attempt_at_a_time_and_none_where_no_proof_is_needed() {
+    for (versions, proves, attempts) in [
+        (None, false, 1),
+        (None, true, 0),
+        (Some(Versions::FIRST), false, 1),
+        (Some(Versions::ALL), false, 0),
+    ] {
+        let (mut z, ..) = three();
+        let mut peer = speaker(&z, versions);
+        peer.open_datagram(&mut z, proves);
+        for _ in 0..9 {
+            peer.say(&mut z, Query { request: 1, ..Default::default() });
+        }
+        assert_eq!(initiations(&mut z, &peer).len(), attempts, "{versions:?}");
+    }
+}

@@ -69,7 +69,7 @@ struct Attempt {
 enum Due {
     /// Repeat an attempt that was not answered.
     Retry(Party),
-    /// Begin another session with a party: the one that we opened is worn.
+    /// Begin another session with a party: the one that we opened is worn, or the one that it opened stays unproven.
     Rekey(Party),
     /// This session is over.
     End(u64),
@@ -232,6 +232,10 @@ impl DatagramSessions {
             // A proof that says something else: the ranges were changed on the way.
             if is_proof(&packet) {
                 self.remove(header.session);
+            } else {
+                // Its proof was lost, and who knows only version 1 sends it once (W-VER-6).
+                let party = session.party;
+                self.deadlines.set(Due::Rekey(party), Instant::ZERO);
             }
             return Err(Discard::BadHandshake);
         }
