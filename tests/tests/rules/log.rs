@@ -96,6 +96,64 @@ fn b_log_4_blocks_come_before_the_log() {
     assert_eq!(acks(&m.read(n)), [(1, 0, 0)], "it asks for the log again");
 }
 
+/// What it asks for blocks.
+fn asks_for_blocks(n: &mut Lone, peer: &mut Peer) -> usize {
+    peer.read(n).iter().filter(|p| matches!(p, Packet::ChainQuery(_))).count()
+}
+
+/// It lacks four blocks, has asked its master for them, and was answered with none.
+fn answered_with_nothing() -> (Scene, Peer) {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    m.hang_up(n);
+    m.open_stream(n, true);
+    m.tell(n, Resync { epoch: Epoch(1), height: Height(4), ..Default::default() });
+    assert_eq!(asks_for_blocks(n, &mut m), 1);
+    m.tell(n, ChainEnd { height: Height(4), ..Default::default() });
+    (scene, m)
+}
+
+/// B-BLK-12: a question and an empty answer are not a loop at the speed of the network.
+#[test]
+fn b_blk_12_who_brought_nothing_is_not_asked_again_by_its_answer() {
+    let (mut scene, mut m) = answered_with_nothing();
+    let n = &mut scene.n;
+    for _ in 0..9 {
+        m.tell(n, ChainEnd { height: Height(4), ..Default::default() });
+    }
+    assert_eq!(asks_for_blocks(n, &mut m), 0);
+    n.pass(ms(249));
+    assert_eq!(asks_for_blocks(n, &mut m), 0);
+    n.pass(ms(2));
+    assert_eq!(asks_for_blocks(n, &mut m), 1);
+}
+
+/// B-BLK-12: a grant may be what was lacking, before the answer's end or after it; and somebody else may have the blocks.
+#[test]
+fn b_blk_12_who_brought_nothing_keeps_nobody_else_from_being_asked() {
+    let (mut scene, mut m) = answered_with_nothing();
+    let (n, z) = (&mut scene.n, &mut scene.z);
+    let learnt = row(n, OTHER, 7, 0, PEER, &[PEER]);
+    m.tell(n, notice(learnt));
+    assert_eq!(asks_for_blocks(n, &mut m), 1);
+    let learnt = row(n, OTHER, 8, 0, PEER, &[PEER]);
+    m.tell(n, notice(learnt));
+    let nothing = ChainEnd { height: Height(4), ..Default::default() };
+    m.tell(n, nothing.clone());
+    assert_eq!(asks_for_blocks(n, &mut m), 1, "what it had could not be taken before that");
+    m.tell(n, nothing.clone());
+    assert_eq!(asks_for_blocks(n, &mut m), 0);
+
+    let newer = row(n, OWN, 2, 0, THIRD, &[ME, THIRD]);
+    z.say(n, notice(newer));
+    m.tell(n, nothing);
+    m.read(n);
+    let mut third = Peer::new(n, THIRD);
+    third.accept_stream(n);
+    third.tell(n, Resync { epoch: Epoch(2), height: Height(4), ..Default::default() });
+    assert_eq!((asks_for_blocks(n, &mut m), asks_for_blocks(n, &mut third)), (0, 1));
+}
+
 /// B-LOG-6, R8: a new master that lacks a released record is a divergence; the node halts.
 #[test]
 fn b_log_6_a_released_record_is_never_cut() {

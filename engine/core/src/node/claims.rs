@@ -481,6 +481,7 @@ impl Node {
             self.chain.learn_grant(history.cluster, Epoch(epoch), *node);
         }
         self.lineage.learn(history);
+        self.catch_up_anew();
         if history.cluster == self.cluster {
             self.take_up_group_keys();
         }
@@ -503,6 +504,7 @@ impl Node {
         }
         self.chain.learn_grant(cluster, epoch, master);
         self.lineage.learn_row(&signed);
+        self.catch_up_anew();
         if is_news {
             if newest.map_or(0, |(known, _)| known.0) + 1 < epoch.0 && self.claims.joined {
                 self.query(QueryScope::History); // a grant between was missed

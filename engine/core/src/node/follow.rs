@@ -24,6 +24,20 @@ pub(super) struct Acknowledgement {
     pub(super) height: Height,
 }
 
+/// Blocks that somebody was asked for, one query at a time.
+#[derive(Clone, Copy)]
+struct Asked {
+    party: Party,
+    /// When, or when the last of them was taken.
+    at: Instant,
+    /// Where the chain stood then.
+    height: Height,
+    /// It was answered, and none could be taken.
+    brought_nothing: bool,
+    /// A grant was learnt since: what could not be taken may be now.
+    is_wiser: bool,
+}
+
 #[derive(Default)]
 pub(super) struct FollowerState {
     /// The newest durable state.
@@ -32,15 +46,15 @@ pub(super) struct FollowerState {
     in_step: bool,
     /// Our master's log stands on blocks up to here, which we lack: it is asked for again when they are here.
     awaited: Option<Height>,
-    /// Blocks asked for: of whom, and when.
-    catching_up: Option<(Party, Instant)>,
+    /// Blocks asked for.
+    catching_up: Option<Asked>,
     /// When a log that was appended to without being ours was asked for anew.
     asked_anew: Option<Instant>,
 }
 
 impl FollowerState {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.catching_up.map(|(_, at)| at + CATCH_UP_PATIENCE)
+        self.catching_up.map(|asked| asked.at + CATCH_UP_PATIENCE)
     }
 }
 
@@ -232,7 +246,7 @@ impl Node {
 
     /// A stream ended: what was asked for by it will not be answered.
     pub(super) fn stop_catch_up(&mut self, party: Party) {
-        if self.follower.catching_up.is_some_and(|(asked, _)| asked == party) {
+        if self.follower_asks(party) {
             self.follower.catching_up = None;
         }
         self.lose_source(party);
@@ -245,21 +259,36 @@ impl Node {
         }
     }
 
-    /// Pull blocks from a party, one query at a time.
+    /// Pull blocks from a party, one query at a time. Who brought nothing keeps nobody else from being asked.
     pub(super) fn catch_up(&mut self, from: Party) {
         if self.far.is_some() {
             return self.run_far_catch_up();
         }
-        if self.follower.catching_up.is_some_and(|(_, at)| self.now - at < CATCH_UP_PATIENCE) {
+        let waits = |asked: Asked| {
+            self.now - asked.at < CATCH_UP_PATIENCE && (asked.party == from || !asked.brought_nothing)
+        };
+        if self.follower.catching_up.is_some_and(waits) {
             return;
         }
         self.ask_blocks(from);
     }
 
+    /// A grant was learnt: it may be what a block could not be taken without (B-BLK-4).
+    pub(super) fn catch_up_anew(&mut self) {
+        let Some(asked) = &mut self.follower.catching_up else { return };
+        asked.is_wiser = true;
+        if asked.brought_nothing {
+            let party = asked.party;
+            self.ask_blocks(party);
+        }
+    }
+
     fn ask_blocks(&mut self, from: Party) {
         let query = ChainQuery { from: self.height.next(), max_bytes: CATCH_UP_BYTES, ..Default::default() };
         let asked = self.links.send_stream(from, &Packet::from(query), &mut self.out);
-        self.follower.catching_up = asked.then_some((from, self.now));
+        let (at, height) = (self.now, self.height);
+        self.follower.catching_up =
+            asked.then_some(Asked { party: from, at, height, brought_nothing: false, is_wiser: false });
     }
 
     /// Whoever was asked for blocks is waited for no longer; the next push or resync starts another query.
@@ -275,12 +304,12 @@ impl Node {
 
     /// Whether this very party was asked for blocks.
     pub(super) fn follower_asks(&self, party: Party) -> bool {
-        self.follower.catching_up.is_some_and(|(asked, _)| asked == party)
+        self.follower.catching_up.is_some_and(|asked| asked.party == party)
     }
 
     fn renew_catch_up(&mut self) {
-        if let Some((_, at)) = &mut self.follower.catching_up {
-            *at = self.now;
+        if let Some(asked) = &mut self.follower.catching_up {
+            asked.at = self.now;
         }
     }
 
@@ -290,12 +319,18 @@ impl Node {
         }
     }
 
-    /// The end of an answer: ask for more, or go on with the log.
+    /// The end of an answer: ask for more, or go on with the log. An answer of which no block could be taken is not asked for
+    /// again at once: it may be the same for long, since a grant is unknown and the authority is away, or a liar's (B-BLK-12).
     pub(super) fn on_chain_end(&mut self, from: Party, height: Height) {
         if self.range_ended(from, height) {
             return;
         }
-        if self.follower.catching_up.is_none_or(|(party, _)| party != from) {
+        let own = self.height;
+        let Some(asked) = self.follower.catching_up.as_mut().filter(|asked| asked.party == from) else {
+            return;
+        };
+        if height > own && own == asked.height && !asked.is_wiser {
+            asked.brought_nothing = true;
             return;
         }
         self.follower.catching_up = None;
@@ -312,13 +347,13 @@ impl Node {
     /// A query that brought nothing is given up; the next push or resync starts another.
     pub(super) fn run_catch_up(&mut self) {
         self.run_far_catch_up();
-        let Some((party, at)) = self.follower.catching_up else {
+        let Some(asked) = self.follower.catching_up else {
             return;
         };
-        if self.now - at >= CATCH_UP_PATIENCE {
+        if self.now - asked.at >= CATCH_UP_PATIENCE {
             self.follower.catching_up = None;
-            if self.links.stream_of(party).is_some() {
-                self.ask_blocks(party);
+            if self.links.stream_of(asked.party).is_some() {
+                self.ask_blocks(asked.party);
             }
         }
     }
