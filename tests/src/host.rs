@@ -246,6 +246,8 @@ pub(crate) struct Host {
     pub(crate) backlog: Vec<Input>,
     /// Inputs until what it holds in memory is looked at again.
     pub(crate) look_in: u32,
+    /// When the second began that is on, and the packets that it said in it.
+    pub(crate) pace: (Instant, usize),
     /// It dies when it has said so many things more.
     pub(crate) crash_after: Option<u32>,
     /// Its disk is so many times as slow.
@@ -275,6 +277,7 @@ impl Host {
             paused: false,
             backlog: Vec::new(),
             look_in: 0,
+            pace: (Instant::ZERO, 0),
             crash_after: None,
             disk_factor: 1,
             disk_fails: false,

@@ -44,6 +44,8 @@ pub struct Outcome {
     pub digest: u64,
     /// The most that any machine held in memory: entries and bytes.
     pub most_held: BTreeMap<&'static str, (usize, usize)>,
+    /// The most packets that any machine sent within a second.
+    pub most_said: usize,
 }
 
 /// Carry out a plan.
@@ -85,6 +87,7 @@ pub fn run_in(world: &mut World, plan: &Plan, trace: bool) -> Outcome {
     outcome.late_rounds = world.checker.late_rounds;
     outcome.digest = world.digest();
     outcome.most_held.clone_from(&world.checker.most_held);
+    outcome.most_said = world.checker.most_said;
     outcome
 }
 

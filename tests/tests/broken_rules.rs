@@ -376,6 +376,17 @@ fn r2_a_driver_that_writes_in_another_order_is_noticed() {
 }
 
 #[test]
+fn s19_who_says_all_a_thousand_times_is_noticed() {
+    let complaint = first_complaint(|seed| {
+        let mut world = settled(seed);
+        world.repeats = 1000;
+        world.run_for(ms(1000));
+    });
+    let complaint = complaint.expect("a checker fires");
+    assert!(complaint.contains("S19: "), "{complaint}");
+}
+
+#[test]
 fn s18_a_driver_that_writes_in_another_order_leaves_gaps_in_logs_and_it_is_noticed() {
     let complaint = first_complaint(|seed| {
         let mut world = settled(seed);

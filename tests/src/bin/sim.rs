@@ -146,7 +146,7 @@ fn legend() {
         println!("{:>4} {:<18} {}", kind.number(), kind.name(), kind.text());
     }
     println!(
-        "What a failing run says begins with the checker: S1 to S18 (tests/src/checker/mod.rs), P3, P4, L4, L6, R8, or an assertion."
+        "What a failing run says begins with the checker: S1 to S19 (tests/src/checker/mod.rs), P3, P4, L4, L6, R8, or an assertion."
     );
 }
 
@@ -209,6 +209,7 @@ struct Sum {
     slowest: Duration,
     felt: BTreeMap<Kind, u64>,
     most_held: BTreeMap<&'static str, (usize, usize)>,
+    most_said: usize,
 }
 
 impl Sum {
@@ -225,6 +226,7 @@ impl Sum {
         for (kind, count) in &outcome.felt {
             *self.felt.entry(*kind).or_default() += count;
         }
+        self.most_said = self.most_said.max(outcome.most_said);
         for (name, (entries, bytes)) in &outcome.most_held {
             let most = self.most_held.entry(name).or_default();
             *most = (most.0.max(*entries), most.1.max(*bytes));
@@ -262,6 +264,7 @@ impl Sum {
         let held: Vec<String> =
             self.most_held.iter().map(|(name, most)| format!("{name} {most:?}")).collect();
         println!("the most that a machine held (entries, bytes): {}", held.join(", "));
+        println!("the most packets that a machine sent within a second: {}", self.most_said);
     }
 }
 

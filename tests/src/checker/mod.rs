@@ -20,6 +20,7 @@
 //! | S16 | no two nodes of a cluster act outside the chain at one true time ([`crate::outside`]) |
 //! | S17 | a cluster that was forced says nothing before its fence stands, nor up to where that closes, which is above all it said before |
 //! | S18 | what a disk keeps of a log has no gap, and ends where the log does |
+//! | S19 | nobody sends more than 10,000 packets within a second: nobody asks and answers in circles |
 //!
 //! Each looks after every step; S10 when a run has come to rest.
 
@@ -95,6 +96,8 @@ pub struct Checker {
     blocks: BTreeMap<Height, Bytes>,
     /// At which height each transfer stands.
     transfers: BTreeMap<TransactionId, Height>,
+    /// The most packets that any machine sent within a second.
+    pub most_said: usize,
     /// The most that any machine held in memory: entries and bytes.
     pub most_held: BTreeMap<&'static str, (usize, usize)>,
     /// Checkers that say nothing: where a rule is broken on purpose, so that it is seen which others notice.
@@ -114,6 +117,9 @@ pub struct Checker {
     /// What was broken; a run must end with none.
     pub broken: Vec<String>,
 }
+
+/// Packets that a machine may send within a second: several times what was ever seen of one that asks for nothing twice.
+const PACKETS_A_SECOND: usize = 10_000;
 
 impl Checker {
     /// A checker of a chain of so many clusters.
@@ -236,6 +242,14 @@ impl Checker {
     pub(crate) fn say(&mut self, checker: &'static str, what: impl FnOnce() -> String) {
         if !self.silenced.contains(checker) {
             self.broken.push(format!("{checker}: {}", what()));
+        }
+    }
+
+    /// What a machine sent within the second that is on.
+    pub fn says(&mut self, now: Instant, node: NodeId, packets: usize) {
+        self.most_said = self.most_said.max(packets);
+        if packets > PACKETS_A_SECOND {
+            self.say("S19", || format!("{now}: {node} sent {packets} packets within a second"));
         }
     }
 
@@ -520,6 +534,15 @@ mod tests {
             (1, 1, 1)
         );
         assert_eq!(checker.most_held["gate"], (20_001, (64 << 20) + 1));
+    }
+
+    #[test]
+    fn s19_fires_at_the_ten_thousand_and_first_packet_within_a_second() {
+        let mut checker = Checker::new(4);
+        checker.says(Instant::ZERO, A, PACKETS_A_SECOND);
+        assert_eq!(said(&checker), [""; 0]);
+        checker.says(Instant::ZERO, A, PACKETS_A_SECOND + 1);
+        assert_eq!(said(&checker), ["S19"]);
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub struct World {
     pub reordering_disks: bool,
     /// Breaks a rule on purpose: what a node wants deleted of its log stays on its disk.
     pub hoarding_disks: bool,
+    /// Breaks a rule on purpose: whoever sends a datagram sends it so many times.
+    pub repeats: usize,
     /// Breaks a rule on purpose (R6): the authority hears nothing of the masters, as if it did not ask.
     pub deaf_authority: bool,
     /// Hosts that speak a later version of the protocol.
@@ -201,6 +203,7 @@ impl World {
             lying_disks: None,
             reordering_disks: false,
             hoarding_disks: false,
+            repeats: 1,
             deaf_authority: false,
             later: BTreeSet::new(),
             health: Health::default(),

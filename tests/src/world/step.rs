@@ -196,7 +196,7 @@ impl World {
         }
         let mut outputs_left = host.crash_after;
         machine.handle(host.clock.local(self.now), input);
-        let mut exit = false;
+        let (mut exit, mut said) = (false, 0);
         while let Some(output) = machine.poll_output() {
             if let Some(left) = &mut outputs_left {
                 if *left == 0 {
@@ -208,6 +208,11 @@ impl World {
                 *left -= 1;
             }
             exit |= matches!(output, Output::Exit);
+            said += match output {
+                Output::Datagram { .. } => self.repeats,
+                Output::StreamBytes { .. } => 1,
+                _ => 0,
+            };
             self.carry_out(to, life, output);
         }
         let timeout = machine.poll_timeout();
@@ -216,6 +221,12 @@ impl World {
         };
         host.machine = Some(machine);
         host.crash_after = outputs_left;
+        if self.now - host.pace.0 >= Duration::from_secs(1) {
+            host.pace = (self.now, 0);
+        }
+        host.pace.1 += said;
+        let said = host.pace.1;
+        self.checker.says(self.now, to, said);
         self.judge_master(to);
         self.judge_memory(to);
         if to == CLIENT {
@@ -272,7 +283,11 @@ impl World {
 
     fn carry_out(&mut self, from: NodeId, life: u32, output: Output) {
         match output {
-            Output::Datagram { to, bytes } => self.datagram(from, to, &bytes),
+            Output::Datagram { to, bytes } => {
+                for _ in 0..self.repeats {
+                    self.datagram(from, to, &bytes);
+                }
+            }
             Output::Dial { stream, to } => {
                 let at = self.now + self.between(self.luck.delay);
                 self.schedule(at, What::Dial { from, life, stream, to });
