@@ -72,6 +72,12 @@ impl Scripts {
         self.trace().into_iter().filter(|l| !l.starts_with("health") && !l.starts_with("sync")).collect()
     }
 
+    /// On a machine whose processors are all wanted a node may lose its lease, and get it again, before anything is done to it:
+    /// what follows from a fault is what stands behind this.
+    fn count(&self) -> usize {
+        self.changes().len()
+    }
+
     fn acts(&self) -> bool {
         self.path("acts").exists()
     }
@@ -116,13 +122,16 @@ fn cluster(nodes: u8, programs: &[&str], more: &str) -> (Network, Vec<Scripts>, 
 #[test]
 fn b_hook_1_the_killed_nodes_keeper_ends_it_and_the_standby_is_promoted_afterwards() {
     let (_network, scripts, _authority, mut nodes) = cluster(2, &ALL, "");
-    assert_eq!(scripts[0].changes(), ["demote INSTANCE VI_1 BACKUP 200", "promote INSTANCE VI_1 MASTER 200"]);
-    assert_eq!(scripts[1].changes(), ["demote INSTANCE VI_1 BACKUP 199"]);
+    let started = ["demote INSTANCE VI_1 BACKUP 200", "promote INSTANCE VI_1 MASTER 200"];
+    assert_eq!(scripts[0].changes()[..2], started);
+    let begins = || scripts[1].changes().first().cloned();
+    assert_eq!(eventually("the standby has begun", begins), "demote INSTANCE VI_1 BACKUP 199");
+    let before = scripts.iter().map(Scripts::count).collect::<Vec<_>>();
     drop(nodes.remove(0)); // kill -9
     eventually("the keeper ends what acted", || (!scripts[0].acts()).then_some(()));
-    assert_eq!(scripts[0].changes()[2..], ["demote INSTANCE VI_1 STOP 200"]);
+    assert_eq!(scripts[0].changes()[before[0]..], ["demote INSTANCE VI_1 STOP 200"]);
     eventually("the standby acts", || scripts[1].acts().then_some(()));
-    assert_eq!(scripts[1].changes()[1..], ["promote INSTANCE VI_1 MASTER 199"]);
+    assert_eq!(scripts[1].changes()[before[1]..], ["promote INSTANCE VI_1 MASTER 199"]);
     assert!(!scripts[0].acts());
     scripts.iter().for_each(Scripts::assert_never_two);
 }
@@ -169,7 +178,7 @@ fn b_hook_1_a_promotion_that_fails_is_tried_again_and_one_that_hangs_is_killed_f
     second.await_log("ending: Failed");
     // Without the authority and the other node nobody is removed from the set; alone in it, it goes on.
     drop(authority);
-    assert!(scripts[1].acts());
+    eventually("it goes on", || scripts[1].acts().then_some(()));
     drop(second);
     eventually("its keeper ends it", || (!scripts[1].acts()).then_some(()));
     // One that hangs is in the way of ending.
@@ -290,13 +299,13 @@ fn keeper(network: &Network, id: u32) -> i32 {
 #[test]
 fn b_hook_1_a_keeper_that_is_lost_is_started_anew_and_ends_first_what_acts() {
     let (network, scripts, _authority, nodes) = cluster(2, &ALL, "");
-    let killed = keeper(&network, 101);
+    let (killed, before) = (keeper(&network, 101), scripts[0].count());
     let pid = rustix::process::Pid::from_raw(killed).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
     nodes[0].await_log("keeper_lost");
     let expected = ["demote INSTANCE VI_1 BACKUP 200", "promote INSTANCE VI_1 MASTER 200"];
     eventually("it acts again", || {
-        (scripts[0].changes().get(2..) == Some(&expected.map(String::from))).then_some(())
+        (scripts[0].changes().get(before..before + 2) == Some(&expected.map(String::from))).then_some(())
     });
     eventually("by another keeper", || (keeper(&network, 101) != killed).then_some(()));
     assert!(scripts[0].acts());
