@@ -130,6 +130,8 @@ fn packets_and_numbers() -> Vec<Vec<u8>> {
         vec![0, 1, 0, 2, 1, 2],
         vec![0, 1, 0, 4, 1, 2, 1, 2],
         vec![0x80, 1, 0, 0],
+        // A part of a log.
+        [&[0x80, 1, 0, 9][..], &[0; 9]].concat(),
         // An address of each family.
         vec![4, 127, 0, 0, 1, 0x12, 0x8E],
         [&[6][..], &[0; 15], &[1, 0x12, 0x8E]].concat(),

@@ -14,6 +14,7 @@ use duohuo_core::config::{AuthorityConfig, NodeConfig, Timers};
 use duohuo_core::discard::Discards;
 use duohuo_core::held::Held;
 use duohuo_core::io::{Input, Machine, Output, Stored, Table, Write};
+use duohuo_core::limits::LOG_PACKET_BYTES;
 use duohuo_core::node::Node;
 use duohuo_core::outside::OutsideConfig;
 use duohuo_core::store::{META_SNAPSHOTS, snapshots};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub outside: Option<OutsideConfig>,
     /// Blocks that a node keeps below its newest proven snapshot.
     pub keep_blocks: u64,
+    /// Bytes of records in one packet of a log.
+    pub log_packet_bytes: usize,
     /// A rolling upgrade that never ends: at each start a process is the program of the release before, or this one.
     pub mixed_versions: bool,
 }
@@ -45,6 +48,7 @@ impl Default for Settings {
             timing: Timing::default(),
             outside: None,
             keep_blocks: 100_000,
+            log_packet_bytes: LOG_PACKET_BYTES,
             mixed_versions: false,
         }
     }
@@ -366,6 +370,7 @@ pub(crate) fn start_as(
         versions,
         outside: settings.outside,
         keep_blocks: settings.keep_blocks,
+        log_packet_bytes: settings.log_packet_bytes,
         seed,
         unix_at_zero,
     };

@@ -1,10 +1,12 @@
 //! The patent's recoveries (Figs. 13 to 15) over four clusters in the layout of Fig. 18.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use duohuo_core::Instant;
 use duohuo_core::event::Event;
-use duohuo_tests::consortium::{FIG_18, cluster_id, node};
+use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
+use duohuo_tests::host::Settings;
 use duohuo_tests::scenario::{ms, settled, settled_at};
-use duohuo_tests::world::Luck;
+use duohuo_tests::world::{Luck, World};
 use duohuo_wire::ids::NodeId;
 
 #[test]
@@ -26,6 +28,34 @@ fn rec_1_the_standby_takes_over_when_the_master_is_killed() {
     let (first_word, who) = world.checker.first_words[&(cluster_id(0), duohuo_wire::ids::Epoch(2))];
     assert_eq!(who, node(0, 1));
     assert!(first_word - killed_at < ms(30), "first word after {:?}", first_word - killed_at);
+}
+
+/// B-LOG-12: with room for one record in a packet nearly every log that is handed on comes in parts, and masters die while they give it.
+#[test]
+fn rec_1_a_successor_whose_log_does_not_fit_into_a_packet_gives_it_in_parts() {
+    let settings = Settings { log_packet_bytes: 1, ..Settings::default() };
+    let mut world = World::with_settings(21, Consortium::new(21, &FIG_18), Luck::default(), settings);
+    world.start_all();
+    world.start_client(ms(3), Instant::from_nanos(u64::MAX / 2));
+    let all_lead = |w: &World| (0..4).all(|c| w.master(cluster_id(c)).is_some());
+    assert!(world.run_until(ms(3000), all_lead));
+    for round in 0..8 {
+        world.run_for(ms(1000 + 7 * round));
+        let master = world.master(cluster_id(0)).unwrap();
+        world.kill(master);
+        let is_succeeded = |w: &World| w.master(cluster_id(0)).is_some_and(|now| now != master);
+        assert!(world.run_until(ms(1000), is_succeeded), "round {round}");
+        // In some rounds the successor dies at once, with its log on the way.
+        let second = (round % 3 == 0).then(|| world.master(cluster_id(0)).unwrap());
+        if let Some(second) = second {
+            world.run_for(ms(1));
+            world.kill(second);
+            world.start(second);
+        }
+        world.start(master);
+        let height = world.checker.height().0;
+        assert!(world.run_until(ms(3000), |w| w.checker.height().0 > height + 5), "round {round}");
+    }
 }
 
 #[test]

@@ -135,6 +135,20 @@ def lease_given(nonce, in_step, position):
     return Extension(type=LEASE, value=struct.pack("!QBQ", nonce, in_step, position))
 
 
+PART = 0x8001
+PARTS = 0x0002
+
+
+def part_of(first, is_followed):
+    """The extension of Resync that makes it one part of a log that begins at `first`."""
+    return Extension(type=PART, value=struct.pack("!QB", first, is_followed))
+
+
+def parts_held(first, next_):
+    """The extension of Ack that asks for the next part of the log that begins at `first`: those up to `next_` are held."""
+    return Extension(type=PARTS, value=struct.pack("!QQ", first, next_))
+
+
 RANGE = 0x0001
 
 

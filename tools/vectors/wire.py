@@ -336,9 +336,11 @@ PACKETS = {
 TYPES = {name: code for code, (name, _) in PACKETS.items()}
 IN_GROUP = {TYPES[name] for name in ("NodeKeepalive", "Probe", "ProbeAnswer")}
 HEARD = 0x0001
+# The critical extensions, and what of a value holds (7.23).
+CRITICAL = {("Resync", 0x8001): lambda value: len(value) == 9 and value[8] <= 1}
 
 
-def extensions(reader):
+def extensions(reader, name):
     """Section 2.2: all that is left. Pairs of type and value."""
     found = []
     while reader.left():
@@ -349,10 +351,12 @@ def extensions(reader):
             raise Refused("tlv_truncated")
         if found and kind <= found[-1][0]:
             raise Refused("tlv_order")
-        # No critical type is assigned.
-        if kind & 0x8000:
+        if kind & 0x8000 and (name, kind) not in CRITICAL:
             raise Refused("unknown_critical_tlv")
         found.append((kind, reader.take(length, "value")))
+    for kind, value in found:
+        if kind & 0x8000 and not CRITICAL[name, kind](value):
+            raise Refused("bad_value", "part")
     return found
 
 
@@ -377,7 +381,7 @@ def decode_body(packet_type, body):
         fields[field] = kind(reader, field)
         if (name, field) == ("NodeKeepalive", "priority") and fields[field] == 255:
             raise Refused("bad_value", field)
-    found = extensions(reader)
+    found = extensions(reader, name)
     if name == "NodeKeepalive":
         fields["heard"] = [entry for kind, value in found if kind == HEARD for entry in heard_list(value)]
         found = [(kind, value) for kind, value in found if kind != HEARD]

@@ -327,6 +327,30 @@ local LEASE = {
     end,
 }
 
+-- A log in parts: what it shows, or nil where a value has no meaning (7.23, 7.25).
+local PARTS = {
+    resync = { [0x8001] = function(value, tree)
+        if value:len() ~= 9 or value(8, 1):uint() > 1 then return nil end
+        local first, is_followed = value(0, 8), value(8, 1)
+        local item = tree:add(G.resync_part, value)
+        item:add(G.resync_part_first, first)
+        item:add(G.resync_part_is_followed, is_followed)
+        local text = string.format("%spart of a log from %s", is_followed:uint() == 1 and "" or "last ", first:uint64())
+        item:append_text(": " .. text)
+        return text
+    end },
+    ack = { [0x0002] = function(value, tree)
+        if value:len() ~= 16 then return nil end
+        local first, following = value(0, 8), value(8, 8)
+        local item = tree:add(G.ack_parts, value)
+        item:add(G.ack_parts_first, first)
+        item:add(G.ack_parts_next, following)
+        local text = string.format("parts from %s up to %s are here", first:uint64(), following:uint64())
+        item:append_text(": " .. text)
+        return text
+    end },
+}
+
 -- What StatusAnswer tells whoever operates the sender, by the extension's type; false where a value of this length is as
 -- if the extension were absent.
 local OPERATIONS = {
@@ -418,7 +442,7 @@ local TAKEOVERS = {
 }
 
 local function read_extensions(r, tree, packet, out)
-    local last, heard = nil, nil
+    local last, heard, broken_part = nil, nil, nil
     while left(r) > 0 do
         local start = r.at
         local rest = tree:add(G.extension, r.tvb(start, left(r)))
@@ -441,6 +465,11 @@ local function read_extensions(r, tree, packet, out)
         elseif LEASE[packet.key] and last == 0x0001 then
             out.lease = count > 0 and LEASE[packet.key](r.tvb(start + 4, count), rest)
             if not out.lease then rest:add_proto_expert_info(EXPERT["note.no_lease"]) end
+        elseif PARTS[packet.key] and PARTS[packet.key][last] then
+            out.part = count > 0 and PARTS[packet.key][last](r.tvb(start + 4, count), rest)
+            if not out.part then
+                if last >= 0x8000 then broken_part = rest else rest:add_proto_expert_info(EXPERT["note.no_meaning"]) end
+            end
         elseif RANGES[packet.key] and last == 0x0001 then
             out.versions = show_ranges(r, start + 4, count, rest, packet.key)
             if out.versions then rest:append_text(", " .. out.versions) else rest:add_proto_expert_info(EXPERT["note.no_meaning"]) end
@@ -458,6 +487,7 @@ local function read_extensions(r, tree, packet, out)
             rest:add_proto_expert_info(EXPERT["note.unknown_extension"])
         end
     end
+    if broken_part then refuse("bad_value", "resync.part", broken_part) end
     if heard then out.heard = read_heard(r, heard[1], heard[2], heard[3]) end
 end
 

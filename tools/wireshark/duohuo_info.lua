@@ -15,6 +15,8 @@ local function row_text(row)
 end
 
 local function versions_text(o) return o.versions and ", " .. o.versions or "" end
+local function part_text(o) return o.part and ", " .. o.part or "" end
+
 local function lease_text(o) return o.lease and ", " .. o.lease or "" end
 
 local function certificate_text(f)
@@ -107,11 +109,15 @@ local INFO = {
     registration_sync = function(o)
         return string.format("c%d registration %d, %d sealed IDs", o.cluster, o.registration_epoch, #o.sealed_ids)
     end,
-    resync = function(o) return string.format("e%s h%s from %s, %s", o.epoch, o.height, o.start, records_text(o.records)) end,
+    resync = function(o)
+        return string.format("e%s h%s from %s, %s%s", o.epoch, o.height, o.start, records_text(o.records), part_text(o))
+    end,
     append = function(o)
         return string.format("e%s from %s released %s, %s%s", o.epoch, o.start, o.released, records_text(o.records), lease_text(o))
     end,
-    ack = function(o) return string.format("e%s end %s h%s synced e%s%s", o.epoch, o["end"], o.height, o.synced, lease_text(o)) end,
+    ack = function(o)
+        return string.format("e%s end %s h%s synced e%s%s%s", o.epoch, o["end"], o.height, o.synced, lease_text(o), part_text(o))
+    end,
     block_push = function(o) return string.format("h%s", o.height) end,
     chain_query = function(o) return string.format("from h%s at most %d bytes", o.from, o.max_bytes) end,
     chain_end = function(o) return string.format("h%s", o.height) end,

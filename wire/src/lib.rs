@@ -21,6 +21,7 @@ mod memory;
 pub mod operations;
 pub mod order;
 pub mod packet;
+pub mod parts;
 pub mod roster;
 pub mod seal;
 pub mod sealed_id;

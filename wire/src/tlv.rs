@@ -73,6 +73,15 @@ impl Extensions {
         if input.is_empty() { Ok((Self::new(), None)) } else { Self::decode_some(input, Some(own)) }
     }
 
+    /// The same where the packet knows the critical type `known`: its value stays among the others.
+    pub(crate) fn decode_knowing(input: &[u8], known: u16) -> Result<Self, DecodeError> {
+        let (mut extensions, value) = Self::decode_with(input, known)?;
+        if let Some(value) = value {
+            extensions.insert(known, value);
+        }
+        Ok(extensions)
+    }
+
     fn decode_some(input: &[u8], own: Option<u16>) -> Result<(Self, Option<&[u8]>), DecodeError> {
         let mut rest = input;
         let mut last = None;

@@ -2,7 +2,7 @@
 
 use crate::Timing;
 use crate::application::Application;
-use crate::block::{BLOCK_HEADER_BYTES, BlockOf, id_of};
+use crate::block::{BLOCK_HEADER_BYTES, BlockOf, MAX_BLOCK_BYTES, id_of};
 use crate::context::{Address, BlockId, ChainHeight, Context, SignedProposal, ValidatorSet};
 use crate::effects::{Handler, Side, Word};
 use crate::keys::Keys;
@@ -22,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Blocks from one cluster that no proposal has named yet.
 const MAX_UNCLAIMED: usize = 2;
+
+/// Bytes of blocks in the answer to one hello: two of the greatest size, half of what a stream may have in its queue.
+const MAX_ANSWER_BYTES: usize = 2 * MAX_BLOCK_BYTES;
 
 /// What a height's work needs from the chain around it.
 pub(crate) struct Around<'a, A: Application> {
@@ -358,7 +361,12 @@ impl Work {
             send(around, Some(to), &Message::Proposal(proposal.clone()));
         }
         let named = self.side.bodies.iter().filter(|(id, _)| !held.contains(id) && self.is_proposed(**id));
+        let mut bytes = 0;
         for (_, block) in named {
+            bytes += block.len();
+            if bytes > MAX_ANSWER_BYTES {
+                break; // it asks again, and names what it has by then
+            }
             send(around, Some(to), &Message::Body { height, block: block.clone() });
         }
         for certificate in &self.side.polkas {

@@ -77,6 +77,8 @@ pub struct NodeConfig {
     pub outside: Option<OutsideConfig>,
     /// Blocks kept below the newest proven snapshot; older ones are pruned. `u64::MAX`: all.
     pub keep_blocks: u64,
+    /// Bytes of records in one packet of a log (B-LOG-12): [`crate::limits::LOG_PACKET_BYTES`], or less to try what follows.
+    pub log_packet_bytes: usize,
     /// 32 bytes from the system's source of randomness, fresh at each start: the only randomness there is.
     pub seed: [u8; 32],
     /// Unix time at `Instant::ZERO`: for handshake timestamps, events, and the expiry of sealed IDs. Safety does not

@@ -114,6 +114,7 @@ fn run_node_with(
             (None, vip) => vip.as_ref().map(crate::vip::VipSettings::outside),
         },
         keep_blocks: settings.keep_blocks,
+        log_packet_bytes: duohuo_core::limits::LOG_PACKET_BYTES,
         seed: keys::random(),
         unix_at_zero: clock::unix_at_zero(),
     };

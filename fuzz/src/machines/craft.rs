@@ -18,6 +18,7 @@ use duohuo_wire::{
         SignedOrder, SignedResult, SignedRow, SignedSwitch, SnapshotChunk, SnapshotOffer, SnapshotQuery,
         StatusQuery, Submit, Update, Watch, WireRecord,
     },
+    parts::{LogPart, PartsHeld},
     statement::Row,
 };
 
@@ -278,6 +279,12 @@ impl Known {
                 GroupKey::sign(cluster, self.generation, draw.array(), from, &signing).into()
             }
             PacketType::Resync => {
+                // Of a log in parts: the first, the last, one in the middle. No byte more is drawn than by the inputs that there are.
+                let first = LogIndex(index.0.saturating_sub(request % 3));
+                let extensions = match request % 4 {
+                    0 | 1 => extensions,
+                    kind => LogPart { first, is_followed: kind == 2 }.extensions(),
+                };
                 Resync { epoch, height, start: index, records: self.records(epoch, draw), extensions }.into()
             }
             PacketType::Append => Append {
@@ -289,6 +296,11 @@ impl Known {
             }
             .into(),
             PacketType::Ack => {
+                let first = LogIndex(index.0.saturating_sub(request % 3));
+                let extensions = match request % 4 {
+                    0 | 1 => extensions,
+                    _ => PartsHeld { first, next: index }.extensions(),
+                };
                 Ack { epoch, end: index, height, synced: Epoch(draw.near(epoch.0)), extensions }.into()
             }
             PacketType::BlockPush => {

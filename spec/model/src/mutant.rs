@@ -17,6 +17,8 @@ pub enum Mutant {
     AcknowledgeOldEpoch,
     /// In an epoch that is synced, a late shorter log overwrites a newer one (B-LOG-3).
     LateResyncOverwrites,
+    /// A node takes the first part of a new master's log for the whole of it (B-LOG-12).
+    LogPartByPart,
     /// The master stops waiting for a member when it asks for its removal (B-GATE-6).
     ShrinkBeforeConfirmed,
     /// The master asks for the addition of a node that has not acknowledged all that was exposed (B-ISS-4).
@@ -62,13 +64,14 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ReleaseAlone,
         Self::ReleaseAfterMajority,
         Self::ReleaseBeforeOwnDisk,
         Self::AcknowledgeBeforeDurable,
         Self::AcknowledgeOldEpoch,
         Self::LateResyncOverwrites,
+        Self::LogPartByPart,
         Self::ShrinkBeforeConfirmed,
         Self::GrowBeforeCaughtUp,
         Self::GrowWithoutWaiting,

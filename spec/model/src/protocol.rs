@@ -497,6 +497,12 @@ impl Protocol {
             epoch: *epoch,
             log: *log,
         }));
+        if self.is(Mutant::LogPartByPart) {
+            for (epoch, log) in state.logs.iter() {
+                let part = |length| Action::Follow { node, epoch: *epoch, log: log.prefix(length) };
+                actions.extend((0..log.len()).map(part));
+            }
+        }
         actions.extend(state.rows.iter().map(|row| Action::Learn { node, row: *row }));
     }
 

@@ -74,6 +74,14 @@ impl Log {
         log
     }
 
+    /// Its first records.
+    #[must_use]
+    pub fn prefix(&self, length: u8) -> Self {
+        let mut log = Self::default();
+        (0..length).for_each(|slot| log.push(self.at(slot)));
+        log
+    }
+
     /// One more record.
     pub fn push(&mut self, record: Record) {
         let end = usize::from(self.len());

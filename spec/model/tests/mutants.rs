@@ -100,6 +100,11 @@ fn a_late_resync_overwrites_a_newer_log() {
 }
 
 #[test]
+fn a_part_of_a_log_is_taken_for_all_of_it() {
+    dies(Mutant::LogPartByPart, SMALL, MEMBERS_HOLD);
+}
+
+#[test]
 fn shrink_before_the_authority_confirmed() {
     dies(Mutant::ShrinkBeforeConfirmed, ONE_CHANGE, AGREEMENT);
 }

@@ -17,6 +17,7 @@ pub(super) const RECORDS: usize = 20_000;
 /// What a machine may hold in memory: entries, and bytes. Several times what was ever seen.
 const BOUNDS: &[(&str, usize, usize)] = &[
     ("log", RECORDS, 64 << 20),
+    ("parts of a log", RECORDS, 64 << 20),
     ("gate", 20_000, 64 << 20),
     ("waits for the disk", 20_000, 0),
     ("waiting clients", 20_000, 0),

@@ -13,6 +13,7 @@ use duohuo_tests::lone::{Lone, Peer};
 use duohuo_tests::scenario::ms;
 use duohuo_wire::ids::{Epoch, Height, LogIndex, NodeId};
 use duohuo_wire::packet::*;
+use duohuo_wire::parts::{LogPart, PartsHeld};
 use duohuo_wire::statement::SignedRow;
 
 /// B-LOG-1: a log is taken from the master of the newest row, of its epoch, and from nobody else.
@@ -355,4 +356,229 @@ fn b_log_9_a_log_at_the_end_of_its_indexes_has_a_last_record() {
     assert!(!has_halted(2), "index 2^62 - 1 is the last one");
     assert!(has_halted(3));
     assert!(!scene.leads());
+}
+
+/// One part of the log of epoch 2 that begins at 0.
+fn part(start: u64, is_followed: bool, records: Vec<WireRecord>) -> Resync {
+    let extensions = LogPart { first: LogIndex(0), is_followed }.extensions();
+    Resync { epoch: Epoch(2), start: LogIndex(start), records, extensions, ..Default::default() }
+}
+
+/// The acknowledgements that ask for a part: what they claim, and from where.
+fn asks_for_part(packets: &[Packet]) -> Vec<(u64, u64, u64, u64)> {
+    let of = |p: &Packet| match p {
+        Packet::Ack(ack) => {
+            let held = PartsHeld::of(&ack.extensions)?;
+            Some((ack.end.0, ack.synced.0, held.first.0, held.next.0))
+        }
+        _ => None,
+    };
+    packets.iter().filter_map(of).collect()
+}
+
+fn stored_records(n: &Lone) -> Vec<u64> {
+    n.disk().keys().filter(|(table, _)| *table == Table::Record).map(|(_, index)| *index).collect()
+}
+
+/// Follows the master of epoch 1 with two records of its log, and hears of the next master, number 23.
+fn succeeded() -> (Scene, Peer) {
+    let (mut scene, mut m) = Scene::following();
+    m.tell(&mut scene.n, append(0, vec![record(1, 1, b"a"), record(1, 1, b"b")]));
+    let newer = row(&scene.n, OWN, 2, 0, THIRD, &[ME, THIRD]);
+    scene.z.say(&mut scene.n, notice(newer));
+    let mut third = Peer::new(&scene.n, THIRD);
+    third.accept_stream(&mut scene.n);
+    third.read(&mut scene.n);
+    (scene, third)
+}
+
+/// B-LOG-12: what comes in parts has no effect before the last is here, and then that of one Resync, all at once.
+#[test]
+fn b_log_12_a_log_in_parts_has_no_effect_before_the_last_is_here() {
+    let (mut scene, mut third) = succeeded();
+    let n = &mut scene.n;
+    n.quick_disk = false;
+    third.tell(n, part(0, true, vec![record(1, 1, b"a")]));
+    assert_eq!(
+        asks_for_part(&third.read(n)),
+        [(2, 0, 0, 1)],
+        "what is durable, and nothing of the new epoch"
+    );
+    third.tell(n, part(1, true, vec![record(1, 2, b"x")]));
+    assert_eq!(asks_for_part(&third.read(n)), [(2, 0, 0, 2)]);
+    assert!(!n.is_writing(), "nothing is cut, nothing is promised");
+    third.tell(n, part(2, false, vec![record(1, 2, b"y")]));
+    assert_eq!(acks(&third.read(n)), []);
+    assert!(n.sync_one());
+    assert!(!n.is_writing(), "all of it is one write");
+    assert_eq!(acks(&third.read(n)), [(2, 3, 2)]);
+    assert_eq!(stored_records(n), [0, 1, 2]);
+}
+
+/// B-LOG-12: a node that restarts, or is granted, between two parts has its log as it was.
+#[test]
+fn b_log_12_who_has_a_part_only_has_its_log_as_it_was() {
+    let (mut scene, mut third) = succeeded();
+    third.tell(&mut scene.n, part(0, true, vec![record(1, 2, b"other")]));
+    assert_eq!(stored_records(&scene.n), [0, 1]);
+    let grant = row(&scene.n, OWN, 3, 0, ME, &[ME, THIRD]);
+    scene.z.say(&mut scene.n, notice(grant));
+    let given = third.read(&mut scene.n).into_iter().find_map(|p| match p {
+        Packet::Resync(resync) => Some(resync.records),
+        _ => None,
+    });
+    assert_eq!(given, Some(vec![record(1, 1, b"a"), record(1, 1, b"b")]));
+}
+
+/// B-LOG-12: parts that do not follow each other make no log; the member asks from the beginning, and once in a while only.
+#[test]
+fn b_log_12_a_part_that_does_not_go_on_is_dropped() {
+    let (mut scene, mut third) = succeeded();
+    let n = &mut scene.n;
+    third.tell(n, part(1, false, vec![record(1, 2, b"x")]));
+    let read = third.read(n);
+    assert_eq!((n.discards("unexpected"), acks(&read), asks_for_part(&read)), (1, vec![(2, 2, 0)], vec![]));
+    third.tell(n, part(0, true, vec![record(1, 1, b"a")]));
+    assert_eq!(asks_for_part(&third.read(n)), [(2, 0, 0, 1)]);
+    // A gap, another log's part, and one that begins before its log: dropped, and what is here stays.
+    third.tell(n, part(2, false, vec![record(1, 2, b"x")]));
+    third.tell(n, Resync { height: Height(0), epoch: Epoch(1), ..part(1, false, vec![]) });
+    let before = LogPart { first: LogIndex(5), is_followed: false }.extensions();
+    third.tell(n, Resync { extensions: before, ..part(1, false, vec![]) });
+    assert_eq!((n.discards("unexpected"), n.discards("old_epoch")), (3, 1));
+    // The same part again is no news.
+    third.tell(n, part(0, true, vec![record(1, 1, b"a")]));
+    assert_eq!(acks(&third.read(n)), []);
+    // What is appended meanwhile comes in a later part; one that is long in coming is asked for again.
+    third.tell(n, Append { epoch: Epoch(2), ..append(2, vec![]) });
+    assert_eq!(acks(&third.read(n)), []);
+    n.pass(ms(250));
+    third.tell(n, Append { epoch: Epoch(2), ..append(2, vec![]) });
+    assert_eq!(asks_for_part(&third.read(n)), [(2, 0, 0, 1)]);
+    assert_eq!(n.discards("unexpected"), 3);
+    third.tell(n, part(1, false, vec![record(1, 2, b"x")]));
+    assert_eq!(acks(&third.read(n)), [(2, 2, 2)]);
+}
+
+/// B-LOG-12: what came by a stream that ended is gone.
+#[test]
+fn b_log_12_parts_of_a_stream_that_ended_are_worth_nothing() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    let of_epoch_1 = |part: Resync| Resync { epoch: Epoch(1), ..part };
+    for _ in 0..2 {
+        m.hang_up(n);
+        m.open_stream(n, true);
+        m.tell(n, of_epoch_1(part(0, true, vec![record(1, 1, b"a")])));
+        assert_eq!(asks_for_part(&m.read(n)), [(0, 0, 0, 1)]);
+    }
+    m.hang_up(n);
+    m.open_stream(n, true);
+    m.tell(n, of_epoch_1(part(1, false, vec![record(1, 1, b"b")])));
+    assert_eq!((n.discards("unexpected"), acks(&m.read(n))), (1, vec![(1, 0, 0)]));
+    assert_eq!(stored_records(n), [0; 0]);
+}
+
+/// A body of 3 MiB as the log has it.
+fn big(byte: u8) -> WireRecord {
+    let mut bytes = vec![byte; 5 + (3 << 20)];
+    bytes[..5].copy_from_slice(&[1, 0, 0x30, 0, 0]);
+    WireRecord { height: Height(1), epoch: Epoch(1), bytes: bytes.into() }
+}
+
+/// Leads with four bodies of 3 MiB in the log that it inherited; what its member was given, and the member.
+fn leads_with_a_long_log() -> (Scene, Peer, Vec<Packet>) {
+    let (mut scene, mut m) = Scene::following();
+    for (start, byte) in (0..).zip([b'a', b'b', b'c', b'd']) {
+        m.tell(&mut scene.n, append(start, vec![big(byte)]));
+    }
+    assert_eq!(acks(&m.read(&mut scene.n)).last(), Some(&(1, 4, 1)));
+    scene.granted(&[ME, THIRD]);
+    assert!(scene.leads());
+    let mut third = Peer::new(&scene.n, THIRD);
+    third.accept_stream(&mut scene.n);
+    let given = third.read(&mut scene.n);
+    (scene, third, given)
+}
+
+/// The parts among packets: where each begins, where its log begins, its records, and whether another follows.
+fn parts(packets: Vec<Packet>) -> Vec<(u64, u64, u64, bool)> {
+    let of = |p| match p {
+        Packet::Resync(resync) => {
+            let part = LogPart::of(&resync.extensions).expect("it does not fit into one");
+            Some((resync.start.0, part.first.0, resync.records.len() as u64, part.is_followed))
+        }
+        _ => None,
+    };
+    packets.into_iter().filter_map(of).collect()
+}
+
+fn asks(first: u64, next: u64) -> Ack {
+    let extensions = PartsHeld { first: LogIndex(first), next: LogIndex(next) }.extensions();
+    Ack { epoch: Epoch(2), extensions, ..Default::default() }
+}
+
+fn log_end(n: &Lone) -> u64 {
+    n.disk()[&(Table::Meta, META_LOG_END)].last().copied().map_or(0, u64::from)
+}
+
+/// B-LOG-12: a log of 12 MiB is given in parts that fit, each when it is asked for.
+#[test]
+fn b_log_12_a_log_that_does_not_fit_is_given_in_parts() {
+    let (mut scene, mut third, given) = leads_with_a_long_log();
+    let n = &mut scene.n;
+    // Two bodies, two more, and what the chain said since.
+    let end = log_end(n);
+    assert_eq!(parts(given), [(0, 0, 2, true)], "and no more of it before it is asked for");
+    third.tell(n, asks(0, 2));
+    assert_eq!(parts(third.read(n)), [(2, 0, end - 2, false)]);
+    third.tell(n, asks(0, 2));
+    assert_eq!(parts(third.read(n)), [], "it asked twice, and the last part is on its way");
+    // Of another log, beyond the end, from the beginning, or no question at all: from the beginning.
+    for ack in [asks(1, 2), asks(0, end + 1), asks(0, 0), Ack { epoch: Epoch(2), ..Default::default() }] {
+        third.tell(n, ack);
+        assert_eq!(parts(third.read(n)), [(0, 0, 2, true)]);
+    }
+}
+
+/// B-LOG-13: while a member is given the log, what is new is not sent to it beside: a part has it.
+#[test]
+fn b_log_13_who_is_given_a_log_in_parts_is_sent_no_records_beside() {
+    let (mut scene, mut third, _) = leads_with_a_long_log();
+    let forced = NodeId(12);
+    let before = row(&scene.n, OTHER, 1, 0, PEER, &[PEER]);
+    scene.z.say(&mut scene.n, notice(before));
+    let mut asker = Peer::new(&scene.n, forced);
+    asker.open_stream(&mut scene.n, true);
+    let mut unfenced = row(&scene.n, OTHER, 2, 0, forced, &[forced]).row;
+    unfenced.unfenced = true;
+    let forced = SignedRow::sign(unfenced, &scene.n.consortium.keys[&NodeId::AUTHORITY].signing);
+    // What it promises a forced master is a record.
+    let end = log_end(&scene.n);
+    asker.tell(&mut scene.n, Fence { row: forced, ..Default::default() });
+    let n = &mut scene.n;
+    let appended: Vec<(u64, usize)> = third
+        .read(n)
+        .iter()
+        .filter_map(|p| match p {
+            Packet::Append(append) => Some((append.start.0, append.records.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((appended, log_end(n)), (vec![(end + 1, 0)], end + 1), "a sign that there is more");
+    third.tell(n, asks(0, 2));
+    assert_eq!(parts(third.read(n)), [(2, 0, end - 1, false)]);
+}
+
+/// B-LOG-12: a member of an older program says that it knows no parts. That is no offence, and it has the log when it fits again.
+#[test]
+fn b_log_12_a_member_that_knows_no_parts_says_so_without_offence() {
+    let (mut scene, mut third, _) = leads_with_a_long_log();
+    let n = &mut scene.n;
+    for _ in 0..100 {
+        third.tell(n, Unsupported { critical_tlv: 0x8001, ..Default::default() });
+    }
+    assert_eq!((n.discards("unexpected"), n.discards("forbidden")), (100, 0));
+    assert!(!n.events.iter().any(|e| matches!(e, Event::Offended { .. })));
+    assert_eq!(parts(third.read(n)), [], "nor is it sent again and again");
 }

@@ -1,4 +1,4 @@
-//! `Resync` (type 0x31): a new master makes a member's log equal to its own (REC-1, SYS-2).
+//! `Resync` (type 0x31): a new master makes a member's log equal to its own (REC-1, SYS-2), in parts if it is long.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -31,6 +31,7 @@ use crate::{
     error::DecodeError,
     ids::{Epoch, Height, LogIndex},
     packet::WireRecord,
+    parts::{self, LogPart},
     tlv::Extensions,
 };
 
@@ -43,9 +44,9 @@ pub struct Resync {
     pub height: Height,
     /// The position of the first record.
     pub start: LogIndex,
-    /// The master's whole log of heights that are not committed.
+    /// The master's whole log of heights that are not committed, or one part of it ([`LogPart`]).
     pub records: Vec<WireRecord>,
-    /// Extensions this version does not know.
+    /// 0x8001, a part; and those this version does not know.
     pub extensions: Extensions,
 }
 
@@ -57,13 +58,15 @@ impl Resync {
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let mut input = body;
         let input = &mut input;
-        Ok(Self {
+        let resync = Self {
             epoch: codec::get(input, "resync.epoch")?,
             height: codec::get(input, "resync.height")?,
             start: codec::get(input, "resync.start")?,
             records: codec::get_list32(input, "resync.records")?,
-            extensions: Extensions::decode(input)?,
-        })
+            extensions: Extensions::decode_knowing(input, parts::PART)?,
+        };
+        LogPart::require(&resync.extensions)?;
+        Ok(resync)
     }
 
     /// Appends the body.

@@ -520,6 +520,7 @@ impl Node {
         writes.extend(self.log.commit(height));
         let state_hash = self.chain.status().state_hash;
         self.persist(writes, After::Committed(height, Some(state_hash)));
+        self.give_log_anew();
         self.after_applying(height);
         self.tell_progress();
     }

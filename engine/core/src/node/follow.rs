@@ -1,18 +1,21 @@
 //! Following a master: its log (R3; rules 8 to 12) and its blocks (IN-5), pushed and pulled.
 
 use super::log::Log;
+use super::parts::{LogName, Parts, Taken};
 use super::serving::CATCH_UP_BYTES;
 use super::{After, Duty, Node};
 use crate::chain::{BlockError, HaltReason, Record};
 use crate::discard::Discard;
+use crate::held::Held;
 use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, LogIndex, NodeId};
 use duohuo_wire::lease::LeaseRequest;
 use duohuo_wire::packet::{Ack, Append, BlockPush, ChainQuery, Packet, QueryScope, Resync, WireRecord};
+use duohuo_wire::parts::{LogPart, PartsHeld};
 
-/// A query for blocks that brought nothing for so long is sent again.
+/// A query for blocks, or for a part of a log, that brought nothing for so long is sent again.
 const CATCH_UP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a follower tells its master, and only when it is durable (rule 9, I2).
@@ -44,6 +47,9 @@ pub(super) struct FollowerState {
     pub(super) told: Acknowledgement,
     /// The master gave us its log on the stream that stands: what it appends extends ours.
     in_step: bool,
+    /// What is here of a log that comes in parts, and when the next one was asked for.
+    parts: Parts,
+    asked_part: Option<Instant>,
     /// Our master's log stands on blocks up to here, which we lack: it is asked for again when they are here.
     awaited: Option<Height>,
     /// Blocks asked for.
@@ -53,6 +59,10 @@ pub(super) struct FollowerState {
 }
 
 impl FollowerState {
+    pub(super) fn held(&self) -> Held {
+        self.parts.held()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.catching_up.map(|asked| asked.at + CATCH_UP_PATIENCE)
     }
@@ -125,23 +135,77 @@ impl Node {
 
     pub(super) fn on_resync(&mut self, node: NodeId, resync: Resync) -> Result<(), Discard> {
         self.check_master(node, resync.epoch)?;
-        if !Log::is_in_range(resync.start.0) {
+        let part = LogPart::of(&resync.extensions);
+        let first = part.map_or(resync.start, |part| part.first).0;
+        if !Log::is_in_range(resync.start.0) || first > resync.start.0 {
             return Err(Discard::Unexpected);
         }
         if self.height < resync.height {
             // Its log stands on blocks that we lack: fetch them, then ask for the log again.
+            self.follower.parts = Parts::default();
             self.follower.awaited = Some(resync.height);
             if !self.consider_catch_up(Party::Node(node), resync.height) {
                 self.catch_up(Party::Node(node));
             }
             return Ok(());
         }
-        if self.log.leaves_gap(resync.epoch, resync.start.0) {
+        if self.log.leaves_gap(resync.epoch, first) {
             return Err(Discard::Unexpected);
         }
         let records = into_records(resync.records);
+        let log = LogName { epoch: resync.epoch, height: resync.height, first };
+        match part {
+            Some(part) => self.take_part(log, resync.start.0, part.is_followed, records),
+            None => self.take_log(log, records),
+        }
+    }
+
+    /// A log that is longer than a packet (B-LOG-12): without effect before all of it is here.
+    fn take_part(
+        &mut self,
+        log: LogName,
+        start: u64,
+        is_followed: bool,
+        records: Vec<Record>,
+    ) -> Result<(), Discard> {
+        match self.follower.parts.take(log, start, is_followed, records) {
+            Taken::Whole(records) => self.take_log(log, records),
+            Taken::Next(_) => {
+                self.ask_for_part();
+                Ok(())
+            }
+            Taken::Known => Ok(()),
+            Taken::Stray => {
+                self.ask_anew();
+                Err(Discard::Unexpected)
+            }
+            Taken::TooLong => Err(Discard::Unexpected),
+        }
+    }
+
+    /// The next part of the log that is on its way. The Ack tells what is durable, as every one does, and claims nothing of that
+    /// log.
+    fn ask_for_part(&mut self) {
+        let Some(master) = self.own_row().map(|row| row.master) else { return };
+        let (parts, told) = (&self.follower.parts, self.follower.told);
+        let Some(LogName { epoch, first, .. }) = parts.log() else { return };
+        let held = PartsHeld { first: LogIndex(first), next: LogIndex(parts.next()) };
+        self.follower.asked_part = Some(self.now);
+        let ack = Ack {
+            epoch,
+            end: LogIndex(told.end),
+            height: told.height,
+            synced: Epoch(0),
+            extensions: held.extensions(),
+        };
+        self.links.send_stream(Party::Node(master), &Packet::from(ack), &mut self.out);
+    }
+
+    /// The master's log, all of it.
+    fn take_log(&mut self, log: LogName, records: Vec<Record>) -> Result<(), Discard> {
+        self.follower.parts = Parts::default();
         self.learn_promises(&records);
-        match self.log.resync(resync.epoch, resync.height, resync.start.0, records) {
+        match self.log.resync(log.epoch, log.height, log.first, records) {
             Ok(writes) => {
                 self.follower.in_step = true;
                 self.follower.awaited = None;
@@ -159,7 +223,9 @@ impl Node {
     /// The master takes us to be in step, and we are not: unless we wait for its blocks, its log did not get here, and it
     /// would not give it again by itself (B-LOG-11).
     fn ask_anew(&mut self) {
-        let waits = self.follower.awaited.is_some() || self.follower.catching_up.is_some();
+        let waits = self.follower.awaited.is_some()
+            || self.follower.catching_up.is_some()
+            || self.follower.parts.log().is_some();
         let asked =
             self.follower.asked_anew.is_some_and(|at| self.now - at < self.config.timers.retry_interval);
         if !waits && !asked {
@@ -168,11 +234,27 @@ impl Node {
         }
     }
 
+    /// Whether a later part of our master's log has what it appends now. One that was asked for long ago is asked for again.
+    fn awaits_parts(&mut self) -> bool {
+        self.follower.parts.forget_given_up(self.height);
+        if self.follower.parts.log().is_none() {
+            return false;
+        }
+        let is_late = self.follower.asked_part.is_none_or(|at| self.now - at >= CATCH_UP_PATIENCE);
+        if is_late && self.follower.parts.is_wanted() {
+            self.ask_for_part();
+        }
+        true
+    }
+
     pub(super) fn on_append(&mut self, node: NodeId, append: Append) -> Result<(), Discard> {
         self.check_master(node, append.epoch)?;
         self.heard_as_master(node);
         let synced = self.log.synced() == append.epoch && self.log.promised() == append.epoch;
         if !synced || !self.follower.in_step {
+            if self.awaits_parts() {
+                return Ok(());
+            }
             self.ask_anew();
             return Err(Discard::Unexpected);
         }
@@ -226,6 +308,7 @@ impl Node {
         if matches!(self.duty, Duty::Lead(_)) {
             let push = Packet::from(BlockPush { height, block, ..Default::default() });
             self.tell_members(&push);
+            self.give_log_anew();
         }
         self.after_applying(height);
     }
@@ -256,6 +339,7 @@ impl Node {
     pub(super) fn out_of_step(&mut self, node: NodeId) {
         if self.own_row().is_none_or(|r| r.master == node) {
             self.follower.in_step = false;
+            self.follower.parts = Parts::default();
         }
     }
 

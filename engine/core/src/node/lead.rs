@@ -13,13 +13,15 @@ use crate::io::{Table, Write};
 use crate::links::{Links, Party};
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
-use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, Height, LogIndex, NodeId};
 use duohuo_wire::lease::LeaseGiven;
 use duohuo_wire::packet::{
     Ack, Append, BlockPush, Change, ChangeKind, Consensus, ConsensusError, Packet, QueryScope, Resync,
     SubmitVerdict, WireRecord,
 };
+use duohuo_wire::parts::{LogPart, PartsHeld};
 use duohuo_wire::statement::{Row, SignedResult};
+use duohuo_wire::tlv::Extensions;
 
 /// Records of the log that are neither on our disk nor with the members yet.
 #[derive(Default)]
@@ -312,6 +314,7 @@ impl Node {
         self.tell_members(&push);
         let writes = self.keep_block(height, block);
         self.persist(writes, After::Committed(height, None));
+        self.give_log_anew();
     }
 
     /// The block, and the records that it makes history.
@@ -347,7 +350,7 @@ impl Node {
     pub(super) fn greet_members(&mut self) {
         for node in self.members() {
             let due = match &self.duty {
-                Duty::Lead(master) => master.sent_to(node).is_none(),
+                Duty::Lead(master) => master.lacks_log(node),
                 _ => return,
             };
             if due && self.links.stream_of(Party::Node(node)).is_some() {
@@ -365,25 +368,53 @@ impl Node {
         if let Some(packet) = self.registration_sync() {
             self.links.send_stream(Party::Node(node), &packet, &mut self.out);
         }
-        self.send_resync(node);
+        self.send_log(node, None);
     }
 
-    fn send_resync(&mut self, node: NodeId) {
+    /// Our whole log, or of one that does not fit into a packet the part that is due (B-LOG-12): the one after those that the
+    /// member holds, else the first.
+    fn send_log(&mut self, node: NodeId, held: Option<PartsHeld>) {
         let Duty::Lead(master) = &mut self.duty else {
             return;
         };
-        let (epoch, end) = (master.epoch(), self.log.end());
-        let start = self.log.start();
-        let records = self
-            .log
-            .records_from(start)
-            .map(|r| WireRecord { height: r.height, epoch: r.epoch, bytes: r.bytes.clone() })
-            .collect();
-        let start = duohuo_wire::ids::LogIndex(start);
-        let packet =
-            Packet::from(Resync { epoch, height: self.height, start, records, ..Default::default() });
-        if self.links.send_stream(Party::Node(node), &packet, &mut self.out) {
+        let (epoch, first, end) = (master.epoch(), self.log.start(), self.log.end());
+        let goes_on = |held: &PartsHeld| held.first.0 == first && (first..=end).contains(&held.next.0);
+        let start = held.filter(goes_on).map_or(first, |held| held.next.0);
+        if start > first {
+            if master.sent_to(node).is_some() {
+                return; // it asked twice, and the last part is on its stream
+            }
+            master.holds_parts(self.now, node, start);
+        }
+        let wire = |r: &Record| WireRecord { height: r.height, epoch: r.epoch, bytes: r.bytes.clone() };
+        let mut room = Room::of(self.config.log_packet_bytes);
+        let records: Vec<_> =
+            self.log.records_from(start).take_while(|r| room.takes(&r.bytes)).map(wire).collect();
+        let up_to = start + records.len() as u64;
+        let is_followed = up_to < end;
+        let extensions = if start == first && !is_followed {
+            Extensions::default()
+        } else {
+            LogPart { first: LogIndex(first), is_followed }.extensions()
+        };
+        let (height, start) = (self.height, LogIndex(start));
+        let packet = Packet::from(Resync { epoch, height, start, records, extensions });
+        if !self.links.send_stream(Party::Node(node), &packet, &mut self.out) {
+            return;
+        }
+        if is_followed {
+            master.sent_part(self.now, node);
+        } else {
             master.sent(self.now, node, end);
+        }
+    }
+
+    /// A height is done: what is left of a log that was on its way in parts is another log, and a short one.
+    pub(super) fn give_log_anew(&mut self) {
+        let Duty::Lead(master) = &self.duty else { return };
+        let nodes: Vec<NodeId> = master.given_in_parts().collect();
+        for node in nodes {
+            self.send_log(node, None);
         }
     }
 
@@ -392,20 +423,33 @@ impl Node {
         let Duty::Lead(master) = &mut self.duty else {
             return;
         };
-        let packet = Packet::from(Append {
-            epoch: master.epoch(),
-            start: duohuo_wire::ids::LogIndex(start),
-            released: duohuo_wire::ids::LogIndex(master.released()),
-            records: records.to_vec(),
-            ..Default::default()
-        });
-        let end = self.log.end();
+        let (epoch, released, end) = (master.epoch(), LogIndex(master.released()), self.log.end());
+        let packet = |start, records: &[WireRecord]| {
+            let (start, records) = (LogIndex(start), records.to_vec());
+            Packet::from(Append { epoch, start, released, records, ..Default::default() })
+        };
+        let mut packets = Vec::new();
+        let (mut start, mut rest) = (start, records);
+        while !rest.is_empty() {
+            let mut room = Room::of(self.config.log_packet_bytes);
+            let count = rest.iter().take_while(|r| room.takes(&r.bytes)).count();
+            let (now, later) = rest.split_at(count);
+            packets.push(packet(start, now));
+            (start, rest) = (start + count as u64, later);
+        }
+        // Who is being given our log is shown that there is more: it asks for the log if the first part did not get there
+        // (B-LOG-11).
+        let sign = packet(end, &[]);
+        let (links, out) = (&mut self.links, &mut self.out);
+        let mut send = |node: NodeId, packet: &Packet| links.send_stream(Party::Node(node), packet, out);
         master.owed(self.now);
         for (node, _) in self.neighbours.iter() {
-            if master.sent_to(*node).is_some()
-                && self.links.send_stream(Party::Node(*node), &packet, &mut self.out)
-            {
-                master.sent(self.now, *node, end);
+            if master.sent_to(*node).is_some() {
+                if packets.iter().all(|packet| send(*node, packet)) {
+                    master.sent(self.now, *node, end);
+                }
+            } else if !master.lacks_log(*node) {
+                send(*node, &sign);
             }
         }
     }
@@ -433,7 +477,7 @@ impl Node {
             self.release();
             self.change_in_sync();
         } else {
-            self.send_resync(node);
+            self.send_log(node, PartsHeld::of(&ack.extensions));
         }
         Ok(())
     }
@@ -555,6 +599,27 @@ impl Node {
             }
             _ => Err(Discard::Forbidden),
         }
+    }
+}
+
+/// The room for records in a packet: the first one has it in any case.
+struct Room {
+    limit: usize,
+    taken: usize,
+}
+
+impl Room {
+    /// Height, epoch and length stand before the bytes of each.
+    const RECORD: usize = 20;
+
+    const fn of(limit: usize) -> Self {
+        Self { limit, taken: 0 }
+    }
+
+    fn takes(&mut self, bytes: &Bytes) -> bool {
+        let is_first = self.taken == 0;
+        self.taken += Self::RECORD + bytes.len();
+        is_first || self.taken <= self.limit
     }
 }
 

@@ -47,6 +47,10 @@ struct Follower {
     acknowledged: Option<u64>,
     /// Log length sent on the stream that stands.
     sent: Option<u64>,
+    /// Our log is on its way there in parts (B-LOG-12).
+    giving: bool,
+    /// The furthest place from which it asked for the next part, under this epoch.
+    parts_held: u64,
     /// Committed height it told.
     height: Height,
     /// Since when something is owed.
@@ -235,23 +239,50 @@ impl Master {
     /// The stream of a member is up: it needs our log from the start.
     pub(super) fn stream_up(&mut self, node: NodeId) {
         let follower = self.followers.entry(node).or_default();
-        follower.sent = None;
+        (follower.sent, follower.giving) = (None, false);
         // What it acknowledged under this epoch stays acknowledged: it is on its disk.
     }
 
     pub(super) fn stream_down(&mut self, node: NodeId) {
         if let Some(follower) = self.followers.get_mut(&node) {
-            follower.sent = None;
+            (follower.sent, follower.giving) = (None, false);
         }
     }
 
     /// Everything up to `end` is now on its stream.
     pub(super) fn sent(&mut self, now: Instant, node: NodeId, end: u64) {
         let follower = self.followers.entry(node).or_default();
-        follower.sent = Some(end);
+        (follower.sent, follower.giving) = (Some(end), false);
         if follower.acknowledged.unwrap_or(0) < end {
             follower.waiting_since.get_or_insert(now);
         }
+    }
+
+    /// A part of our log is on its stream; the one after it waits to be asked for.
+    pub(super) fn sent_part(&mut self, now: Instant, node: NodeId) {
+        let follower = self.followers.entry(node).or_default();
+        (follower.sent, follower.giving) = (None, true);
+        follower.waiting_since.get_or_insert(now);
+    }
+
+    /// It asks for the part that begins at `next`. If it asked for none so far before, that is an answer: what it owes, it owes
+    /// from now (B-LOG-13).
+    pub(super) fn holds_parts(&mut self, now: Instant, node: NodeId, next: u64) {
+        let follower = self.followers.entry(node).or_default();
+        if next > follower.parts_held {
+            follower.parts_held = next;
+            follower.waiting_since = follower.waiting_since.map(|_| now);
+        }
+    }
+
+    /// Who is being given our log in parts.
+    pub(super) fn given_in_parts(&self) -> impl Iterator<Item = NodeId> {
+        self.followers.iter().filter(|(_, f)| f.giving).map(|(node, _)| *node)
+    }
+
+    /// Whether nothing of our log is on its stream.
+    pub(super) fn lacks_log(&self, node: NodeId) -> bool {
+        self.followers.get(&node).is_none_or(|f| f.sent.is_none() && !f.giving)
     }
 
     /// From where a member is to be sent; `None`: it has not got our log yet (a resync comes first).
@@ -618,6 +649,33 @@ mod tests {
         assert_eq!(m.release(E), [vote(1)]);
         m.acknowledged(ms(50), A, 10, Height(0));
         assert_eq!(m.poll_timeout(|_| DEAD), None);
+    }
+
+    /// B-LOG-13: who asks again for what it asked for before does not gain time by it.
+    #[test]
+    fn a_part_that_is_asked_for_counts_as_an_answer_once() {
+        let mut m = with_members(&[A]);
+        assert!(m.lacks_log(A));
+        m.sent_part(ms(0), A);
+        assert!(!m.lacks_log(A));
+        assert_eq!((m.sent_to(A), m.given_in_parts().collect::<Vec<_>>()), (None, vec![A]));
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(50)));
+        m.holds_parts(ms(10), A, 6);
+        m.sent_part(ms(10), A);
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(60)));
+        for next in [6, 5] {
+            m.holds_parts(ms(20), A, next);
+            assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(60)), "it asked for this part before");
+        }
+        m.holds_parts(ms(30), A, 9);
+        m.sent(ms(30), A, 12);
+        assert_eq!((m.sent_to(A), m.given_in_parts().count()), (Some(12), 0));
+        assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(80)), "it owes the whole log");
+        for ends in [Master::stream_up, Master::stream_down] {
+            m.sent_part(ms(30), A);
+            ends(&mut m, A);
+            assert!(m.lacks_log(A));
+        }
     }
 
     /// B-ISS-5: the wait doubles up to 64 times, and a refusal of that very request ends it.

@@ -8,7 +8,7 @@
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
 //! | `fence.rs` | a forced master's fence, from both sides |
 //! | `lineage.rs` | who was master when, to be handed on |
-//! | `log.rs`, `follow.rs` | the log and how it follows a master's; blocks |
+//! | `log.rs`, `follow.rs`, `parts.rs` | the log and how it follows a master's, in parts if need be; blocks |
 //! | `outside.rs` | the lease, and what acts outside the chain |
 //! | `catch_up.rs`, `snapshots.rs`, `serving.rs` | far behind: snapshots and blocks from several nodes; what is kept; what is served |
 //! | `mesh.rs` | streams: to the cluster, to the authority, to other masters |
@@ -31,6 +31,7 @@ mod master;
 mod mesh;
 mod neighbours;
 mod outside;
+mod parts;
 mod serving;
 mod signers;
 mod snapshots;
@@ -452,6 +453,8 @@ impl Node {
                 self.on_chain_end(Party::Node(node), end.height);
                 Ok(())
             }
+            // An older program, of something that it does not know: no offence.
+            Packet::Unsupported(_) => Err(Discard::Unexpected),
             _ => Err(Discard::Forbidden),
         }
     }

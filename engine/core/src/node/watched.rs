@@ -48,6 +48,7 @@ impl Node {
         };
         let mut held = vec![
             self.log.held(),
+            self.follower.held(),
             gate,
             Held::entries("waits for the disk", self.after.values().map(Vec::len).sum()),
             Held::entries("waiting clients", self.waiting.values().map(Vec::len).sum()),

@@ -115,6 +115,17 @@ fn suite(kind: PacketType, case: Case) -> Suite {
         let comment = "descending, and the last is cut: the order is asked when all are read";
         refuse(&mut suite, kind, comment, "W-ENC-2", "truncated", &body);
     }
+    if kind == PacketType::Resync {
+        let part = |value: &[u8]| [plain, b"\x80\x01\0", &[value.len() as u8], value].concat();
+        let broken: [(&str, &[u8]); 3] = [
+            ("a part: 8 bytes", b"\0\0\0\0\0\0\0\x09"),
+            ("a part: 10 bytes", b"\0\0\0\0\0\0\0\x09\0\0"),
+            ("a part that is followed by 2", b"\0\0\0\0\0\0\0\x09\x02"),
+        ];
+        for (comment, value) in broken {
+            refuse(&mut suite, kind, comment, "W-TLV-7", "bad_value", &part(value));
+        }
+    }
     if kind == PacketType::NodeKeepalive {
         let alone = |more: &[u8]| [plain, more].concat();
         let mut refuse =

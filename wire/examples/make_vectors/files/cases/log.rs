@@ -29,6 +29,8 @@ pub(super) fn resync() -> Case {
             }
             .into(),
         ),
+        ("the first part of a log", part(900, LogPart { first: LogIndex(900), is_followed: true })),
+        ("its last part", part(901, LogPart { first: LogIndex(900), is_followed: false })),
     ];
     Case { valid, patches }
 }
@@ -65,6 +67,12 @@ pub(super) fn append() -> Case {
         ("a lease of another length: as if it were absent", asking(extension(&[0; 11]))),
     ];
     Case { valid, patches }
+}
+
+/// A Resync that holds one record of a longer log.
+fn part(start: u64, part: LogPart) -> Packet {
+    let (epoch, height, start) = (Epoch(5), Height(100), LogIndex(start));
+    Resync { epoch, height, start, records: records(&[3]), extensions: part.extensions() }.into()
 }
 
 /// An Append that has no records, for the sake of its extension.
@@ -119,6 +127,10 @@ pub(super) fn ack() -> Case {
             giving(LeaseGiven { nonce: 0, is_in_step: false, position: MAX }.extensions()),
         ),
         ("a lease with a state that is none: as if it were absent", giving(extension(&[2; 17]))),
+        (
+            "the next part of a log is asked for",
+            giving(PartsHeld { first: LogIndex(900), next: LogIndex(901) }.extensions()),
+        ),
     ])
 }
 

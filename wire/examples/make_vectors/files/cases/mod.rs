@@ -7,6 +7,7 @@ use duohuo_wire::{
     lease::{LeaseGiven, LeaseRequest},
     operations::{DiskTimes, put_paused},
     packet::*,
+    parts::{LogPart, PartsHeld},
     takeover::{Granting, SignedTakeover, Takeover},
     tlv::Extensions,
 };
