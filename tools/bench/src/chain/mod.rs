@@ -7,6 +7,7 @@ mod copy;
 mod crafted;
 mod floor;
 mod network;
+mod pace;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -30,7 +31,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
     /// Only these parts
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Part::Alone, Part::Load, Part::CatchUp])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::ALL)]
     only: Vec<Part>,
     /// Blocks for which a node is away where the chain takes snapshots.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(2_000..=1_000_000))]
@@ -45,6 +46,14 @@ enum Part {
     Load,
     /// A node that comes back
     CatchUp,
+    /// Small blocks as fast as they come, stores on the disk and in memory
+    Pace,
+    /// The same with more and more clusters
+    Growth,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [Self::Alone, Self::Load, Self::CatchUp, Self::Pace, Self::Growth];
 }
 
 /// Blocks, and transfers in each, for which a node is away where the chain takes no snapshots: all of them must come.
@@ -65,6 +74,8 @@ struct Report {
     growth: Vec<alone::Growth>,
     network: Option<network::Measured>,
     catch_up: Vec<away::CatchUp>,
+    pace: Vec<pace::Pace>,
+    growth_of_networks: Vec<pace::Grown>,
 }
 
 fn load_average() -> String {
@@ -129,6 +140,8 @@ fn measure(options: &Options) -> Result<Report, String> {
         catch_up.push(away("blocks", 2, ALL_BLOCKS, false)?);
         catch_up.push(away("snapshot", 3, (options.blocks, SPARED_TRANSFERS), true)?);
     }
+    let pace = if wants(Part::Pace) { pace::measure(&program, stores.path(), span)? } else { Vec::new() };
+    let growth_of_networks = if wants(Part::Growth) { pace::growth(&program, span)? } else { Vec::new() };
     Ok(Report {
         measurement: "chain",
         processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -139,6 +152,8 @@ fn measure(options: &Options) -> Result<Report, String> {
         growth,
         network,
         catch_up,
+        pace,
+        growth_of_networks,
     })
 }
 
@@ -166,5 +181,11 @@ fn print(report: &Report) {
     }
     for catch_up in &report.catch_up {
         catch_up.print();
+    }
+    for pace in &report.pace {
+        pace.print();
+    }
+    for grown in &report.growth_of_networks {
+        grown.print();
     }
 }

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const LIGHT: usize = 1;
 const HEAVY: usize = 2_000;
 /// A file system without a disk.
-const MEMORY: &str = "/dev/shm";
+pub(crate) const MEMORY: &str = "/dev/shm";
 /// The first port of the networks; each has its own.
 pub(crate) const PORT: u16 = 4_870;
 
@@ -39,6 +39,9 @@ pub(crate) struct Load {
     /// From the submission to the answer that it is committed and durable.
     latency_ms: Option<Summary>,
     told_later: u64,
+    /// Of all processes of the network.
+    processor_seconds: f64,
+    blocks: u64,
 }
 
 /// Networks of four clusters.
@@ -60,6 +63,25 @@ impl Load {
     pub(crate) fn median(&self) -> f64 {
         self.latency_ms.map_or(f64::NAN, |l| l.median)
     }
+
+    /// Of all processes of the network together.
+    pub(crate) fn processor_ms_a_block(&self) -> f64 {
+        self.processor_seconds * 1e3 / self.blocks as f64
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let latency = self
+            .latency_ms
+            .map_or_else(String::new, |l| format!(", latency p50 {:.1} ms, p99 {:.1} ms", l.median, l.p99));
+        format!(
+            "{} in flight at each master: {:.0} transfers/s, {:.0} blocks/s{latency}, {:.1} ms of processor time a block, {} told to try later",
+            self.in_flight_at_each_master,
+            self.committed_a_second,
+            self.blocks_a_second,
+            self.processor_ms_a_block(),
+            self.told_later
+        )
+    }
 }
 
 impl Measured {
@@ -70,16 +92,7 @@ impl Measured {
             ("1 node in memory without a pause between blocks", &self.no_disk),
         ] {
             for load in loads {
-                let latency = load.latency_ms.map_or_else(String::new, |l| {
-                    format!(", latency p50 {:.1} ms, p99 {:.1} ms", l.median, l.p99)
-                });
-                println!(
-                    "4 clusters of {name}, {} in flight at each master: {:.0} transfers/s, {:.0} blocks/s{latency}, {} told to try later",
-                    load.in_flight_at_each_master,
-                    load.committed_a_second,
-                    load.blocks_a_second,
-                    load.told_later
-                );
+                println!("4 clusters of {name}, {}", load.text());
             }
         }
         if let Some(ratio) = self.record_before_vote_ratio {
@@ -229,6 +242,9 @@ impl Rig {
         let mut waiting = vec![0; links.len()];
         let (mut request, mut committed, mut told_later) = (0u64, 0u64, 0u64);
         let mut samples = Vec::new();
+        let processor_seconds =
+            || self.all.iter().chain([&NodeId::AUTHORITY]).map(|id| self.processor_seconds(*id)).sum::<f64>();
+        let processor_seconds_before = processor_seconds();
         let begin = Instant::now();
         // What is not answered at the end is not counted.
         while !is_enough(begin) {
@@ -270,10 +286,13 @@ impl Rig {
             }
         }
         let seconds = begin.elapsed().as_secs_f64();
+        let blocks = height - height_before;
         Ok(Load {
+            processor_seconds: processor_seconds() - processor_seconds_before,
+            blocks,
             in_flight_at_each_master: in_flight,
             committed_a_second: committed as f64 / seconds,
-            blocks_a_second: (height - height_before) as f64 / seconds,
+            blocks_a_second: blocks as f64 / seconds,
             latency_ms: Summary::of(samples),
             told_later,
         })
