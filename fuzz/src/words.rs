@@ -8,6 +8,7 @@ use duohuo_tests::consortium::{Consortium, FIG_18};
 use duohuo_wire::{
     ids::ClusterId,
     operations::{DiskTimes, paused, put_paused},
+    rehearsal::{self, Kept, Rehearsed},
     roster::Roster,
     takeover::{SignedTakeover, Takeover},
     tlv::Extensions,
@@ -124,6 +125,25 @@ pub(crate) fn operations(data: &[u8]) {
         }
         None => assert!(kind & 0x7FFF != 1 || !value.len().is_multiple_of(SignedTakeover::LENGTH)),
     }
+    rehearsals(&found);
+}
+
+/// What says that something is rehearsed, and what it came to: whatever is read has one encoding.
+fn rehearsals(found: &Extensions) {
+    if let Some(rehearsed) = Rehearsed::of(found) {
+        let mut again = Extensions::new();
+        rehearsed.put_in(&mut again);
+        assert_eq!(again, *found, "one encoding");
+    }
+    if let Some(nonce) = rehearsal::nonce_of(found) {
+        assert_eq!(rehearsal::rehearsing(nonce), *found, "one encoding");
+    }
+    if let Some(kept) = Kept::of(found) {
+        assert_eq!(kept.extensions(), *found, "one encoding");
+    }
+    if rehearsal::is_asked(found) {
+        assert_eq!(rehearsal::asking(), *found, "one encoding");
+    }
 }
 
 /// Questions, right and wrong.
@@ -162,5 +182,10 @@ pub(crate) fn operation_seeds() -> Vec<Vec<u8>> {
         [&[0, 1][..], &[0xFF; 8], &[0; 47]].concat(),
         [&[0, 1][..], &[1; 400]].concat(),
         [&[0, 1][..], &[1; 199]].concat(),
+        vec![0, 1],
+        [&[0, 2][..], &[7; 12]].concat(),
+        [&[0, 4][..], &[0; 32]].concat(),
+        [&[0, 4, 6, 255][..], &[0xFF; 28], &[0, 2], &[0; 12], &[0, 0, 0, 1], &[9; 8]].concat(),
+        [&[0, 4][..], &[0; 31]].concat(),
     ]
 }

@@ -10,7 +10,8 @@ use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME};
 use duohuo_wire::ids::{Height, NodeId};
 use duohuo_wire::order::SignedOrder;
-use duohuo_wire::packet::{Order, OrderOutcome, Packet, Probe, Submit, SubmitVerdict};
+use duohuo_wire::packet::{Order, OrderOutcome, Packet, Probe, StatusQuery, Submit, SubmitVerdict};
+use duohuo_wire::rehearsal::{self, Rehearsed};
 use duohuo_wire::roster::Roster;
 use duohuo_wire::stream::FrameReader;
 use std::cell::RefCell;
@@ -57,6 +58,10 @@ pub struct Book {
     pub orders: VecDeque<SignedOrder>,
     /// What became of the orders, by their numbers.
     pub answered: Vec<(u64, OrderOutcome)>,
+    /// Nodes that are to be asked to rehearse a takeover.
+    pub to_rehearse: VecDeque<NodeId>,
+    /// What they answered.
+    pub rehearsed: Vec<(NodeId, Rehearsed)>,
 }
 
 /// Submits `rate` transfers a second, round robin over the nodes, each until it is committed.
@@ -205,6 +210,15 @@ impl Client {
         self.send(stream, &packet);
     }
 
+    fn ask_to_rehearse(&mut self) {
+        let Some(node) = self.book.borrow().to_rehearse.front().copied() else { return };
+        let up = |l: &Link| l.to == node && matches!(l.state, State::Up { .. });
+        let Some(stream) = self.links.iter().find(|(_, l)| up(l)).map(|(stream, _)| *stream) else { return };
+        self.book.borrow_mut().to_rehearse.pop_front();
+        let query = StatusQuery { request: 1, extensions: rehearsal::asking() };
+        self.send(stream, &Packet::from(query));
+    }
+
     fn on_order_answer(&mut self, request: u64, outcome: OrderOutcome) {
         let mut book = self.book.borrow_mut();
         if book.orders.front().is_some_and(|order| order.number == request) {
@@ -218,6 +232,10 @@ impl Client {
         let answer = match packet {
             Packet::SubmitAnswer(answer) => answer,
             Packet::OrderAnswer(answer) => return self.on_order_answer(answer.request, answer.outcome),
+            Packet::StatusAnswer(answer) => {
+                let rehearsed = Rehearsed::of(&answer.extensions).map(|rehearsed| (from, rehearsed));
+                return self.book.borrow_mut().rehearsed.extend(rehearsed);
+            }
             _ => return,
         };
         let Some(Waiting { transfer, .. }) = self.waiting.get(&answer.request).copied() else {
@@ -258,6 +276,7 @@ impl Client {
     fn step(&mut self) {
         self.dial_missing();
         self.hand_in();
+        self.ask_to_rehearse();
         if self.now >= self.next_at && self.now < self.until {
             let n = self.next_transfer;
             self.next_transfer += 1;

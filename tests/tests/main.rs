@@ -11,6 +11,7 @@ mod partitions;
 mod placements;
 mod reception_order;
 mod recovery;
+mod rehearsals;
 mod rules;
 mod simulator;
 mod specification;

@@ -177,6 +177,33 @@ def pauses(*clusters):
     return Extension(type=PAUSES, value=b"".join(struct.pack("!I", cluster) for cluster in clusters))
 
 
+REHEARSED = 0x0004
+REHEARSAL = 0x0001
+REHEARSAL_KEPT = 0x0003
+
+
+def rehearse():
+    """The extension of StatusQuery that asks for a rehearsal of a takeover."""
+    return Extension(type=REHEARSAL, value=b"")
+
+
+def rehearsal(nonce):
+    """The extension of Update and Resync of epoch 0 that says which rehearsal they belong to."""
+    return Extension(type=REHEARSAL, value=struct.pack("!Q", nonce))
+
+
+def rehearsal_kept(nonce, durable):
+    """The extension of Ack of epoch 0 that answers it: how many microseconds the sender's write took."""
+    return Extension(type=REHEARSAL_KEPT, value=struct.pack("!QI", nonce, durable))
+
+
+def rehearsed(end, outcome, *spans_and_members):
+    """The extension of StatusAnswer that tells what a rehearsal came to: five spans, two counts, then (node, acknowledged, durable) each."""
+    spans, members = spans_and_members[:7], spans_and_members[7:]
+    value = struct.pack("!BB7IH", end, outcome, *spans, len(members)) + b"".join(struct.pack("!3I", *member) for member in members)
+    return Extension(type=REHEARSED, value=value)
+
+
 TAKEOVER = 0x0001
 UNMEASURED = 2**64 - 1
 

@@ -387,7 +387,44 @@ local OPERATIONS = {
         end
         return true
     end,
+    [0x0004] = function(r, start, count, tree)
+        if count < 32 or (count - 32) % 12 ~= 0 or r.tvb(start + 30, 2):uint() ~= (count - 32) / 12 then return false end
+        local last = -1
+        for at = start + 32, start + count - 12, 12 do
+            local node = r.tvb(at, 4):uint()
+            if node <= last then return false end
+            last = node
+        end
+        local ended, outcome = r.tvb(start, 1):uint(), r.tvb(start + 1, 1):uint()
+        if ended > 8 or (outcome > 13 and outcome ~= 255) then return false end
+        local item = tree:add(G.status_answer_rehearsed, r.tvb(start, count))
+        item:add(G.status_answer_rehearsed_end, r.tvb(start, 1))
+        item:add(G.status_answer_rehearsed_outcome, r.tvb(start + 1, 1))
+        for place, field in ipairs(G.status_answer_rehearsed_span) do
+            local value = r.tvb(start + 4 * place - 2, 4)
+            local span = item:add(field, value)
+            if place <= 5 and value:uint() == 0xFFFFFFFF then span:append_text(" (not measured)") end
+        end
+        for at = start + 32, start + count - 12, 12 do
+            item:add(G.status_answer_rehearsed_node, r.tvb(at, 4))
+            item:add(G.status_answer_rehearsed_acknowledged, r.tvb(at + 4, 4))
+            item:add(G.status_answer_rehearsed_durable, r.tvb(at + 8, 4))
+        end
+        return true
+    end,
 }
+
+-- What says that a packet belongs to a rehearsal, by packet: the extension's type and the length of its value; false as above.
+local REHEARSAL = { status_query = { 0x0001, 0 }, update = { 0x0001, 8 }, resync = { 0x0001, 8 }, ack = { 0x0003, 12 } }
+
+local function show_rehearsal(r, start, count, tree, packet)
+    if count ~= REHEARSAL[packet][2] then return false end
+    local item = tree:add(G.rehearsal[packet], r.tvb(start - 4, count + 4))
+    if count >= 8 then item:add(G.rehearsal_nonce[packet], r.tvb(start, 8)) end
+    if count == 12 then item:add(G.ack_rehearsal_durable, r.tvb(start + 8, 4)) end
+    tree:append_text(", rehearsal")
+    return true
+end
 
 -- How many ranges of versions a packet states; what is no range is as if the extension were absent (section 3.3).
 local RANGES = { handshake_init = 1, handshake_response = 1, probe = 2 }
@@ -473,6 +510,9 @@ local function read_extensions(r, tree, packet, out)
         elseif RANGES[packet.key] and last == 0x0001 then
             out.versions = show_ranges(r, start + 4, count, rest, packet.key)
             if out.versions then rest:append_text(", " .. out.versions) else rest:add_proto_expert_info(EXPERT["note.no_meaning"]) end
+        elseif REHEARSAL[packet.key] and last == REHEARSAL[packet.key][1] then
+            out.rehearsal = show_rehearsal(r, start + 4, count, rest, packet.key)
+            if not out.rehearsal then rest:add_proto_expert_info(EXPERT["note.no_meaning"]) end
         elseif packet.key == "status_answer" and OPERATIONS[last] then
             if not OPERATIONS[last](r, start + 4, count, rest) then
                 rest:add_proto_expert_info(EXPERT["note.no_meaning"])

@@ -39,6 +39,9 @@ local H = {
     crc32 = add_field(ProtoField.uint32, "header.crc32", "crc32", base.HEX),
 }
 
+-- How a rehearsal ended (behaviour.md 6.2).
+local REHEARSAL_END = { [0] = "whole", "unfit", "busy", "no answer of the authority", "refused", "would halt", "a member is late", "overtaken", "log too long" }
+
 local G = {
     crc_ok = add_field(ProtoField.bool, "crc_ok", "CRC holds"),
     receiver = add_field(ProtoField.uint32, "receiver", "Receiver (from the handshake, or from what its address sent)"),
@@ -82,7 +85,16 @@ local G = {
     status_answer_versions_highest = add_field(ProtoField.uint8, "status_answer.versions.highest", "highest"),
     status_answer_versions_party = add_field(ProtoField.uint32, "status_answer.versions.party", "party"),
     status_answer_versions_version = add_field(ProtoField.uint8, "status_answer.versions.version", "version"),
+    status_answer_rehearsed = add_field(ProtoField.none, "status_answer.rehearsed", "rehearsed"),
+    status_answer_rehearsed_end = add_field(ProtoField.uint8, "status_answer.rehearsed.end", "end", base.DEC, REHEARSAL_END),
+    status_answer_rehearsed_outcome = add_field(ProtoField.uint8, "status_answer.rehearsed.outcome", "outcome"),
+    status_answer_rehearsed_span = {},
+    status_answer_rehearsed_node = add_field(ProtoField.uint32, "status_answer.rehearsed.node", "node"),
+    status_answer_rehearsed_acknowledged = add_field(ProtoField.uint32, "status_answer.rehearsed.acknowledged", "acknowledged in us"),
+    status_answer_rehearsed_durable = add_field(ProtoField.uint32, "status_answer.rehearsed.durable", "durable in us"),
+    ack_rehearsal_durable = add_field(ProtoField.uint32, "ack.rehearsal.durable", "durable in us"),
     -- by packet
+    rehearsal = {}, rehearsal_nonce = {},
     versions = {}, versions_lowest = {}, versions_highest = {},
     master_keepalive_takeover = add_field(ProtoField.none, "master_keepalive.takeover", "takeover"),
     master_keepalive_takeover_span = {},
@@ -103,6 +115,16 @@ local G = {
 -- The spans of a takeover, in the order of the wire; 2^64 - 1: not measured.
 local SPANS = { "heard_us", "suspected_us", "claimed_us", "promised_us", "ready_us", "spoke_us", "committed_us" }
 local GRANTING = { "granting_heard_us", "granting_asked_us", "granting_durable_us" }
+-- What a rehearsal came to: microseconds, 2^32 - 1 = not measured, and two counts.
+for _, name in ipairs({ "suspected", "claimed", "noted", "started", "promised", "records", "words" }) do
+    table.insert(G.status_answer_rehearsed_span, add_field(ProtoField.uint32, "status_answer.rehearsed." .. name, name))
+end
+for _, packet in ipairs({ "status_query", "update", "resync", "ack" }) do
+    G.rehearsal[packet] = add_field(ProtoField.none, packet .. ".rehearsal", "rehearsal")
+    if packet ~= "status_query" then
+        G.rehearsal_nonce[packet] = add_field(ProtoField.uint64, packet .. ".rehearsal.nonce", "nonce", base.HEX)
+    end
+end
 for _, packet in ipairs({ "handshake_init", "handshake_response", "probe" }) do
     G.versions[packet] = add_field(ProtoField.none, packet .. ".versions", "versions")
     G.versions_lowest[packet] = add_field(ProtoField.uint8, packet .. ".versions.lowest", "lowest")

@@ -18,6 +18,7 @@ local function versions_text(o) return o.versions and ", " .. o.versions or "" e
 local function part_text(o) return o.part and ", " .. o.part or "" end
 
 local function lease_text(o) return o.lease and ", " .. o.lease or "" end
+local function rehearsal_text(o) return o.rehearsal and ", rehearsal" or "" end
 
 local function certificate_text(f)
     return string.format("h%s r%s %d signers", f.height, f.round, #f.signers)
@@ -72,7 +73,7 @@ local INFO = {
         return string.format("%s registration %d, %d sealed IDs", o.verdict, o.registration_epoch, #o.sealed_ids)
     end,
     update = function(o)
-        return string.format("c%d e%s v%s %s alive %s", o.cluster, o.epoch, o.version, o.reason, numbers(o.alive))
+        return string.format("c%d e%s v%s %s alive %s%s", o.cluster, o.epoch, o.version, o.reason, numbers(o.alive), rehearsal_text(o))
     end,
     change = function(o)
         return string.format("c%d e%s v%s %s %s", o.cluster, o.epoch, o.version, o.kind, party(o.node))
@@ -110,13 +111,13 @@ local INFO = {
         return string.format("c%d registration %d, %d sealed IDs", o.cluster, o.registration_epoch, #o.sealed_ids)
     end,
     resync = function(o)
-        return string.format("e%s h%s from %s, %s%s", o.epoch, o.height, o.start, records_text(o.records), part_text(o))
+        return string.format("e%s h%s from %s, %s%s", o.epoch, o.height, o.start, records_text(o.records), part_text(o) .. rehearsal_text(o))
     end,
     append = function(o)
         return string.format("e%s from %s released %s, %s%s", o.epoch, o.start, o.released, records_text(o.records), lease_text(o))
     end,
     ack = function(o)
-        return string.format("e%s end %s h%s synced e%s%s%s", o.epoch, o["end"], o.height, o.synced, lease_text(o), part_text(o))
+        return string.format("e%s end %s h%s synced e%s%s%s", o.epoch, o["end"], o.height, o.synced, lease_text(o), part_text(o) .. rehearsal_text(o))
     end,
     block_push = function(o) return string.format("h%s", o.height) end,
     chain_query = function(o) return string.format("from h%s at most %d bytes", o.from, o.max_bytes) end,
@@ -135,7 +136,7 @@ local INFO = {
     submit_answer = function(o)
         return string.format("%s h%s%s", o.verdict, o.height, o.master and " ask " .. o.master or "")
     end,
-    status_query = function() return "" end,
+    status_query = function(o) return o.rehearsal and "with a rehearsal" or "" end,
     status_answer = function(o)
         local s = o.report and not o.report.broken and o.report.fields
         return s and string.format("%s %s c%d e%s v%s h%s%s", party(s.node), s.role, s.cluster, s.epoch, s.version, s.height,

@@ -22,6 +22,7 @@ pub mod operations;
 pub mod order;
 pub mod packet;
 pub mod parts;
+pub mod rehearsal;
 pub mod roster;
 pub mod seal;
 pub mod sealed_id;

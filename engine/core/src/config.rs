@@ -54,6 +54,9 @@ impl Timers {
     }
 }
 
+/// Between two rehearsals of a takeover that a node begins, and between two that one party helps one node with (B-DRL-4).
+pub const REHEARSAL_INTERVAL: Duration = Duration::from_millis(500);
+
 /// What a node is told.
 #[derive(Clone)]
 pub struct NodeConfig {

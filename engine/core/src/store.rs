@@ -23,6 +23,9 @@ pub const META_LOWEST_BLOCK: u64 = 6;
 /// Meta: an epoch that may be granted soon, noted before it is; absent or 0: none (B-NOTE-1).
 pub const META_NOTE: u64 = 7;
 
+/// Meta, of the authority: the last rehearsal that it wrote something for; nobody reads it (B-DRL-3).
+pub const META_REHEARSED: u64 = 8;
+
 /// A whole snapshot in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeptSnapshot {

@@ -27,6 +27,7 @@ use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::memory::Remembering;
 use duohuo_wire::order::{OrderKind, SignedOrder};
 use duohuo_wire::packet::OrderOutcome;
+use duohuo_wire::rehearsal::Rehearsed;
 use duohuo_wire::roster::NodeEntry;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -300,6 +301,17 @@ impl World {
     #[must_use]
     pub fn answered(&self, number: u64) -> Option<OrderOutcome> {
         self.book.borrow().answered.iter().find(|(n, _)| *n == number).map(|(_, outcome)| *outcome)
+    }
+
+    /// The client asks a node to rehearse a takeover.
+    pub fn rehearse(&mut self, node: NodeId) {
+        self.book.borrow_mut().to_rehearse.push_back(node);
+    }
+
+    /// What nodes answered that were asked to rehearse.
+    #[must_use]
+    pub fn rehearsed(&self) -> Vec<(NodeId, Rehearsed)> {
+        self.book.borrow().rehearsed.clone()
     }
 
     fn put(&mut self, id: NodeId, machine: Anyone) {

@@ -14,6 +14,7 @@ mod node_sessions;
 mod notes;
 mod offences;
 mod orders;
+mod rehearsals;
 mod reports;
 mod roles;
 mod scene;

@@ -7,11 +7,13 @@ use crate::event::Event;
 use crate::links::Party;
 use crate::offences::Offence;
 use crate::time::{Duration, Instant};
-use duohuo_wire::ids::{ClusterId, NodeId};
+use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
 use duohuo_wire::packet::{
     Change, ChangeKind, ClaimReason, DecisionReason, MasterKeepalive, MasterKeepaliveAnswer, OrderOutcome,
     Outcome, Packet, Probe, ProbeAnswer, Role, Update,
 };
+use duohuo_wire::rehearsal;
+use duohuo_wire::statement::Row;
 use duohuo_wire::takeover::Takeover;
 
 /// Probes sent to an incumbent before it counts as silent.
@@ -77,22 +79,11 @@ impl Authority {
             return Err(Discard::Unexpected);
         };
         let row = entry.row.clone();
+        if update.epoch == Epoch(0) && rehearsal::nonce_of(&update.extensions).is_some() {
+            return self.rehearse(&row, node, update.request);
+        }
         let at = At { epoch: update.epoch, version: update.version };
-        let refusal = if at != At::of(&row) {
-            Some(Outcome::Stale)
-        } else if !row.in_sync.contains(&node) {
-            Some(Outcome::NotInSync)
-        } else if row.barred.contains(&node) {
-            Some(Outcome::Barred)
-        } else if self.is_starting() {
-            Some(Outcome::Starting)
-        } else if row.master != node && self.table.is_paused(cluster) {
-            Some(Outcome::Paused)
-        } else if self.links.stream_of(Party::Node(row.master)).is_some() && self.is_held_down(cluster) {
-            Some(Outcome::HoldDown)
-        } else {
-            None
-        };
+        let refusal = if at == At::of(&row) { self.stands_against(&row, node) } else { Some(Outcome::Stale) };
         if let Some(outcome) = refusal {
             if matches!(outcome, Outcome::NotInSync | Outcome::Barred) {
                 self.offended(node, Offence::ClaimsInVain);
@@ -110,6 +101,24 @@ impl Authority {
         }
         self.inquire(cluster, node, update, at);
         Ok(())
+    }
+
+    /// What stands against granting a cluster to a node that knows its row (4.3, checks 5 to 9).
+    pub(super) fn stands_against(&self, row: &Row, node: NodeId) -> Option<Outcome> {
+        let cluster = row.cluster;
+        if !row.in_sync.contains(&node) {
+            Some(Outcome::NotInSync)
+        } else if row.barred.contains(&node) {
+            Some(Outcome::Barred)
+        } else if self.is_starting() {
+            Some(Outcome::Starting)
+        } else if row.master != node && self.table.is_paused(cluster) {
+            Some(Outcome::Paused)
+        } else if self.links.stream_of(Party::Node(row.master)).is_some() && self.is_held_down(cluster) {
+            Some(Outcome::HoldDown)
+        } else {
+            None
+        }
     }
 
     fn inquire(&mut self, cluster: ClusterId, claimant: NodeId, update: Update, at: At) {

@@ -8,6 +8,7 @@ mod claims;
 mod journal;
 mod news;
 mod orders;
+mod rehearsals;
 mod reports;
 mod requests;
 pub mod table;
@@ -43,6 +44,7 @@ use duohuo_wire::tlv::Extensions;
 use journal::Journal;
 use news::News;
 use orders::Pending;
+use rehearsals::Rehearsals;
 use reports::Reports;
 use std::collections::BTreeMap;
 use table::{Command, Conflict, Table};
@@ -79,6 +81,7 @@ pub struct Authority {
     /// The last row that was signed: a decision is told more than once.
     signed: Option<SignedRow>,
     reports: Reports,
+    rehearsals: Rehearsals,
     /// Clusters whose master erred as its predecessor did, and under which epoch: not switched any more.
     alarmed: BTreeMap<ClusterId, Epoch>,
     watchers: Watchers,
@@ -235,6 +238,7 @@ impl Authority {
             news: News::default(),
             signed: None,
             reports: Reports::default(),
+            rehearsals: Rehearsals::default(),
             alarmed: BTreeMap::new(),
             watchers: Watchers::default(),
             discards: Discards::default(),

@@ -184,6 +184,14 @@ impl Node {
             self.claims.wake_at = Some(self.now + self.config.timers.retry_interval);
             return;
         }
+        let update = self.update(epoch, version, reason);
+        self.event(Event::Claimed { epoch, reason });
+        self.note(epoch.next());
+        self.ask(update.request, update.into(), false);
+    }
+
+    /// Whom a claim lists as alive (B-CLM-14), ascending.
+    pub(super) fn listed_alive(&self) -> Vec<NodeId> {
         // Who is only late with an answer, its stream still open, stays in the set; the incumbent must be heard.
         let master = self.own_row().map(|r| r.master);
         let late_only = |node: NodeId| {
@@ -199,21 +207,31 @@ impl Node {
             .collect();
         alive.push(self.me);
         alive.sort_unstable();
-        let request = self.random.u64();
-        let packet = Packet::from(Update {
-            request,
+        alive
+    }
+
+    /// A claim.
+    pub(super) fn update(&mut self, epoch: Epoch, version: Version, reason: ClaimReason) -> Update {
+        Update {
+            request: self.random.u64(),
             cluster: self.cluster,
             epoch,
             version,
             reason,
-            alive,
+            alive: self.listed_alive(),
             height: self.height,
             sealed_id: self.sealed_id.clone(),
             ..Default::default()
-        });
-        self.event(Event::Claimed { epoch, reason });
-        self.note(epoch.next());
-        self.ask(request, packet, false);
+        }
+    }
+
+    /// Whether it has all that a claim needs, and nothing to claim: its master acts.
+    pub(super) fn only_stands_by(&self) -> bool {
+        let Some(row) = self.own_row() else { return false };
+        let may = row.in_sync.contains(&self.me) && !row.barred.contains(&self.me);
+        let needs = self.claims.joined && self.has_histories() && !self.sealed_id.is_empty();
+        let is_idle = self.claims.asked.is_none() && self.log.doubt() <= row.epoch;
+        row.master != self.me && self.acts(row.master) && may && needs && is_idle
     }
 
     /// B-NOTE-1: while the authority decides, the disk is told which epoch it may be.
@@ -444,7 +462,7 @@ impl Node {
                 self.consider();
             }
         }
-        if !own || request == 0 {
+        if !own || request == 0 || self.rehearsed_claim(request, outcome) {
             return Ok(());
         }
         if self.claims.asked.as_ref().is_some_and(|a| a.request == request) {

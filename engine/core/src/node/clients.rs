@@ -14,6 +14,7 @@ use duohuo_wire::packet::{
     Notice, Packet, Query, QueryScope, StateAnswer, StatusAnswer, Submit, SubmitAnswer, SubmitVerdict,
     Subscribe,
 };
+use duohuo_wire::rehearsal::{self, Rehearsed};
 use duohuo_wire::status::{NeighbourStatus, StatusReport};
 use duohuo_wire::tlv::Extensions;
 
@@ -37,15 +38,12 @@ impl Node {
                 self.on_submit(stream, &submit);
                 Ok(())
             }
+            Packet::StatusQuery(query) if rehearsal::is_asked(&query.extensions) => {
+                self.rehearse(stream, query.request);
+                Ok(())
+            }
             Packet::StatusQuery(query) => {
-                let report = crate::watch::encode_report(&self.status());
-                let mut extensions = Extensions::new();
-                if let Some(times) = self.disk.times() {
-                    times.put(&mut extensions);
-                }
-                self.links.spoken().put(&mut extensions);
-                let answer = StatusAnswer { request: query.request, report, extensions };
-                self.links.send_on(stream, &Packet::from(answer), &mut self.out);
+                self.answer_status(stream, query.request, None);
                 Ok(())
             }
             Packet::StateQuery(query) => {
@@ -82,6 +80,21 @@ impl Node {
             }
             _ => Err(Discard::Forbidden),
         }
+    }
+
+    /// A report, and what a rehearsal that was asked for came to.
+    pub(super) fn answer_status(&mut self, stream: StreamId, request: u64, rehearsed: Option<&Rehearsed>) {
+        let report = crate::watch::encode_report(&self.status());
+        let mut extensions = Extensions::new();
+        if let Some(times) = self.disk.times() {
+            times.put(&mut extensions);
+        }
+        self.links.spoken().put(&mut extensions);
+        if let Some(rehearsed) = rehearsed {
+            rehearsed.put_in(&mut extensions);
+        }
+        let answer = StatusAnswer { request, report, extensions };
+        self.links.send_on(stream, &Packet::from(answer), &mut self.out);
     }
 
     /// Who is master, as the authority signed it: any node may tell.

@@ -73,7 +73,7 @@ impl Node {
     }
 
     /// What the chain goes on from: its own records, and the height up to which it must sign nothing.
-    fn chain_log(&self) -> (Height, Vec<Record>) {
+    pub(super) fn chain_log(&self) -> (Height, Vec<Record>) {
         let (own, chains): (Vec<Record>, Vec<Record>) =
             self.log.records_from(0).cloned().partition(Record::is_own);
         let closed = own.iter().filter(|r| r.is_closed()).map(|r| r.height).max();
@@ -386,10 +386,9 @@ impl Node {
             }
             master.holds_parts(self.now, node, start);
         }
-        let wire = |r: &Record| WireRecord { height: r.height, epoch: r.epoch, bytes: r.bytes.clone() };
         let mut room = Room::of(self.config.log_packet_bytes);
         let records: Vec<_> =
-            self.log.records_from(start).take_while(|r| room.takes(&r.bytes)).map(wire).collect();
+            self.log.records_from(start).take_while(|r| room.takes(&r.bytes)).map(wire_record).collect();
         let up_to = start + records.len() as u64;
         let is_followed = up_to < end;
         let extensions = if start == first && !is_followed {
@@ -407,6 +406,13 @@ impl Node {
         } else {
             master.sent(self.now, node, end);
         }
+    }
+
+    /// All records that are kept, as a member is given them.
+    pub(super) fn whole_log(&self, epoch: Epoch) -> Resync {
+        let start = self.log.start();
+        let records = self.log.records_from(start).map(wire_record).collect();
+        Resync { epoch, height: self.height, start: LogIndex(start), records, ..Default::default() }
     }
 
     /// A height is done: what is left of a log that was on its way in parts is another log, and a short one.
@@ -600,6 +606,10 @@ impl Node {
             _ => Err(Discard::Forbidden),
         }
     }
+}
+
+fn wire_record(record: &Record) -> WireRecord {
+    WireRecord { height: record.height, epoch: record.epoch, bytes: record.bytes.clone() }
 }
 
 /// The room for records in a packet: the first one has it in any case.

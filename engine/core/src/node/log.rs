@@ -345,7 +345,8 @@ impl Log {
         Write::Put { table: Table::Meta, key: META_NOTE, value: encode_u64(epoch.0) }
     }
 
-    fn put_promise(&self) -> Write {
+    /// What is promised, written as it stands.
+    pub(super) fn put_promise(&self) -> Write {
         Write::Put {
             table: Table::Meta,
             key: META_PROMISE,

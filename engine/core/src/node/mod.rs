@@ -15,6 +15,7 @@
 //! | `clients.rs` | what clients may ask |
 //! | `watched.rs` | what the outside may ask of the machine |
 //! | `takeover.rs` | how this node came to lead, measured |
+//! | `rehearse.rs` | a takeover rehearsed |
 //! | `signers.rs` | the keys that others' statements are verified with |
 
 mod alive;
@@ -32,6 +33,7 @@ mod mesh;
 mod neighbours;
 mod outside;
 mod parts;
+mod rehearse;
 mod serving;
 mod signers;
 mod snapshots;
@@ -70,6 +72,7 @@ use master::Master;
 use mesh::Mesh;
 use neighbours::Neighbours;
 use outside::Outside;
+use rehearse::Rehearsals;
 use serving::Serving;
 use signers::Signers;
 use snapshots::Snapshots;
@@ -116,6 +119,7 @@ pub struct Node {
     height: Height,
     duty: Duty,
     noted: takeover::Noted,
+    rehearsals: Rehearsals,
     unwritten: lead::Unwritten,
     follower: FollowerState,
     /// What acts outside the chain: from the first input on, if there is any.
@@ -182,6 +186,8 @@ enum After {
     SnapshotStep,
     /// The proof of one.
     SnapshotProven,
+    /// What was promised already, for a rehearsal.
+    Rehearsed(rehearse::Wrote),
 }
 
 /// The keepalive to the authority (OUT-3).
@@ -264,6 +270,7 @@ impl Node {
             height,
             duty: Duty::Follow,
             noted: takeover::Noted::default(),
+            rehearsals: Rehearsals::default(),
             unwritten: lead::Unwritten::default(),
             after: BTreeMap::new(),
             persisted: 0,
@@ -344,6 +351,7 @@ impl Node {
             }
             After::SnapshotStep => self.snapshot_step(),
             After::SnapshotProven => self.snapshot_is_proven(),
+            After::Rehearsed(wrote) => self.rehearsal_wrote(wrote),
             After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
             After::Committed(height, executed) => {
                 if matches!(self.duty, Duty::Lead(_)) {
@@ -431,9 +439,9 @@ impl Node {
                 self.learn_registration(sync.registration_epoch, sync.sealed_ids);
                 Ok(())
             }
-            Packet::Resync(resync) => self.on_resync(node, resync),
+            Packet::Resync(resync) => self.on_log(node, resync),
             Packet::Append(append) => self.on_append(node, append),
-            Packet::Ack(ack) => self.on_ack(node, &ack),
+            Packet::Ack(ack) => self.on_acknowledgement(node, &ack),
             Packet::BlockPush(push) => self.on_block(Party::Node(node), &push),
             Packet::ChainQuery(query) => {
                 self.serve_blocks(Party::Node(node), &query);
@@ -552,6 +560,7 @@ impl Node {
         }
         self.run_mesh();
         self.run_claims();
+        self.run_rehearsal();
         self.change_in_sync();
         self.run_fence();
         self.hand_over();
@@ -570,6 +579,7 @@ impl Node {
             self.neighbours.poll_timeout(),
             self.mesh.poll_timeout(),
             self.claims.poll_timeout(),
+            self.rehearsals.poll_timeout(),
             self.change_timeout(),
             self.duty_timeout(),
             self.follower.poll_timeout(),

@@ -111,6 +111,13 @@ impl Neighbours {
         self.table.get(&node).is_some_and(Neighbour::is_alive)
     }
 
+    /// How long after its last word a neighbour that is alive would be suspected, were it silent from then on.
+    pub(super) fn suspected_after(&self, node: NodeId) -> Option<Duration> {
+        let neighbour = self.table.get(&node)?;
+        let Liveness::Alive { suspect_at } = neighbour.liveness else { return None };
+        neighbour.heard_at.map(|at| suspect_at - at)
+    }
+
     /// A keepalive that proved to be fresh. `true` if the neighbour was not alive before.
     pub(super) fn heard(&mut self, now: Instant, node: NodeId, keepalive: &NodeKeepalive) -> bool {
         let interval = Duration::from_micros(u64::from(keepalive.interval_us))
