@@ -176,7 +176,19 @@ pub fn ask_status(client: &mut Client, timeout: Duration) -> Result<StatusReport
 /// # Errors
 /// As [`ask_status`].
 pub fn ask_answer(client: &mut Client, timeout: Duration) -> Result<(StatusReport, Extensions), ClientError> {
-    client.send(&Packet::from(StatusQuery { request: 1, ..Default::default() }))?;
+    ask_with(client, Extensions::new(), timeout)
+}
+
+/// The same for a question with extensions.
+///
+/// # Errors
+/// As [`ask_status`].
+pub fn ask_with(
+    client: &mut Client,
+    extensions: Extensions,
+    timeout: Duration,
+) -> Result<(StatusReport, Extensions), ClientError> {
+    client.send(&Packet::from(StatusQuery { request: 1, extensions }))?;
     let until = Instant::now() + timeout;
     loop {
         let left = until.saturating_duration_since(Instant::now());

@@ -60,8 +60,30 @@ fn orders_are_carried_out_once_and_stand_in_the_history() {
     let before = network.status_of(103)["epoch"].clone();
     let rehearsed = drill(0);
     assert_eq!((&rehearsed["master"], &rehearsed["would_grant"]), (&Value::from(103), &Value::from(101)));
-    assert_eq!(rehearsed["steps"].as_array().map(Vec::len), Some(6));
+    let standbys = rehearsed["standbys"].as_array().cloned().unwrap_or_default();
+    assert_eq!(
+        standbys.iter().map(|s| &s["node"]).collect::<Vec<_>>(),
+        [&Value::from(101), &Value::from(102)]
+    );
+    for standby in &standbys {
+        assert_eq!(
+            (&standby["whole"], &standby["outcome"]),
+            (&Value::from(true), &Value::from("Done")),
+            "{standby}"
+        );
+        for phase in
+            ["suspected", "claimed", "noted", "started", "promised", "acknowledged", "from_last_heard"]
+        {
+            let span = standby["phases"][format!("{phase}_ms")].as_f64();
+            assert!(span.is_some_and(|ms| ms > 0.0 && ms < 60_000.0), "{phase} {standby}");
+        }
+    }
     assert_eq!(network.status_of(103)["epoch"], before, "a drill changes nothing");
+    assert!(
+        !history(&network).iter().any(|e| e["epoch"].as_u64() > before.as_u64()),
+        "nor is anything decided"
+    );
+    network.commit();
     done(&network, &["pause", "--wait"]);
     let rehearsed = drill(1);
     assert!(rehearsed["against"][0].as_str().is_some_and(|why| why.contains("paused")), "{rehearsed}");

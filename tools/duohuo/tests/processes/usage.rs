@@ -13,6 +13,7 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         &["submit"],
         &["decode"],
         &["history"],
+        &["drill"],
         &["switchover"],
         &["failover"],
         &["unbar"],
