@@ -1,5 +1,6 @@
-//! What was asked of a process at its control socket, kept beside its store: who, when and why, each line signed by the process
-//! and chained to the one before, on disk before anything is done (spec/behaviour.md, B-CTL-2). `duohuo history --process` shows it.
+//! What was asked of a process at its control socket or by a signal, kept beside its store: who, when and why, each line signed by the
+//! process and chained to the one before (spec/behaviour.md, B-CTL-2 and 3). `duohuo history --config` with the process's
+//! configuration shows it.
 
 use crate::hooks::words::Answer;
 use crate::keys::{hex, parse_hex};
@@ -22,6 +23,9 @@ const PACE: Duration = Duration::from_secs(60);
 /// Of a longer file the older half is dropped.
 const MOST_BYTES: u64 = 1 << 20;
 
+/// In the place of a user or a group that the kernel did not tell: no user and no group has that number.
+pub const UNTOLD: u32 = u32::MAX;
+
 /// One thing that was asked.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,13 +38,13 @@ pub struct Act {
     pub what: String,
     /// In the words of who asked.
     pub why: String,
-    /// Who, as the kernel said: the number of the user.
+    /// Who, as the kernel said: the number of the user; [`UNTOLD`]: it did not.
     pub user: u32,
     /// Its name on this machine then; empty: it had none.
     pub name: String,
-    /// Its primary group.
+    /// Its primary group; [`UNTOLD`]: the kernel does not tell it with a signal.
     pub group: u32,
-    /// From which process.
+    /// From which process; 0: the kernel did not say.
     pub process: i32,
     /// SHA-256 of the line before, in hexadecimal; zeros before the first.
     before: String,
@@ -103,6 +107,13 @@ struct Inner {
     file: File,
     number: u64,
     before: String,
+    /// What the socket may still ask, and signals, so that neither keeps the other from being kept.
+    by_socket: Allowance,
+    by_signal: Allowance,
+}
+
+/// So many at once, and another one after a while.
+struct Allowance {
     left: u32,
     filled_at: Instant,
 }
@@ -132,23 +143,48 @@ impl Acts {
             Some(line) => {
                 let act = serde_json::from_str::<Act>(line).ok();
                 let own = act.filter(|act| is_signed(act, &key.verifying_key()));
-                let damaged = "its last line is no act of this process; move the file away, and find out who changed it";
+                let damaged = "its last line is no act of this process: move the file away, and if no node of another number was here before, find out who changed it";
                 (own.ok_or_else(|| Error::other(damaged))?.number, hash(line))
             }
         };
-        let inner = Inner { file, number, before, left: BURST, filled_at: Instant::now() };
+        let full = || Allowance { left: BURST, filled_at: Instant::now() };
+        let inner = Inner { file, number, before, by_socket: full(), by_signal: full() };
         Ok(Self { path: path.into(), key, inner: Mutex::new(inner) })
     }
 
     /// On disk, or refused: then nothing may be done.
     pub(crate) fn record(&self, what: &str, why: &str, caller: Caller) -> Result<(), Answer> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if !inner.take(Instant::now()) {
+        if !inner.by_socket.take(Instant::now()) {
             let about = format!(
                 "{BURST} at once and one a minute are taken, since all are kept; systemctl and signals do the same"
             );
             return Err(Answer::refusal("too_many", about));
         }
+        self.keep(&mut inner, what, why, caller).map_err(|e| {
+            Answer::refusal("not_kept", format!("{}: {e}; nothing was done", self.path.display()))
+        })
+    }
+
+    /// What a signal does, which is done whatever becomes of this (B-CTL-3). A stop is kept however many came before: there is one.
+    ///
+    /// # Errors
+    /// The disk, or there were too many.
+    pub(crate) fn record_signal(
+        &self,
+        what: &str,
+        why: &str,
+        caller: Caller,
+        stops: bool,
+    ) -> Result<(), Error> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !stops && !inner.by_signal.take(Instant::now()) {
+            return Err(Error::other(format!("{BURST} at once and one a minute are kept")));
+        }
+        self.keep(&mut inner, what, why, caller)
+    }
+
+    fn keep(&self, inner: &mut Inner, what: &str, why: &str, caller: Caller) -> Result<(), Error> {
         let mut act = Act {
             number: inner.number + 1,
             at_unix_us: now_us(),
@@ -162,10 +198,7 @@ impl Acts {
             signature: String::new(),
         };
         act.signature = hex(&sign::sign(&self.key, &signed_bytes(&act)));
-        let kept = self.append(&mut inner, &act);
-        kept.map_err(|e| {
-            Answer::refusal("not_kept", format!("{}: {e}; nothing was done", self.path.display()))
-        })
+        self.append(inner, &act)
     }
 
     fn append(&self, inner: &mut Inner, act: &Act) -> Result<(), Error> {
@@ -198,7 +231,7 @@ impl Acts {
     }
 }
 
-impl Inner {
+impl Allowance {
     fn take(&mut self, now: Instant) -> bool {
         while self.left < BURST && now.saturating_duration_since(self.filled_at) >= PACE {
             self.left += 1;

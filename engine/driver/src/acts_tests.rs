@@ -73,11 +73,28 @@ fn a_flood_is_refused_and_one_a_minute_is_taken() {
     let refused = acts.record("reload", "again", CALLER).unwrap_err();
     assert_eq!(refused.answer, "too_many");
     let mut inner = acts.inner.lock().unwrap();
-    let now = inner.filled_at;
-    assert!(!inner.take(now + PACE - Duration::from_millis(1)));
-    assert!(inner.take(now + PACE));
-    assert!(!inner.take(now + PACE));
-    assert!(inner.take(now + 3 * PACE) && inner.take(now + 3 * PACE) && !inner.take(now + 3 * PACE));
+    let asked = &mut inner.by_socket;
+    let now = asked.filled_at;
+    assert!(!asked.take(now + PACE - Duration::from_millis(1)));
+    assert!(asked.take(now + PACE));
+    assert!(!asked.take(now + PACE));
+    assert!(asked.take(now + 3 * PACE) && asked.take(now + 3 * PACE) && !asked.take(now + 3 * PACE));
+}
+
+/// B-CTL-3: signals have an allowance of their own, and a stop is kept after any flood.
+#[test]
+fn b_ctl_3_what_a_signal_does_is_kept_and_a_stop_after_any_flood() {
+    let (_directory, path) = place();
+    let acts = Acts::open(&path, key()).unwrap();
+    let by = Caller { user: 0, group: UNTOLD, process: 1 };
+    let kept = (0..100).filter(|_| acts.record_signal("reload", "signal HUP", by, false).is_ok()).count();
+    assert_eq!(kept, 20);
+    acts.record("reload", "a new roster", CALLER).unwrap();
+    acts.record_signal("stop", "signal TERM", by, true).unwrap();
+    let acts = read(&path, &key().verifying_key()).unwrap();
+    let last = acts.last().unwrap();
+    assert_eq!((acts.len(), last.what.as_str(), last.why.as_str()), (22, "stop", "signal TERM"));
+    assert_eq!((last.user, last.name.as_str(), last.group, last.process), (0, "root", UNTOLD, 1));
 }
 
 #[test]
@@ -86,7 +103,7 @@ fn a_long_file_loses_its_older_half_and_its_chain_holds() {
     let acts = Acts::open(&path, key()).unwrap();
     let why = "x".repeat(255);
     while acts.inner.lock().unwrap().number < 1_800 {
-        acts.inner.lock().unwrap().left = BURST;
+        acts.inner.lock().unwrap().by_socket.left = BURST;
         acts.record("reload", &why, CALLER).unwrap();
     }
     assert!(std::fs::metadata(&path).unwrap().len() <= MOST_BYTES + 1_000);

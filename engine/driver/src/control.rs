@@ -9,6 +9,7 @@ use crate::socket::{Admitted, Asked, Caller, Question, Socket};
 use mio::{Registry, Token, Waker};
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Bytes of a reason.
 const MOST_WHY: usize = 255;
@@ -81,7 +82,7 @@ impl Control {
         registry: &Registry,
         token: Token,
         settings: ControlSettings,
-        acts: Acts,
+        acts: Arc<Acts>,
     ) -> Result<Self, DriverError> {
         let waker = Waker::new(registry, token).map_err(|e| DriverError::system("eventfd", e))?;
         let ControlSettings { socket, users, groups } = settings;

@@ -10,6 +10,7 @@ use crate::hooks::words::{self, Answer};
 use crate::hooks::{Charge, Hooks};
 use crate::live::Live;
 use crate::net::{FIRST_STREAM, Net, NetCounters};
+use crate::signalled::{Keeping, Place};
 use crate::signals::{Order, Orders};
 use crate::store::{Completion, OpenStore, Store};
 use crate::vip::{Vip, VipSettings};
@@ -56,6 +57,8 @@ pub struct World {
     hooks: Option<Hooks>,
     /// Where an operator on this machine speaks to it.
     control: Option<Control>,
+    /// What signals do is kept.
+    keeping: Option<Keeping>,
     /// Who holds a virtual address asks here.
     vip: Option<Vip>,
     /// Told to stop, and the machine has not said yet that it is done.
@@ -113,6 +116,7 @@ impl World {
             wrong_results: false,
             hooks: None,
             control: None,
+            keeping: None,
             vip: None,
             is_leaving: false,
             stop_at: None,
@@ -136,24 +140,30 @@ impl World {
         Ok(Self { hooks, ..self })
     }
 
-    /// Listen to an operator on this machine.
+    /// Listen to an operator on this machine, and keep what he asks, by a socket or by signals.
     ///
     /// # Errors
-    /// The socket cannot be made.
+    /// The socket cannot be made, or what is kept for it is damaged.
     pub fn with_control(
         self,
         settings: Option<ControlSettings>,
         store: &Path,
         key: &SigningKey,
     ) -> Result<Self, DriverError> {
-        let listen = |settings| {
-            let path = acts::path_beside(store);
-            let acts = Acts::open(&path, key.clone())
-                .map_err(|e| DriverError::system("the file of acts beside the store (control.socket)", e))?;
-            Control::listen(self.poll.registry(), CONTROL, settings, acts)
+        let (control, place) = match settings {
+            None => (None, Place::beside(store, key)),
+            Some(settings) => {
+                let path = acts::path_beside(store);
+                let acts = Acts::open(&path, key.clone()).map_err(|e| {
+                    DriverError::system("the file of acts beside the store (control.socket)", e)
+                })?;
+                let acts = Arc::new(acts);
+                let control = Control::listen(self.poll.registry(), CONTROL, settings, Arc::clone(&acts))?;
+                (Some(control), Place::Open(acts))
+            }
         };
-        let control = settings.map(listen).transpose()?;
-        Ok(Self { control, ..self })
+        let keeping = Keeping::start(place).map_err(|e| DriverError::system("a thread for acts", e))?;
+        Ok(Self { control, keeping: Some(keeping), ..self })
     }
 
     /// Lend the lease to who holds a virtual address.
@@ -225,6 +235,9 @@ impl World {
                 notes.show(now, self.net.counters(), machine);
             }
             if let Some(exit) = self.is_over(now) {
+                if let Some(keeping) = self.keeping.take() {
+                    keeping.finish(STOP_DEADLINE);
+                }
                 return Ok(exit);
             }
         }
@@ -333,7 +346,20 @@ impl World {
     }
 
     fn take_orders(&mut self, machine: &mut dyn Machine) {
-        for order in self.orders.pending() {
+        for (order, mut signalled) in self.orders.pending() {
+            let is_an_act = match order {
+                Order::Stop => self.exit.is_none(),
+                Order::Reload => true,
+                Order::ToggleWrongResults => self.drill_allowed,
+            };
+            if order == Order::ToggleWrongResults {
+                signalled.what = if self.wrong_results { "wrong_results off" } else { "wrong_results on" };
+            }
+            if let Some(keeping) = self.keeping.as_ref().filter(|_| is_an_act) {
+                let (user, process) = (signalled.caller.user, signalled.caller.process);
+                tracing::info!(user, process, why = ?signalled.why, "signal: {}", signalled.what);
+                keeping.keep(signalled);
+            }
             self.obey(machine, order);
         }
     }

@@ -81,7 +81,7 @@ struct Shared<Q> {
     waker: Waker,
     admitted: Admitted,
     /// Where acts are kept, if they are.
-    acts: Option<Acts>,
+    acts: Option<Arc<Acts>>,
     connections: AtomicUsize,
     refused: AtomicUsize,
 }
@@ -96,7 +96,7 @@ impl<Q: Question> Socket<Q> {
         path: &Path,
         waker: Waker,
         admitted: Admitted,
-        acts: Option<Acts>,
+        acts: Option<Arc<Acts>>,
     ) -> Result<Self, Error> {
         let mode = if admitted == Admitted::default() { 0o600 } else { 0o666 };
         let listener = bind(path, mode)?;

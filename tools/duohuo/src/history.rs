@@ -3,10 +3,8 @@
 
 use crate::access::{Access, AccessArgs};
 use crate::failure::{EXIT_HELP, Failure};
+use crate::local_acts::LocalActs;
 use clap::{Args, ValueEnum};
-use duohuo_driver::acts;
-use duohuo_driver::config::{AuthoritySettings, NodeSettings};
-use duohuo_driver::config_keys::{Process, process_of};
 use duohuo_driver::keys::{self, hex};
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::order::SignedOrder;
@@ -21,13 +19,16 @@ use std::time::{Duration, Instant};
 
 /// Show what the authority decided, when, why and by whose order, and how long each switch took; the record is verified
 #[derive(Args, Debug)]
-#[command(after_help = format!("With the configuration of a node or of the authority as --config, on its machine: what was asked of that process at its control \
-socket (duohuo control), by whom and why; verified, too.\n\n{EXIT_HELP}"))]
+#[command(after_help = format!("What is done to one process on its machine (it is stopped, told to read its files again, held a drill with) is no decision of the authority, and is kept beside that process's store. With the \
+configuration of a node or of the authority as --config, on its machine: those acts alone, by whom and why, verified, too. With --acts: among the authority's decisions, by time.\n\n{EXIT_HELP}"))]
 pub(crate) struct HistoryArgs {
     /// One cluster, by name or number [default: all]
     cluster: Option<String>,
     #[command(flatten)]
     access: AccessArgs,
+    /// Also what was done to this process on this machine: the configuration of a node or of the authority; can be given again
+    #[arg(long, value_name = "FILE")]
+    acts: Vec<PathBuf>,
     /// A table, or one JSON object with a schema number
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -64,9 +65,14 @@ impl Record {
 
 pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
     if let Some(config) = args.access.of_a_process() {
-        print!("{}", asked_of(config, args.output)?);
+        let local = LocalActs::read(config)?;
+        match args.output {
+            Format::Json => println!("{}", serde_json::json!({ "schema": 1, "acts": local.acts })),
+            Format::Table => print!("{}", local.as_lines()),
+        }
         return Ok(ExitCode::SUCCESS);
     }
+    let local = args.acts.iter().map(|config| LocalActs::read(config)).collect::<Result<Vec<_>, _>>()?;
     let access = Access::open(&args.access)?;
     let wanted = match &args.cluster {
         None => None,
@@ -82,54 +88,10 @@ pub(crate) fn run(args: &HistoryArgs) -> Result<ExitCode, Failure> {
     let shown = |e: &&JournalEntry| wanted.is_none_or(|id| e.cluster == id || e.cluster == ClusterId(0));
     let entries: Vec<&JournalEntry> = record.entries.iter().filter(shown).collect();
     match args.output {
-        Format::Json => println!("{}", as_json(&access, &record, &entries)),
-        Format::Table => print!("{}", as_table(&access, &record, &entries)),
+        Format::Json => println!("{}", as_json(&access, &record, &entries, &local)),
+        Format::Table => print!("{}", as_table(&access, &record, &entries, &local)),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The acts of a process, which signed each and chained it to the one before.
-fn asked_of(config: &Path, format: Format) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(config).unwrap_or_default();
-    let (store, roster, node) = match process_of(&text) {
-        Some(Process::Authority) => {
-            let s = AuthoritySettings::read(config)?;
-            (s.store, s.roster, NodeId::AUTHORITY)
-        }
-        _ => {
-            let s = NodeSettings::read(config)?;
-            (s.store, s.roster, s.node)
-        }
-    };
-    let key = roster.node(node).map_or(roster.authority.signing_key, |(_, node)| node.signing_key);
-    let key = VerifyingKey::from_bytes(&key)
-        .map_err(|_| Failure::invalid("the roster's key of this process is no key"))?;
-    let path = acts::path_beside(&store);
-    if !path.exists() {
-        return Err(Failure::failed(format!(
-            "{}: not there: nothing was ever asked at its control socket, or it has none ([control] in {})",
-            path.display(),
-            config.display()
-        )));
-    }
-    let acts =
-        acts::read(&path, &key).map_err(|why| Failure::failed(format!("the record does not hold: {why}")))?;
-    if format == Format::Json {
-        return Ok(format!("{}\n", serde_json::json!({ "schema": 1, "acts": acts })));
-    }
-    let mut out = String::new();
-    for act in &acts {
-        let at = i64::try_from(act.at_unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-        let at = at.map_or_else(String::new, |at| format!("{at:.3}"));
-        let name = if act.name.is_empty() { String::new() } else { format!(" ({})", act.name) };
-        // a reason in quotation marks: it cannot make a line of its own
-        out.push_str(&format!(
-            "{:>4}  {at}  {}  by user {}{name}, group {}, process {}: {:?}\n",
-            act.number, act.what, act.user, act.group, act.process, act.why
-        ));
-    }
-    out.push_str(&format!("{} acts, each signed by the process and chained to the one before\n", acts.len()));
-    Ok(out)
 }
 
 pub(crate) fn read(access: &Access, timeout: Duration) -> Result<Record, Failure> {
@@ -335,9 +297,33 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
-fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry]) -> String {
-    let mut out = format!(
-        "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {:>9}  {}\n",
+/// The columns of the table, without the spaces at its end.
+fn line(columns: [&str; 12]) -> String {
+    let [number, time, cluster, what, reason, epoch, version, node, old, new, outage, by] = columns;
+    let line = format!(
+        "{number:>6}  {time:<24} {cluster:<8} {what:<13} {reason:<13} {epoch:>6} {version:>4}  {node:<8} {old:<8} {new:<8} {outage:>9}  {by}"
+    );
+    line.trim_end().to_owned() + "\n"
+}
+
+/// What was done on machines until then and is not told yet, as lines of the table.
+fn local_until(rest: &mut Vec<(u64, String)>, at_unix_us: u64) -> String {
+    let split = rest.iter().position(|(at, _)| *at > at_unix_us).unwrap_or(rest.len());
+    rest.drain(..split).map(|(_, line)| line).collect()
+}
+
+fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry], local: &[LocalActs]) -> String {
+    let of = |one: &LocalActs| {
+        let rows = one.acts.iter().map(|act| {
+            let (at, by) = (time(act.at_unix_us), plain(&LocalActs::by_whom(act)));
+            let told = line(["-", &at, &one.cluster, &act.what, "here", "", "", &one.name, "", "", "", &by]);
+            (act.at_unix_us, told)
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let mut acts: Vec<(u64, String)> = local.iter().flat_map(of).collect();
+    acts.sort_by_key(|(at, _)| *at);
+    let mut out = line([
         "number",
         "time",
         "cluster",
@@ -349,38 +335,47 @@ fn as_table(access: &Access, record: &Record, entries: &[&JournalEntry]) -> Stri
         "old",
         "new",
         "outage ms",
-        "by whom, and why"
-    );
+        "by whom, and why",
+    ]);
     let takeovers = record.by_decision();
     for e in entries {
         let by = order_of(e).map_or(String::new(), |o| format!("{}: {}", plain(&o.who), plain(&o.why)));
         let takeover = takeovers.get(&e.number).copied();
         let outage =
             if crate::takeovers::is_grant(e) { crate::takeovers::outage(takeover) } else { String::new() };
-        let line = format!(
-            "{:>6}  {:<24} {:<8} {:<13} {:<13} {:>6} {:>4}  {:<8} {:<8} {:<8} {outage:>9}  {by}",
-            e.number,
-            time(e.at_unix_us),
-            cluster_name(access, e.cluster),
-            what(e),
-            format!("{:?}", e.reason).to_lowercase(),
-            e.epoch.0,
-            e.version.0,
-            node_name(access, e.node),
-            node_name(access, e.old),
-            node_name(access, e.new),
-        );
-        out.push_str(line.trim_end());
-        out.push('\n');
+        out.push_str(&local_until(&mut acts, e.at_unix_us));
+        out.push_str(&line([
+            &e.number.to_string(),
+            &time(e.at_unix_us),
+            &cluster_name(access, e.cluster),
+            &what(e),
+            &format!("{:?}", e.reason).to_lowercase(),
+            &e.epoch.0.to_string(),
+            &e.version.0.to_string(),
+            &node_name(access, e.node),
+            &node_name(access, e.old),
+            &node_name(access, e.new),
+            &outage,
+            &by,
+        ]));
         if let Some(phases) = takeover.and_then(crate::takeovers::phases) {
             out.push_str(&format!("{:>8}{phases}\n", ""));
         }
     }
+    out.push_str(&local_until(&mut acts, u64::MAX));
     out.push_str(&format!("verified up to {}: {}\n", record.head, hex(&record.head_hash)));
+    for one in local {
+        out.push_str(&format!("verified: {}\n", one.sum()));
+    }
     out
 }
 
-fn as_json(access: &Access, record: &Record, entries: &[&JournalEntry]) -> serde_json::Value {
+fn as_json(
+    access: &Access,
+    record: &Record,
+    entries: &[&JournalEntry],
+    local: &[LocalActs],
+) -> serde_json::Value {
     let takeovers = record.by_decision();
     let entries: Vec<_> = entries
         .iter()
@@ -399,8 +394,12 @@ fn as_json(access: &Access, record: &Record, entries: &[&JournalEntry]) -> serde
             })
         })
         .collect();
+    let acts: Vec<_> = local
+        .iter()
+        .map(|one| serde_json::json!({ "node": one.node.0, "name": one.name, "acts": one.acts }))
+        .collect();
     serde_json::json!({
-        "schema": 1, "head": record.head, "head_hash": hex(&record.head_hash), "entries": entries,
+        "schema": 1, "head": record.head, "head_hash": hex(&record.head_hash), "entries": entries, "local": acts,
     })
 }
 

@@ -13,6 +13,7 @@ mod keeper;
 mod keygen;
 mod layout_command;
 mod ledger;
+mod local_acts;
 mod look;
 mod moment;
 mod orders;

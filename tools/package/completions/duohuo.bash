@@ -1883,7 +1883,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__history)
-            opts="-o -h --config --roster --key --output --seen --timeout --help"
+            opts="-o -h --config --roster --key --acts --output --seen --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1898,6 +1898,10 @@ _duohuo() {
                     return 0
                     ;;
                 --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --acts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

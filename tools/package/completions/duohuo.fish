@@ -209,6 +209,7 @@ complete -c duohuo -n "__fish_duohuo_using_subcommand ledger; and __fish_seen_su
 complete -c duohuo -n "__fish_duohuo_using_subcommand history" -l config -d 'A client\'s configuration, as keygen network writes it (roster, operator\'s key, client\'s key)' -r -F
 complete -c duohuo -n "__fish_duohuo_using_subcommand history" -l roster -d 'The roster; believed as it is: without a configuration there is no operator\'s key to verify it with' -r -F
 complete -c duohuo -n "__fish_duohuo_using_subcommand history" -l key -d 'The client\'s key file' -r -F
+complete -c duohuo -n "__fish_duohuo_using_subcommand history" -l acts -d 'Also what was done to this process on this machine: the configuration of a node or of the authority; can be given again' -r -F
 complete -c duohuo -n "__fish_duohuo_using_subcommand history" -s o -l output -d 'A table, or one JSON object with a schema number' -r -f -a "table\t''
 json\t''"
 complete -c duohuo -n "__fish_duohuo_using_subcommand history" -l seen -d 'Refuse a history that is not the one noted in this file grown longer; then note how far it is now. A new file is made' -r -F

@@ -14,6 +14,7 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         &["decode"],
         &["history"],
         &["drill"],
+        &["control"],
         &["switchover"],
         &["failover"],
         &["unbar"],
