@@ -1,6 +1,7 @@
 //! `duohuo roster`: who belongs to a network. Each change makes a new, signed version; nothing has to stop for it.
 
 use crate::failure::{EXIT_HELP, Failure};
+use crate::keygen::{self, LAYOUT_HELP, NetworkArgs};
 use crate::layout::{ADDED_PRIORITY, LayoutNode};
 use crate::network::{Network, in_service, make_directory};
 use clap::{Args, Subcommand};
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show and change who belongs to a network, while it runs
+/// Begin a network, and show and change who belongs to it, while it runs
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_HELP)]
 pub(crate) struct RosterArgs {
@@ -34,6 +35,9 @@ struct Change {
 
 #[derive(Subcommand, Debug)]
 enum What {
+    /// Begin: make everything for a new network: keys, a signed roster, one directory per process; the same as keygen network
+    #[command(after_help = format!("{LAYOUT_HELP}\n\n{EXIT_HELP}"))]
+    Init(NetworkArgs),
     /// Print a roster: clusters, nodes, rooms, priorities, and whether it is signed as it should be
     #[command(after_help = EXIT_HELP)]
     Show {
@@ -126,6 +130,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 pub(crate) fn run(args: &RosterArgs) -> Result<ExitCode, Failure> {
     match &args.what {
+        What::Init(network) => keygen::make(network)?,
         What::Show { file, operator_public_key } => {
             print!("{}", show(file, operator_public_key.as_deref())?);
         }

@@ -1,4 +1,4 @@
-//! `duohuo status`: asks every node and the authority, and prints one table.
+//! `duohuo status`: asks every node and the authority, and prints one table of each cluster; or of one cluster, or of one node.
 
 use crate::access::{Access, AccessArgs, Server, ask_answer};
 use crate::failure::{EXIT_HELP, Failure, UNREACHABLE};
@@ -16,6 +16,8 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 #[command(after_help = EXIT_HELP)]
 pub(crate) struct StatusArgs {
+    /// One cluster, or one node, by name or number [default: the network]
+    name: Option<String>,
     #[command(flatten)]
     access: AccessArgs,
     /// How to print: a table; one JSON object, with the counters of discarded input too; or lines of columns with tabs
@@ -53,13 +55,15 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let access = Access::open(&args.access)?;
     let timeout = Duration::from_secs(args.timeout);
     let format = if args.json { Format::Json } else { args.output };
+    let scope = Scope::of(&access, args.name.as_deref())?;
     loop {
-        let answers = ask_all(&access, timeout);
+        let answers = scope.ask(&access, timeout);
         let paused = paused(&access, timeout);
+        let shown: Vec<Answer> = answers.iter().filter(|(s, _)| scope.shows(s.id)).cloned().collect();
         let text = match format {
-            Format::Table => as_table(&access, &answers, paused.as_deref()),
-            Format::Json => format!("{}\n", as_json(&access, &answers, paused.as_deref())),
-            Format::Tsv => as_tsv(&access, &answers),
+            Format::Table => as_table(&access, &answers, paused.as_deref(), &scope),
+            Format::Json => format!("{}\n", as_json(&access, &shown, paused.as_deref())),
+            Format::Tsv => as_tsv(&access, &shown),
         };
         if args.watch && format == Format::Table && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
             // home, and clear what is below
@@ -67,7 +71,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
         }
         print!("{text}");
         if !args.watch {
-            let all_there = answers.iter().all(|(_, answer)| answer.is_ok());
+            let all_there = shown.iter().all(|(_, answer)| answer.is_ok());
             return Ok(if all_there { ExitCode::SUCCESS } else { ExitCode::from(UNREACHABLE) });
         }
         if std::io::Write::flush(&mut std::io::stdout()).is_err() {
@@ -77,9 +81,62 @@ pub(crate) fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     }
 }
 
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scope {
+    Network,
+    Cluster(ClusterId),
+    Node(ClusterId, NodeId),
+}
+
+impl Scope {
+    fn of(access: &Access, name: Option<&str>) -> Result<Self, Failure> {
+        let Some(name) = name else { return Ok(Self::Network) };
+        let is = |other: &str, number: u32| other == name || name.parse() == Ok(number);
+        let clusters = in_service(&access.roster);
+        if let Some(cluster) = clusters.iter().find(|c| is(&c.name, c.id.0)) {
+            return Ok(Self::Cluster(cluster.id));
+        }
+        for cluster in &clusters {
+            if let Some(node) = cluster.nodes.iter().find(|n| is(&n.name, n.id.0)) {
+                return Ok(Self::Node(cluster.id, node.id));
+            }
+        }
+        Err(Failure::invalid(format!(
+            "the roster has no cluster or node {name:?} in service; expected one that duohuo status shows"
+        )))
+    }
+
+    fn has(self, cluster: ClusterId) -> bool {
+        match self {
+            Self::Network => true,
+            Self::Cluster(id) | Self::Node(id, _) => id == cluster,
+        }
+    }
+
+    /// Whether somebody who was asked is shown: the authority always.
+    fn shows(self, node: NodeId) -> bool {
+        match self {
+            Self::Network | Self::Cluster(_) => true,
+            Self::Node(_, id) => id == node || node == NodeId::AUTHORITY,
+        }
+    }
+
+    /// The authority, and the nodes of what is looked at; of a node's cluster all, since its master says how far it is behind.
+    fn ask(self, access: &Access, timeout: Duration) -> Vec<Answer> {
+        let in_it = |server: &Server| access.roster.node(server.id).is_some_and(|(c, _)| self.has(c.id));
+        let nodes = access.nodes().into_iter().filter(in_it);
+        ask_these(access, &std::iter::once(access.authority()).chain(nodes).collect::<Vec<_>>(), timeout)
+    }
+}
+
 /// Everybody at the same time, the authority first.
 pub(crate) fn ask_all(access: &Access, timeout: Duration) -> Vec<Answer> {
     let servers: Vec<_> = std::iter::once(access.authority()).chain(access.nodes()).collect();
+    ask_these(access, &servers, timeout)
+}
+
+fn ask_these(access: &Access, servers: &[Server], timeout: Duration) -> Vec<Answer> {
     std::thread::scope(|scope| {
         let asked: Vec<_> = servers
             .iter()
@@ -182,7 +239,7 @@ fn newest<'a>(
     ours.filter_map(|(_, a)| a.as_ref().ok()).max_by_key(|r| (r.epoch, r.version))
 }
 
-fn as_table(access: &Access, answers: &[Answer], paused: Option<&str>) -> String {
+fn as_table(access: &Access, answers: &[Answer], paused: Option<&str>, scope: &Scope) -> String {
     let mut out = String::new();
     let authority = answers.iter().find(|(s, _)| s.id == NodeId::AUTHORITY);
     if let Some((server, answer)) = authority {
@@ -203,14 +260,15 @@ fn as_table(access: &Access, answers: &[Answer], paused: Option<&str>) -> String
     if let Some(paused) = paused {
         let _ = writeln!(out, "automatic switches are paused: {paused} (duohuo resume ends it)");
     }
-    for cluster in &in_service(&access.roster) {
+    for cluster in in_service(&access.roster).iter().filter(|c| scope.has(c.id)) {
         let newest = newest(answers, &cluster.nodes);
         let master = newest.and_then(|r| cluster.nodes.iter().find(|n| n.id == r.master));
         let top = newest.map_or(0, |r| {
             let of = |id| answers.iter().find(|(s, _)| s.id == id).and_then(|(_, a)| a.as_ref().ok());
             of(r.master).map_or(r.height.0, |m| m.height.0)
         });
-        let lines: Vec<Line> = cluster.nodes.iter().map(|n| line(n, answers, top)).collect();
+        let shown = cluster.nodes.iter().filter(|n| scope.shows(n.id));
+        let lines: Vec<Line> = shown.map(|n| line(n, answers, top)).collect();
         let title = match (newest, master) {
             (Some(r), Some(m)) => format!(
                 " Cluster {} ({})  epoch {}.{}  master {} ",
@@ -221,13 +279,35 @@ fn as_table(access: &Access, answers: &[Answer], paused: Option<&str>) -> String
         };
         boxed(&mut out, &title, &lines);
     }
-    for (server, answer) in answers.iter().filter(|(s, _)| s.id != NodeId::AUTHORITY) {
-        if let Err(why) = answer {
-            let (_, name, _) = place(access, server);
-            let _ = writeln!(out, "{name}: {why}");
+    for (server, answer) in answers.iter().filter(|(s, _)| s.id != NodeId::AUTHORITY && scope.shows(s.id)) {
+        match answer {
+            Err(why) => {
+                let (_, name, _) = place(access, server);
+                let _ = writeln!(out, "{name}: {why}");
+            }
+            Ok(report) if matches!(scope, Scope::Node(..)) => out.push_str(&details(access, report)),
+            Ok(_) => {}
         }
     }
     out
+}
+
+/// What a node says of itself beside its line.
+fn details(access: &Access, report: &StatusReport) -> String {
+    let name = |id: NodeId| access.roster.node(id).map_or_else(|| id.0.to_string(), |(_, n)| n.name.clone());
+    let names = |ids: Vec<String>| if ids.is_empty() { "nobody".to_owned() } else { ids.join(", ") };
+    let of = |ids: &[NodeId]| names(ids.iter().map(|id| name(*id)).collect());
+    let hears = names(report.neighbours.iter().filter(|n| n.alive).map(|n| name(n.node)).collect());
+    let standby = if report.standby == NodeId(0) { "nobody".to_owned() } else { name(report.standby) };
+    let dropped = report.discards.iter().filter(|(_, count)| *count > 0);
+    let dropped: Vec<String> = dropped.map(|(label, count)| format!("{label} {count}")).collect();
+    let dropped = if dropped.is_empty() { "nothing".to_owned() } else { dropped.join(", ") };
+    format!(
+        "in sync: {}; barred: {}; standby: {standby}; hears: {hears}\nup for {} s; dropped since then: {dropped}\n",
+        of(&report.in_sync),
+        of(&report.barred),
+        report.uptime_ms / 1000
+    )
 }
 
 fn line(node: &duohuo_wire::roster::NodeEntry, answers: &[Answer], top: u64) -> Line {

@@ -301,6 +301,9 @@ _duohuo() {
             duohuo__subcmd__help__subcmd__roster,add)
                 cmd="duohuo__subcmd__help__subcmd__roster__subcmd__add"
                 ;;
+            duohuo__subcmd__help__subcmd__roster,init)
+                cmd="duohuo__subcmd__help__subcmd__roster__subcmd__init"
+                ;;
             duohuo__subcmd__help__subcmd__roster,pack)
                 cmd="duohuo__subcmd__help__subcmd__roster__subcmd__pack"
                 ;;
@@ -412,6 +415,9 @@ _duohuo() {
             duohuo__subcmd__roster,help)
                 cmd="duohuo__subcmd__roster__subcmd__help"
                 ;;
+            duohuo__subcmd__roster,init)
+                cmd="duohuo__subcmd__roster__subcmd__init"
+                ;;
             duohuo__subcmd__roster,pack)
                 cmd="duohuo__subcmd__roster__subcmd__pack"
                 ;;
@@ -435,6 +441,9 @@ _duohuo() {
                 ;;
             duohuo__subcmd__roster__subcmd__help,help)
                 cmd="duohuo__subcmd__roster__subcmd__help__subcmd__help"
+                ;;
+            duohuo__subcmd__roster__subcmd__help,init)
+                cmd="duohuo__subcmd__roster__subcmd__help__subcmd__init"
                 ;;
             duohuo__subcmd__roster__subcmd__help,pack)
                 cmd="duohuo__subcmd__roster__subcmd__help__subcmd__pack"
@@ -1617,7 +1626,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__roster)
-            opts="show add remove replace rotate sign pack"
+            opts="init show add remove replace rotate sign pack"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1631,6 +1640,20 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__help__subcmd__roster__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__help__subcmd__roster__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2629,7 +2652,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster)
-            opts="-h --help show add remove replace rotate sign pack help"
+            opts="-h --help init show add remove replace rotate sign pack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2685,7 +2708,7 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster__subcmd__help)
-            opts="show add remove replace rotate sign pack help"
+            opts="init show add remove replace rotate sign pack help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2713,6 +2736,20 @@ _duohuo() {
             return 0
             ;;
         duohuo__subcmd__roster__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__roster__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2803,6 +2840,48 @@ _duohuo() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        duohuo__subcmd__roster__subcmd__init)
+            opts="-h --dir --layout --clusters --nodes --port --keepalive-interval-ms --pack --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --layout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clusters)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nodes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --keepalive-interval-ms)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pack)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

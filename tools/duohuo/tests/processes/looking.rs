@@ -62,6 +62,17 @@ fn a_network_is_looked_at_by_commands_and_by_http() {
     let (status, told) = looked.command(&["status"]);
     assert_eq!(status, Some(0));
     assert!(told.contains("+ Cluster A (1)  epoch 1.") && told.contains("master a1 -"), "{told}");
+    let (_, told) = looked.command(&["status", "A"]);
+    assert!(told.contains("| a1 ") && told.contains("| a2 ") && !told.contains("hears: "), "{told}");
+    let (status, told) = looked.command(&["status", "a2"]);
+    assert_eq!(status, Some(0));
+    assert!(told.contains("| a2 ") && !told.contains("| a1 "), "{told}");
+    assert!(told.contains("in sync: a1, a2; barred: nobody; standby: a2; hears: a1\nup for "), "{told}");
+    let (_, tsv) = looked.command(&["status", "102", "-o", "tsv"]);
+    assert_eq!(tsv.lines().count(), 3, "{tsv}");
+    let (status, told) = looked.command(&["status", "nobody"]);
+    assert_eq!(status, Some(4));
+    assert!(told.contains("the roster has no cluster or node \"nobody\" in service; expected"), "{told}");
     let (_, tsv) = looked.command(&["status", "-o", "tsv"]);
     let columns: Vec<usize> = tsv.lines().map(|l| l.split('\t').count()).collect();
     assert_eq!(columns, [16; 4], "{tsv}");

@@ -10,6 +10,39 @@ fn roster(arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
+/// `roster init` and `keygen network` are one.
+#[test]
+fn a_network_begins_with_roster_init_as_with_keygen_network() {
+    let network = Network::new(2);
+    let (layout, dir) = (network.file("layout.toml"), network.file("begun"));
+    let told = roster(&["init", "--dir", &dir, "--layout", &layout, "--keepalive-interval-ms", "50"]);
+    assert!(told.starts_with(&format!("made {dir}: ")) && told.contains("first start:\n"), "{told}");
+    let files = |root: &Path| {
+        let mut found: Vec<PathBuf> = Vec::new();
+        let mut open = vec![root.to_owned()];
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                found.push(path.strip_prefix(root).expect("below").to_owned());
+                if path.is_dir() {
+                    open.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    assert_eq!(files(&network.path("begun")), files(&network.path("net")));
+    let operator = network.file("begun/operator.pub");
+    let shown = roster(&["show", &network.file("begun/roster.toml"), "--operator-public-key", &operator]);
+    assert!(
+        shown.starts_with("version 1, consortium ") && shown.contains(", signed by the operator\n"),
+        "{shown}"
+    );
+    let again = run(&["roster", "init", "--dir", &dir]);
+    assert_eq!(again.status.code(), Some(1), "what is there is not written over: {}", text(&again.stdout));
+}
+
 #[test]
 fn sys_6_a_node_is_enrolled_and_started_with_two_commands_another_is_taken_out_and_a_third_gets_a_new_key() {
     let network = Network::new(2);

@@ -34,6 +34,7 @@ fn every_command_says_in_one_sentence_what_it_does_and_how_it_ends() {
         &["config"],
         &["config", "check"],
         &["roster"],
+        &["roster", "init"],
         &["roster", "add"],
         &["store"],
         &["store", "init"],
