@@ -48,6 +48,9 @@ pub(crate) enum Format {
 
 pub(crate) type Answer = (Server, Result<StatusReport, String>);
 
+/// What a script finds in the output, as JSON and as TSV.
+const SCHEMA: u32 = 1;
+
 /// Between two pictures with --watch.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -359,10 +362,10 @@ fn boxed(out: &mut String, title: &str, lines: &[Line]) {
     let _ = writeln!(out, "{rule}");
 }
 
-/// The columns only grow, at the end.
+/// The columns only grow, at the end; the schema's number is in each line, as it is in the JSON.
 fn as_tsv(access: &Access, answers: &[Answer]) -> String {
     let mut out = String::from(
-        "cluster\tnode\tname\troom\taddress\trole\tstate\tepoch\tversion\tmaster\theight\tstate_hash\tpool\tauthority_up\tuptime_ms\terror\n",
+        "cluster\tnode\tname\troom\taddress\trole\tstate\tepoch\tversion\tmaster\theight\tstate_hash\tpool\tauthority_up\tuptime_ms\terror\tschema\n",
     );
     for (server, answer) in answers {
         let (cluster, name, room) = place(access, server);
@@ -370,7 +373,7 @@ fn as_tsv(access: &Access, answers: &[Answer]) -> String {
         let _ = match answer {
             Ok(r) => writeln!(
                 out,
-                "\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t",
+                "\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t\t{SCHEMA}",
                 role_name(r),
                 state(r),
                 r.epoch.0,
@@ -382,7 +385,7 @@ fn as_tsv(access: &Access, answers: &[Answer]) -> String {
                 r.authority_up,
                 r.uptime_ms
             ),
-            Err(why) => writeln!(out, "{}{}", "\t".repeat(11), why.replace(['\t', '\n'], " ")),
+            Err(why) => writeln!(out, "{}{}\t{SCHEMA}", "\t".repeat(11), why.replace(['\t', '\n'], " ")),
         };
     }
     out
@@ -406,7 +409,7 @@ fn as_json(access: &Access, answers: &[Answer], paused: Option<&str>) -> serde_j
             value
         })
         .collect();
-    serde_json::json!({ "schema": 1, "nodes": nodes, "paused": paused })
+    serde_json::json!({ "schema": SCHEMA, "nodes": nodes, "paused": paused })
 }
 
 pub(crate) fn report_json(r: &StatusReport) -> serde_json::Value {

@@ -75,7 +75,7 @@ fn a_network_is_looked_at_by_commands_and_by_http() {
     assert!(told.contains("the roster has no cluster or node \"nobody\" in service; expected"), "{told}");
     let (_, tsv) = looked.command(&["status", "-o", "tsv"]);
     let columns: Vec<usize> = tsv.lines().map(|l| l.split('\t').count()).collect();
-    assert_eq!(columns, [16; 4], "{tsv}");
+    assert_eq!(columns, [17; 4], "{tsv}");
     let (_, grid) = looked.command(&["neighbours"]);
     let row = grid.lines().find(|l| l.starts_with("a1 ")).expect("a row").to_owned();
     assert!(row.ends_with("up") && !row.contains("silent") && !row.contains('?'), "{grid}");
