@@ -260,16 +260,18 @@ fn name_of(cluster: &ClusterEntry, id: NodeId) -> String {
     cluster.nodes.iter().find(|n| n.id == id).map_or_else(|| id.0.to_string(), |n| n.name.clone())
 }
 
-/// Of the members, the one that came last.
+/// Of the members, the one that came last; `None`: there is none, or one did not come.
 fn last_member_us(rehearsed: &Rehearsed) -> Option<u32> {
-    rehearsed.members.iter().filter_map(|m| m.acknowledged_us).max()
+    let came: Option<Vec<u32>> = rehearsed.members.iter().map(|m| m.acknowledged_us).collect();
+    came?.into_iter().max()
 }
 
 /// From the claim to the first word, as one follows from the other: the note is written while the authority decides; the own
 /// promise and the members' go side by side, and the core starts before any of them is sent.
 fn from_claim_us(rehearsed: &Rehearsed) -> Option<u64> {
     let claimed = rehearsed.claimed_us?.max(rehearsed.noted_us?);
-    let ready = rehearsed.promised_us?.max(rehearsed.started_us?).max(last_member_us(rehearsed).unwrap_or(0));
+    let others = if rehearsed.members.is_empty() { 0 } else { last_member_us(rehearsed)? };
+    let ready = rehearsed.promised_us?.max(rehearsed.started_us?).max(others);
     Some(u64::from(claimed) + INQUIRY_US + u64::from(ready))
 }
 

@@ -184,4 +184,8 @@ fn an_authority_that_writes_nothing_and_a_set_of_one_are_told() {
     );
     assert!(drill.beside.iter().any(|note| note.starts_with("a2 would be alone")), "{:?}", drill.beside);
     assert_eq!(from_claim_us(&alone), Some(2_500 + 3_000 + 1_200));
+    // Who is waited for and does not come makes no sum.
+    let mut late = whole(A3);
+    late.members.push(Rehearsing { node: NodeId(104), ..Default::default() });
+    assert_eq!((last_member_us(&late), from_claim_us(&late), from_last_heard_us(&late)), (None, None, None));
 }
