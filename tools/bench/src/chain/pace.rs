@@ -96,8 +96,8 @@ pub(crate) fn growth(program: &Path, span: Duration) -> Result<Vec<Grown>, Strin
         .zip([4u8, 7, 10, 16].into_iter().flat_map(|clusters| [(clusters, 1u8), (clusters, 3)]))
     {
         let path = memory.path().join(port.to_string());
-        let layout = Layout::spread(clusters, nodes, port);
-        let rig = Rig::start(program, &path, &layout, |_| true, SMALL_BLOCKS)?;
+        let runs = |id: duohuo_wire::ids::NodeId| id.0 % 100 <= u32::from(nodes);
+        let rig = Rig::start(program, &path, &Layout::spread(clusters, 3, port), runs, SMALL_BLOCKS)?;
         let load = rig.load(STEADY, spanning(span))?;
         let processes = rig.all.len() + 1;
         rig.stop();
