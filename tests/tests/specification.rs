@@ -97,6 +97,17 @@ fn every_id_that_code_or_vectors_cite_is_given() {
 }
 
 #[test]
+fn the_table_of_extensions_is_the_programs() {
+    use std::fmt::Write as _;
+    let mut table = String::from("| number | packet | extension |\n|---|---|---|\n");
+    for a in duohuo_wire::assigned::ASSIGNED {
+        let _ = writeln!(table, "| {:#06x} | {} | {} |", a.number, a.packet, a.name);
+    }
+    let spec = read("spec/wire.md").unwrap_or_default();
+    assert!(spec.contains(&format!("{table}\n")), "spec/wire.md 2.2 has another table than:\n{table}");
+}
+
+#[test]
 fn a_must_without_an_id_is_seen_wherever_it_stands() {
     for broken in [
         "A receiver MUST NOT crash.",

@@ -77,6 +77,22 @@ integers! {
     u64, 8, put_u64;
 }
 
+/// One after the other.
+impl<A: Field, B: Field> Field for (A, B) {
+    const LEAST: usize = A::LEAST + B::LEAST;
+    #[inline]
+    fn parse<'a>(mut input: &'a [u8], field: &'static str) -> Parsed<'a, Self> {
+        let input = &mut input;
+        let pair = (get(input, field)?, get(input, field)?);
+        Ok((input, pair))
+    }
+    #[inline]
+    fn put(&self, out: &mut BytesMut) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+}
+
 macro_rules! numbers {
     ($($ty:ident($inner:ty),)*) => {$(
         impl Field for $ty {

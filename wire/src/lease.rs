@@ -2,12 +2,8 @@
 //!
 //! A value of another length is as if the extension were absent: then there is no lease, which is always safe.
 
+use crate::assigned::LEASE;
 use crate::tlv::Extensions;
-
-/// Extension 0x0001 of Append.
-const REQUEST: u16 = 0x0001;
-/// Extension 0x0001 of Ack.
-const GIVEN: u16 = 0x0001;
 
 /// The master asks: may I act outside the chain for so long, from the moment of sending this?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,19 +29,14 @@ impl LeaseRequest {
     /// What an Append asks for.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let value: [u8; 12] = extensions.get(REQUEST)?.try_into().ok()?;
-        let [n0, n1, n2, n3, n4, n5, n6, n7, span @ ..] = value;
-        let nonce = u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]);
-        Some(Self { nonce, span_us: u32::from_be_bytes(span) })
+        let (nonce, span_us) = extensions.field(LEASE)?;
+        Some(Self { nonce, span_us })
     }
 
     /// The extensions of an Append that asks for it.
     #[must_use]
     pub fn extensions(self) -> Extensions {
-        let mut value = Vec::with_capacity(12);
-        value.extend(self.nonce.to_be_bytes());
-        value.extend(self.span_us.to_be_bytes());
-        one(REQUEST, &value)
+        Extensions::of(LEASE, &(self.nonce, self.span_us))
     }
 }
 
@@ -53,32 +44,15 @@ impl LeaseGiven {
     /// What an Ack gives. Only 0 and 1 are states of a copy; any other is as if the extension were absent.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let value: [u8; 17] = extensions.get(GIVEN)?.try_into().ok()?;
-        let [n0, n1, n2, n3, n4, n5, n6, n7, state, position @ ..] = value;
-        let is_in_step = match state {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
-        let nonce = u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]);
-        Some(Self { nonce, is_in_step, position: u64::from_be_bytes(position) })
+        let (nonce, (is_in_step, position)) = extensions.field(LEASE)?;
+        Some(Self { nonce, is_in_step, position })
     }
 
     /// The extensions of an Ack that gives it.
     #[must_use]
     pub fn extensions(self) -> Extensions {
-        let mut value = Vec::with_capacity(17);
-        value.extend(self.nonce.to_be_bytes());
-        value.push(u8::from(self.is_in_step));
-        value.extend(self.position.to_be_bytes());
-        one(GIVEN, &value)
+        Extensions::of(LEASE, &(self.nonce, (self.is_in_step, self.position)))
     }
-}
-
-fn one(kind: u16, value: &[u8]) -> Extensions {
-    let mut extensions = Extensions::new();
-    extensions.insert(kind, value);
-    extensions
 }
 
 #[cfg(test)]
@@ -106,12 +80,12 @@ mod tests {
     #[test]
     fn a_value_of_another_length_or_state_is_as_if_absent() {
         for length in [0, 11, 13, 16, 18] {
-            let extensions = one(0x0001, &vec![0; length]);
+            let extensions = Extensions::one(0x0001, &vec![0; length]);
             assert_eq!(LeaseRequest::of(&extensions), None, "{length}");
             assert_eq!(LeaseGiven::of(&extensions), None, "{length}");
         }
         let value = [0, 0, 0, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 1];
-        assert_eq!(LeaseGiven::of(&one(0x0001, &value)), None);
+        assert_eq!(LeaseGiven::of(&Extensions::one(0x0001, &value)), None);
         assert_eq!(LeaseRequest::of(&Extensions::new()), None);
     }
 }

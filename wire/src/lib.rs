@@ -3,6 +3,7 @@
 //! Nothing here knows the time, draws randomness, opens a socket or writes a log: what is needed of these is an
 //! argument. Nothing that comes from the network panics.
 
+pub mod assigned;
 mod codec;
 mod crypt;
 pub mod error;

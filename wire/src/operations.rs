@@ -2,16 +2,11 @@
 //!
 //! A value of another length is as if the extension were absent: nobody decides anything by it.
 
+use crate::assigned::{DISK, PAUSES, SPOKEN};
 use crate::ids::{ClusterId, NodeId};
 use crate::tlv::Extensions;
 use crate::versions::Versions;
 
-/// Extension 0x0001 of StatusAnswer.
-const DISK: u16 = 0x0001;
-/// Extension 0x0002 of StatusAnswer.
-const PAUSED: u16 = 0x0002;
-/// Extension 0x0003 of StatusAnswer.
-const SPOKEN: u16 = 0x0003;
 /// Sessions that one answer tells of.
 const SESSIONS: usize = 13_000;
 
@@ -28,31 +23,27 @@ impl DiskTimes {
     /// What an answer tells of it.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let value: [u8; 8] = extensions.get(DISK)?.try_into().ok()?;
-        let [l0, l1, l2, l3, worst @ ..] = value;
-        Some(Self { last_us: u32::from_be_bytes([l0, l1, l2, l3]), worst_us: u32::from_be_bytes(worst) })
+        let (last_us, worst_us) = extensions.field(DISK)?;
+        Some(Self { last_us, worst_us })
     }
 
     /// Add it to an answer.
     pub fn put(self, extensions: &mut Extensions) {
-        let mut value = Vec::with_capacity(8);
-        value.extend(self.last_us.to_be_bytes());
-        value.extend(self.worst_us.to_be_bytes());
-        extensions.insert(DISK, &value);
+        extensions.insert_field(DISK, &(self.last_us, self.worst_us));
     }
 }
 
 /// Where an operator paused automatic switches, as the authority tells; cluster 0 is everywhere. `None`: it does not say.
 #[must_use]
 pub fn paused(extensions: &Extensions) -> Option<Vec<ClusterId>> {
-    let (clusters, rest) = extensions.get(PAUSED)?.as_chunks::<4>();
+    let (clusters, rest) = extensions.get(PAUSES)?.as_chunks::<4>();
     rest.is_empty().then(|| clusters.iter().map(|c| ClusterId(u32::from_be_bytes(*c))).collect())
 }
 
 /// Add it to an answer.
 pub fn put_paused(clusters: impl Iterator<Item = ClusterId>, extensions: &mut Extensions) {
     let value: Vec<u8> = clusters.flat_map(|cluster| cluster.0.to_be_bytes()).collect();
-    extensions.insert(PAUSED, &value);
+    extensions.insert(PAUSES, &value);
 }
 
 /// The versions of the wire: what a process speaks, and what each of its sessions speaks.
@@ -90,12 +81,6 @@ impl Spoken {
 mod tests {
     use super::*;
 
-    fn one(kind: u16, value: &[u8]) -> Extensions {
-        let mut extensions = Extensions::new();
-        extensions.insert(kind, value);
-        extensions
-    }
-
     #[test]
     fn the_literal_bytes_both_ways() {
         let times = DiskTimes { last_us: 0x0001_0203, worst_us: 0x0405_0607 };
@@ -118,12 +103,12 @@ mod tests {
     #[test]
     fn a_value_of_another_length_is_as_if_it_were_absent() {
         for length in [0, 7, 9] {
-            assert_eq!(DiskTimes::of(&one(0x0001, &vec![0; length])), None, "{length}");
+            assert_eq!(DiskTimes::of(&Extensions::one(0x0001, &vec![0; length])), None, "{length}");
         }
-        assert_eq!(paused(&one(0x0002, &[0, 0, 0, 1, 0])), None);
-        assert_eq!(paused(&one(0x0002, &[])), Some(vec![]));
+        assert_eq!(paused(&Extensions::one(0x0002, &[0, 0, 0, 1, 0])), None);
+        assert_eq!(paused(&Extensions::one(0x0002, &[])), Some(vec![]));
         for value in [&[][..], &[1], &[0, 1], &[2, 1], &[1, 2, 0, 0, 0, 0]] {
-            assert_eq!(Spoken::of(&one(0x0003, value)), None, "{value:?}");
+            assert_eq!(Spoken::of(&Extensions::one(0x0003, value)), None, "{value:?}");
         }
         assert_eq!((DiskTimes::of(&Extensions::new()), paused(&Extensions::new())), (None, None));
     }

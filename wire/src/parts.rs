@@ -1,13 +1,9 @@
 //! A log that does not fit into one packet (B-LOG-12): extensions of Resync and Ack (spec/wire.md 7.23, 7.25).
 
+use crate::assigned::{LOG_PART, PARTS_HELD};
 use crate::error::DecodeError;
 use crate::ids::LogIndex;
-use crate::tlv::{CRITICAL, Extensions};
-
-/// Extension 0x8001 of Resync. Critical: who took a part for the whole log would cut what the other parts hold.
-pub(crate) const PART: u16 = CRITICAL | 0x0001;
-/// Extension 0x0002 of Ack.
-const HELD: u16 = 0x0002;
+use crate::tlv::Extensions;
 
 /// The records of a Resync are one part of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,30 +27,19 @@ impl LogPart {
     /// What a Resync is a part of; `None`: it is the whole log.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let value: [u8; 9] = extensions.get(PART)?.try_into().ok()?;
-        let [f0, f1, f2, f3, f4, f5, f6, f7, is_followed] = value;
-        let is_followed = match is_followed {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
-        Some(Self { first: LogIndex(u64::from_be_bytes([f0, f1, f2, f3, f4, f5, f6, f7])), is_followed })
+        let (first, is_followed) = extensions.field(LOG_PART)?;
+        Some(Self { first, is_followed })
     }
 
     /// The extensions of a Resync that is this part.
     #[must_use]
     pub fn extensions(self) -> Extensions {
-        let mut value = Vec::with_capacity(9);
-        value.extend(self.first.0.to_be_bytes());
-        value.push(u8::from(self.is_followed));
-        let mut extensions = Extensions::new();
-        extensions.insert(PART, &value);
-        extensions
+        Extensions::of(LOG_PART, &(self.first, self.is_followed))
     }
 
     /// What must be understood must hold.
     pub(crate) fn require(extensions: &Extensions) -> Result<(), DecodeError> {
-        let is_broken = extensions.get(PART).is_some() && Self::of(extensions).is_none();
+        let is_broken = extensions.get(LOG_PART).is_some() && Self::of(extensions).is_none();
         if is_broken { Err(DecodeError::BadValue { field: "resync.part" }) } else { Ok(()) }
     }
 }
@@ -64,21 +49,14 @@ impl PartsHeld {
     /// record, which is always safe.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let value: [u8; 16] = extensions.get(HELD)?.try_into().ok()?;
-        let [f0, f1, f2, f3, f4, f5, f6, f7, next @ ..] = value;
-        let first = u64::from_be_bytes([f0, f1, f2, f3, f4, f5, f6, f7]);
-        Some(Self { first: LogIndex(first), next: LogIndex(u64::from_be_bytes(next)) })
+        let (first, next) = extensions.field(PARTS_HELD)?;
+        Some(Self { first, next })
     }
 
     /// The extensions of an Ack that says it.
     #[must_use]
     pub fn extensions(self) -> Extensions {
-        let mut value = Vec::with_capacity(16);
-        value.extend(self.first.0.to_be_bytes());
-        value.extend(self.next.0.to_be_bytes());
-        let mut extensions = Extensions::new();
-        extensions.insert(HELD, &value);
-        extensions
+        Extensions::of(PARTS_HELD, &(self.first, self.next))
     }
 }
 

@@ -7,6 +7,7 @@
 use bytes::{BufMut as _, BytesMut};
 
 use crate::{
+    assigned::{REHEARSAL, REHEARSED, REHEARSED_WRITE},
     codec::{self, Field, Parsed},
     error::DecodeError,
     ids::NodeId,
@@ -14,14 +15,6 @@ use crate::{
     tlv::Extensions,
 };
 
-/// Extension 0x0001 of StatusQuery.
-const ASKED: u16 = 0x0001;
-/// Extension 0x0001 of Update and of Resync.
-const REHEARSAL: u16 = 0x0001;
-/// Extension 0x0003 of Ack.
-const KEPT: u16 = 0x0003;
-/// Extension 0x0004 of StatusAnswer.
-const TOLD: u16 = 0x0004;
 /// What was not measured.
 const UNMEASURED: u32 = u32::MAX;
 /// No outcome.
@@ -99,44 +92,39 @@ pub struct Kept {
 /// The extensions of a StatusQuery that asks for a rehearsal.
 #[must_use]
 pub fn asking() -> Extensions {
-    one(ASKED, &[])
+    Extensions::one(REHEARSAL, &[])
 }
 
 /// Whether a StatusQuery asks for one.
 #[must_use]
 pub fn is_asked(extensions: &Extensions) -> bool {
-    extensions.get(ASKED).is_some_and(<[u8]>::is_empty)
+    extensions.get(REHEARSAL).is_some_and(<[u8]>::is_empty)
 }
 
 /// The extensions of an Update or a Resync of epoch 0 that belongs to a rehearsal.
 #[must_use]
 pub fn rehearsing(nonce: u64) -> Extensions {
-    one(REHEARSAL, &nonce.to_be_bytes())
+    Extensions::of(REHEARSAL, &nonce)
 }
 
 /// The rehearsal that an Update or a Resync belongs to.
 #[must_use]
 pub fn nonce_of(extensions: &Extensions) -> Option<u64> {
-    Some(u64::from_be_bytes(extensions.get(REHEARSAL)?.try_into().ok()?))
+    extensions.field(REHEARSAL)
 }
 
 impl Kept {
     /// What an Ack tells.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let value: [u8; 12] = extensions.get(KEPT)?.try_into().ok()?;
-        let [n0, n1, n2, n3, n4, n5, n6, n7, durable @ ..] = value;
-        let nonce = u64::from_be_bytes([n0, n1, n2, n3, n4, n5, n6, n7]);
-        Some(Self { nonce, durable_us: u32::from_be_bytes(durable) })
+        let (nonce, durable_us) = extensions.field(REHEARSED_WRITE)?;
+        Some(Self { nonce, durable_us })
     }
 
     /// The extensions of an Ack of epoch 0 that tells it.
     #[must_use]
     pub fn extensions(self) -> Extensions {
-        let mut value = Vec::with_capacity(12);
-        value.extend(self.nonce.to_be_bytes());
-        value.extend(self.durable_us.to_be_bytes());
-        one(KEPT, &value)
+        Extensions::of(REHEARSED_WRITE, &(self.nonce, self.durable_us))
     }
 }
 
@@ -144,14 +132,12 @@ impl Rehearsed {
     /// What a StatusAnswer tells.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        codec::whole(extensions.get(TOLD)?, "rehearsed").ok()
+        extensions.field(REHEARSED)
     }
 
     /// Add it to a StatusAnswer.
     pub fn put_in(&self, extensions: &mut Extensions) {
-        let mut value = BytesMut::new();
-        Field::put(self, &mut value);
-        extensions.insert(TOLD, &value);
+        extensions.insert_field(REHEARSED, self);
     }
 }
 
@@ -212,12 +198,6 @@ fn get_span(input: &mut &[u8], field: &'static str) -> Result<Option<u32>, Decod
     Ok(Some(codec::get::<u32>(input, field)?).filter(|us| *us != UNMEASURED))
 }
 
-fn one(kind: u16, value: &[u8]) -> Extensions {
-    let mut extensions = Extensions::new();
-    extensions.insert(kind, value);
-    extensions
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -272,25 +252,25 @@ mod tests {
     #[test]
     fn a_value_of_another_shape_is_as_if_it_were_absent() {
         for length in [1, 7, 9, 12] {
-            let extensions = one(0x0001, &vec![0; length]);
+            let extensions = Extensions::one(0x0001, &vec![0; length]);
             assert!(!is_asked(&extensions) && nonce_of(&extensions).is_none(), "{length}");
         }
         assert!(is_asked(&asking()) && !is_asked(&Extensions::new()));
         assert_eq!(nonce_of(&rehearsing(7)), Some(7));
         for length in [0, 11, 13] {
-            assert_eq!(Kept::of(&one(0x0003, &vec![0; length])), None, "{length}");
+            assert_eq!(Kept::of(&Extensions::one(0x0003, &vec![0; length])), None, "{length}");
         }
         let mut whole = Extensions::new();
         rehearsed().put_in(&mut whole);
         let bytes = whole.get(0x0004).unwrap().to_vec();
         for cut in 0..bytes.len() {
-            assert_eq!(Rehearsed::of(&one(0x0004, &bytes[..cut])), None, "{cut}");
+            assert_eq!(Rehearsed::of(&Extensions::one(0x0004, &bytes[..cut])), None, "{cut}");
         }
         for (at, wrong) in [(0, 9), (1, 14), (33, 105)] {
             let mut changed = bytes.clone();
             changed[at] = wrong;
-            assert_ne!(Rehearsed::of(&one(0x0004, &changed)), Some(rehearsed()), "{at}");
+            assert_ne!(Rehearsed::of(&Extensions::one(0x0004, &changed)), Some(rehearsed()), "{at}");
         }
-        assert_eq!(Rehearsed::of(&one(0x0004, &[bytes, vec![0]].concat())), None);
+        assert_eq!(Rehearsed::of(&Extensions::one(0x0004, &[bytes, vec![0]].concat())), None);
     }
 }

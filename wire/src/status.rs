@@ -161,19 +161,6 @@ impl Field for NeighbourStatus {
     }
 }
 
-impl Field for (String, u64) {
-    const LEAST: usize = 9;
-    fn parse<'a>(mut input: &'a [u8], _: &'static str) -> Parsed<'a, Self> {
-        let input = &mut input;
-        let discard = (codec::get(input, "discard.label")?, codec::get(input, "discard.count")?);
-        Ok((input, discard))
-    }
-    fn put(&self, out: &mut BytesMut) {
-        self.0.put(out);
-        self.1.put(out);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]

@@ -6,6 +6,7 @@
 use bytes::{BufMut as _, BytesMut};
 
 use crate::{
+    assigned::{TAKEOVER, TAKEOVERS},
     codec::{self, Field, Parsed},
     crypt::sha256,
     error::DecodeError,
@@ -13,10 +14,6 @@ use crate::{
     tlv::Extensions,
 };
 
-/// Extension 0x0001 of MasterKeepalive.
-const TOLD: u16 = 0x0001;
-/// Extension 0x0001 of Journal.
-const KEPT: u16 = 0x0001;
 /// A span that was not measured.
 const UNMEASURED: u64 = u64::MAX;
 
@@ -80,15 +77,12 @@ impl Takeover {
     /// What a master's keepalive tells of its takeover.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Self> {
-        let mut input = extensions.get(TOLD).filter(|value| value.len() == Self::LENGTH)?;
-        get(&mut input).ok()
+        extensions.field(TAKEOVER)
     }
 
     /// Add it to a keepalive.
     pub fn add_to(self, extensions: &mut Extensions) {
-        let mut value = BytesMut::with_capacity(Self::LENGTH);
-        self.put(&mut value);
-        extensions.insert(TOLD, &value);
+        extensions.insert_field(TAKEOVER, &self);
     }
 
     /// In the order of the wire.
@@ -103,22 +97,26 @@ impl Takeover {
             self.committed_us,
         ]
     }
+}
 
+impl Field for Takeover {
+    const LEAST: usize = Self::LENGTH;
+    fn parse<'a>(mut input: &'a [u8], _: &'static str) -> Parsed<'a, Self> {
+        let input = &mut input;
+        let takeover = Self {
+            heard_us: get_span(input, "takeover.heard_us")?,
+            suspected_us: get_span(input, "takeover.suspected_us")?,
+            claimed_us: get_span(input, "takeover.claimed_us")?,
+            promised_us: get_span(input, "takeover.promised_us")?,
+            ready_us: get_span(input, "takeover.ready_us")?,
+            spoke_us: get_span(input, "takeover.spoke_us")?,
+            committed_us: get_span(input, "takeover.committed_us")?,
+        };
+        Ok((input, takeover))
+    }
     fn put(&self, out: &mut BytesMut) {
         put_spans(&self.spans(), out);
     }
-}
-
-fn get(input: &mut &[u8]) -> Result<Takeover, DecodeError> {
-    Ok(Takeover {
-        heard_us: get_span(input, "takeover.heard_us")?,
-        suspected_us: get_span(input, "takeover.suspected_us")?,
-        claimed_us: get_span(input, "takeover.claimed_us")?,
-        promised_us: get_span(input, "takeover.promised_us")?,
-        ready_us: get_span(input, "takeover.ready_us")?,
-        spoke_us: get_span(input, "takeover.spoke_us")?,
-        committed_us: get_span(input, "takeover.committed_us")?,
-    })
 }
 
 fn get_span(input: &mut &[u8], field: &'static str) -> Result<Span, DecodeError> {
@@ -202,7 +200,7 @@ impl SignedTakeover {
     /// What a page of the journal tells of them, in order.
     #[must_use]
     pub fn of(extensions: &Extensions) -> Option<Vec<Self>> {
-        let (kept, rest) = extensions.get(KEPT)?.as_chunks::<{ Self::LENGTH }>();
+        let (kept, rest) = extensions.get(TAKEOVERS)?.as_chunks::<{ Self::LENGTH }>();
         rest.is_empty().then(|| kept.iter().filter_map(|bytes| Self::decode(bytes).ok()).collect())
     }
 
@@ -210,7 +208,7 @@ impl SignedTakeover {
     pub fn add_to(kept: &[Self], extensions: &mut Extensions) {
         let mut value = BytesMut::with_capacity(kept.len() * Self::LENGTH);
         kept.iter().take(Self::MOST).for_each(|one| one.encode(&mut value));
-        extensions.insert(KEPT, &value);
+        extensions.insert(TAKEOVERS, &value);
     }
 
     fn canonical(&self) -> BytesMut {
@@ -243,7 +241,7 @@ impl Field for SignedTakeover {
                 asked_us: get_span(input, "takeover.granting.asked_us")?,
                 durable_us: get_span(input, "takeover.granting.durable_us")?,
             },
-            takeover: get(input)?,
+            takeover: codec::get(input, "taken.takeover")?,
             signature: codec::get(input, "takeover.signature")?,
         };
         Ok((input, kept))

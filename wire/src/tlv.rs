@@ -16,7 +16,10 @@ use core::ops::Range;
 
 use bytes::{BufMut as _, BytesMut};
 
-use crate::{codec, error::DecodeError};
+use crate::{
+    codec::{self, Field},
+    error::DecodeError,
+};
 
 /// The bit of a type that says: refuse the packet rather than ignore this.
 pub const CRITICAL: u16 = 0x8000;
@@ -30,6 +33,33 @@ impl Extensions {
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
+    }
+
+    /// One.
+    #[must_use]
+    pub fn one(kind: u16, value: &[u8]) -> Self {
+        let mut one = Self::new();
+        one.insert(kind, value);
+        one
+    }
+
+    /// One whose value is a field.
+    pub(crate) fn of(kind: u16, value: &impl Field) -> Self {
+        let mut one = Self::new();
+        one.insert_field(kind, value);
+        one
+    }
+
+    /// The same beside others.
+    pub(crate) fn insert_field(&mut self, kind: u16, value: &impl Field) {
+        let mut bytes = BytesMut::new();
+        value.put(&mut bytes);
+        self.insert(kind, &bytes);
+    }
+
+    /// The value of an extension that is one field and nothing more; `None` if it is absent, or not of that shape.
+    pub(crate) fn field<T: Field>(&self, kind: u16) -> Option<T> {
+        codec::whole(self.get(kind)?, "extension").ok()
     }
 
     /// Adds an extension, in place of one of the same type; refuses a value longer than 65,535 bytes.

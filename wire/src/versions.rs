@@ -4,6 +4,7 @@
 //! is told once more under the seal: in version 1 by the proof, in version 2 by the keys, which are derived from it.
 
 use crate::{
+    assigned::VERSIONS,
     packet::{HandshakeInit, HandshakeResponse, Probe},
     tlv::Extensions,
 };
@@ -12,8 +13,6 @@ use crate::{
 pub const FIRST: u8 = 1;
 /// The highest version that this crate speaks.
 pub const NEWEST: u8 = 2;
-/// Extension 0x0001 of HandshakeInit, HandshakeResponse and of the proof.
-const RANGE: u16 = 0x0001;
 
 /// The versions that a party speaks, lowest and highest included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -48,7 +47,7 @@ impl Versions {
     }
 
     fn stated(extensions: &Extensions) -> Option<Self> {
-        let [lowest, highest] = extensions.get(RANGE)?.try_into().ok()?;
+        let [lowest, highest] = extensions.get(VERSIONS)?.try_into().ok()?;
         Self::new(lowest, highest)
     }
 
@@ -65,7 +64,7 @@ impl Versions {
     }
 
     pub(crate) fn state(self, extensions: &mut Extensions) {
-        extensions.insert(RANGE, &self.bytes());
+        extensions.insert(VERSIONS, &self.bytes());
     }
 }
 
@@ -94,7 +93,7 @@ impl Agreement {
     #[must_use]
     pub fn of(proof: &Probe) -> Self {
         let told = || {
-            let [a, b, c, d] = proof.extensions.get(RANGE)?.try_into().ok()?;
+            let [a, b, c, d] = proof.extensions.get(VERSIONS)?.try_into().ok()?;
             Some(Self { initiator: Versions::new(a, b)?, responder: Versions::new(c, d)? })
         };
         told().unwrap_or(Self { initiator: Versions::FIRST, responder: Versions::FIRST })
@@ -104,7 +103,7 @@ impl Agreement {
     #[must_use]
     pub fn proof(self) -> Probe {
         let mut proof = Probe::default();
-        proof.extensions.insert(RANGE, &self.bytes());
+        proof.extensions.insert(VERSIONS, &self.bytes());
         proof
     }
 

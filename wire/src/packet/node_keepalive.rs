@@ -44,6 +44,7 @@ use core::net::SocketAddr;
 use bytes::BytesMut;
 
 use crate::{
+    assigned::HEARD,
     codec::{self, Field},
     error::DecodeError,
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, Version},
@@ -51,8 +52,6 @@ use crate::{
     tlv::Extensions,
 };
 
-/// The extension that carries the heard list.
-const HEARD: u16 = 0x0001;
 /// What fits an extension: 8,191 neighbours.
 const MAX_HEARD_BYTES: u16 = 65_528;
 

@@ -27,11 +27,12 @@
 use bytes::BytesMut;
 
 use crate::{
+    assigned::LOG_PART,
     codec::{self, Field as _},
     error::DecodeError,
     ids::{Epoch, Height, LogIndex},
     packet::WireRecord,
-    parts::{self, LogPart},
+    parts::LogPart,
     tlv::Extensions,
 };
 
@@ -63,7 +64,7 @@ impl Resync {
             height: codec::get(input, "resync.height")?,
             start: codec::get(input, "resync.start")?,
             records: codec::get_list32(input, "resync.records")?,
-            extensions: Extensions::decode_knowing(input, parts::PART)?,
+            extensions: Extensions::decode_knowing(input, LOG_PART)?,
         };
         LogPart::require(&resync.extensions)?;
         Ok(resync)
