@@ -250,6 +250,32 @@ fn b_drl_2_a_log_that_does_not_replay_is_found_without_a_halt() {
     assert_eq!(acks(&s.m.read(&mut s.scene.n)), [(1, 2, 1)]);
 }
 
+/// B-DRL-4: a log is sent to the members at 1 MiB a second, so a client cannot fill their links by asking again and again.
+#[test]
+fn b_drl_4_a_long_log_makes_the_next_one_wait() {
+    let mut s = StandsBy::new();
+    s.m.tell(&mut s.scene.n, append(0, vec![record(1, 1, &[b'x'; 1 << 20])]));
+    s.m.read(&mut s.scene.n);
+    s.ask();
+    let claim = s.claim().unwrap();
+    s.answer(&claim, Outcome::Done);
+    assert_eq!(s.told().map(|told| told.records), Some(1));
+    for _ in 0..99 {
+        s.hear();
+    }
+    s.ask();
+    assert_eq!(
+        s.told().map(|told| told.end),
+        Some(RehearsalEnd::Busy),
+        "it has sent a MiB less than a second ago"
+    );
+    for _ in 0..2 {
+        s.hear();
+    }
+    s.ask();
+    assert!(s.claim().is_some());
+}
+
 /// B-DRL-2: who has no master that acts, or is in another's place already, rehearses nothing.
 #[test]
 fn b_drl_2_who_may_have_to_take_over_does_not_rehearse() {

@@ -21,12 +21,15 @@ const NOBODYS: Epoch = Epoch(0);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A longer log is not sent for a rehearsal: the streams have votes to carry.
 const MOST_BYTES: usize = 4 << 20;
+/// What it sends to its members in all, in bytes a second: the next rehearsal waits for it.
+const RATE: u64 = 1 << 20;
 
 /// The rehearsal that is on, and what bounds them.
 #[derive(Default)]
 pub(super) struct Rehearsals {
     running: Option<Box<Rehearsal>>,
-    began_at: Option<Instant>,
+    /// Until when none begins.
+    rests_until: Option<Instant>,
     /// Members of the own cluster that were helped a moment ago, and when.
     helped: BTreeMap<NodeId, Instant>,
 }
@@ -71,7 +74,7 @@ impl Rehearsals {
     }
 
     fn is_busy(&self, now: Instant) -> bool {
-        self.running.is_some() || self.began_at.is_some_and(|at| now - at < REHEARSAL_INTERVAL)
+        self.running.is_some() || self.rests_until.is_some_and(|until| now < until)
     }
 
     fn of(&mut self, nonce: u64) -> Option<&mut Rehearsal> {
@@ -102,7 +105,7 @@ impl Node {
         if let Some(end) = refusal {
             return self.answer_status(stream, request, Some(&Rehearsed { end, ..Default::default() }));
         }
-        self.rehearsals.began_at = Some(self.now);
+        self.rehearsals.rests_until = Some(self.now + REHEARSAL_INTERVAL);
         let master = self.own_row().map(|row| row.master);
         let found = Rehearsed {
             suspected_us: master.and_then(|m| self.neighbours.suspected_after(m)).map(micros),
@@ -175,6 +178,9 @@ impl Node {
         self.persist(vec![self.log.put_promise()], After::Rehearsed(Wrote::Promise(nonce)));
         let log = Resync { extensions: rehearsal::rehearsing(nonce), ..self.whole_log(NOBODYS) };
         let records = u32::try_from(log.records.len()).unwrap_or(u32::MAX);
+        let bytes = (self.log.held().bytes * members.len()) as u64;
+        let rest = REHEARSAL_INTERVAL.max(Duration::from_micros(bytes * 1_000_000 / RATE));
+        self.rehearsals.rests_until = Some(self.now + rest);
         let log = Packet::from(log);
         for node in &members {
             self.links.send_stream(Party::Node(*node), &log, &mut self.out);
