@@ -467,6 +467,42 @@ def make_failover():
     return c
 
 
+def make_drill():
+    """A client asks node 12, which stands by, to rehearse a takeover; then node 12 is given a log in two parts by its master."""
+    c = Capture("drill")
+    s = Stream(c, CLIENT, N12, 45000)
+    up, down = s.handshake(CLIENT, N12)
+    init, response, claim, answer = handshake(c.log, N12, AUTHORITY, False, "drill 12")
+    c.udp(N12, AUTHORITY.ip, init)
+    c.udp(AUTHORITY, N12.ip, response)
+    member = Stream(c, N12, N13, 45001)
+    give, told = member.handshake(N12, N13)
+    nonce = tlv(1, u64(0xD111))
+    s.send(CLIENT, up("StatusQuery", u64(1) + tlv(1, b"")))
+    update = u64(78) + u32(1) + u64(0) + u64(0) + u8(1) + numbers(11, 12, 13) + u64(7) + bytes16(sealed_id(N12)) + nonce
+    c.udp(N12, AUTHORITY.ip, claim("Update", update))
+    c.later(2_500)
+    row = signed_row(1, 1, 4, 11, [11, 12, 13], table=9)
+    c.udp(AUTHORITY, N12.ip, answer("Notice", u64(78) + u8(1) + u64(9) + row))
+    vote = u64(8) + u32(0) + u8(1) + u8(1) + seed("block", 8) + signer(N11, 1, b"vote")
+    record = u64(8) + u64(1) + bytes32(u8(4) + vote)
+    member.send(N12, give("Resync", u64(0) + u64(7) + u64(38) + items32([record]) + nonce))
+    c.later(1_200)
+    member.send(N13, told("Ack", u64(0) + u64(39) + u64(7) + u64(0) + tlv(3, u64(0xD111) + u32(900))))
+    spans = u32(15_000) + u32(2_500) + u32(800) + u32(400) + u32(0xFFFFFFFF)
+    rehearsed = u8(6) + u8(1) + spans + u32(1) + u32(2) + items([u32(11) + u32(0xFFFFFFFF) + u32(0xFFFFFFFF), u32(13) + u32(1_200) + u32(900)])
+    status = (u8(1) + u32(12) + u32(1) + u64(1) + u64(4) + u32(11) + numbers(11, 12, 13) + numbers() + u64(7) + seed("state", "right")
+              + u32(4) + items([]) + items([]) + u8(1) + u32(12) + u8(0) + u64(60_000) + items([]) + u64(0))
+    s.send(N12, down("StatusAnswer", u64(1) + bytes32(status) + tlv(4, rehearsed)))
+    parts = Stream(c, N11, N12, 45002)
+    give, told = parts.handshake(N11, N12)
+    parts.send(N11, give("Resync", u64(1) + u64(7) + u64(38) + items32([record]) + tlv(0x8001, u64(38) + u8(1))))
+    parts.send(N12, told("Ack", u64(1) + u64(38) + u64(7) + u64(0) + tlv(2, u64(38) + u64(39))))
+    parts.send(N11, give("Resync", u64(1) + u64(7) + u64(39) + items32([record]) + tlv(0x8001, u64(38) + u8(0))))
+    parts.send(N12, told("Ack", u64(1) + u64(40) + u64(7) + u64(1)))
+    return c
+
+
 def make_forced_switch():
     """REC-3: the master of cluster 1 computes another state."""
     c = Capture("forced-switch")
@@ -678,7 +714,7 @@ def make_broken():
 def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "captures")
     folder.mkdir(exist_ok=True)
-    for make in (make_handshake, make_join, make_keepalives, make_failover, make_forced_switch, make_orders, make_stream, make_broken):
+    for make in (make_handshake, make_join, make_keepalives, make_failover, make_drill, make_forced_switch, make_orders, make_stream, make_broken):
         capture = make()
         capture.write(folder)
         if hasattr(capture, "expected"):
