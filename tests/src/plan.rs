@@ -189,7 +189,7 @@ impl Plan {
             settings.log_packet_bytes = 300;
         }
         let rate = Duration::from_millis((block_interval / dice.one_of(&[1, 1, 2, 4])).max(5));
-        let remembers = !seed.is_multiple_of(64);
+        let remembers = !seed.is_multiple_of(256);
         // Drawn last, so that a seed's faults are what they were.
         settings.timing.snapshot_interval = dice.one_of(&[0, 7, 25, 100, 1_000]);
         settings.keep_blocks = dice.one_of(&[0, 3, 20, 100_000]);

@@ -35,9 +35,9 @@ fn the_stand_ins_for_signatures_and_exchanges_change_no_event_of_a_run() {
 
 #[test]
 fn a_part_of_the_seeds_is_fast_and_a_part_computes_all_cryptography() {
-    let fast = (0..160).filter(|seed| Pace::of(*seed) == Pace::Fast).count();
-    let forgetful = (0..160).filter(|seed| !Plan::draw(*seed).remembers).count();
-    assert_eq!((fast, forgetful), (10, 3));
+    let fast = (0..512).filter(|seed| Pace::of(*seed) == Pace::Fast).count();
+    let forgetful = (0..512).filter(|seed| !Plan::draw(*seed).remembers).count();
+    assert_eq!((fast, forgetful), (32, 2));
     for seed in 0..32 {
         let plan = Plan::draw(seed);
         let shortest = if Pace::of(seed) == Pace::Fast { 20 } else { 600 };
