@@ -5,8 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use bytes::Bytes;
 use duohuo_wire::{
     handshake::{
-        Accepted, HandshakeError, Initiator, Keys, Prologue, Transport, check_mac1, check_mac2, cookie, open,
-        public_key,
+        Accepted, HandshakeError, Initiation, Initiator, Keys, Prologue, Transport, check_mac1, check_mac2,
+        cookie, open, public_key,
     },
     header::Header,
     ids::NodeId,
@@ -40,17 +40,18 @@ fn begin(
     prologue: &Prologue,
     cookie: Option<[u8; 16]>,
 ) -> (Initiator, HandshakeInit) {
-    Initiator::start_speaking(
-        versions,
-        &INITIATOR,
-        &public_key(&RESPONDER),
+    Initiation {
+        local: &INITIATOR,
+        remote_public: &public_key(&RESPONDER),
         prologue,
-        [0x44; 32],
-        [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2],
-        INITIATOR_SESSION,
+        ephemeral: [0x44; 32],
+        timestamp: [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2],
+        session: INITIATOR_SESSION,
         cookie,
-        NODE,
-    )
+        sender: NODE,
+        versions,
+    }
+    .begin()
     .expect("the responder's key is a key")
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use bytes::Bytes;
 use duohuo_wire::{
     group::{GroupOpenError, GroupSecret, sender_key},
-    handshake::{Initiator, Keys, Prologue, Transport, public_key, respond},
+    handshake::{Initiation, Keys, Prologue, Transport, public_key, respond},
     header::{CRC_BYTES, Header, MAX_SEQUENCE},
     ids::{ClusterId, NodeId},
     packet::{Packet, PacketType, StatusQuery},
@@ -25,16 +25,18 @@ const SENDER: NodeId = NodeId(7);
 static SESSION: LazyLock<(Keys, Keys)> = LazyLock::new(|| {
     let (initiator, responder) = ([0x11; 32], [0x22; 32]);
     let prologue = Prologue { consortium: [0x33; 16], transport: Transport::Datagram };
-    let (attempt, init) = Initiator::start(
-        &initiator,
-        &public_key(&responder),
-        &prologue,
-        [0x44; 32],
-        [1; 12],
-        1,
-        None,
-        SENDER,
-    )
+    let (attempt, init) = Initiation {
+        local: &initiator,
+        remote_public: &public_key(&responder),
+        prologue: &prologue,
+        ephemeral: [0x44; 32],
+        timestamp: [1; 12],
+        session: 1,
+        cookie: None,
+        sender: SENDER,
+        versions: None,
+    }
+    .begin()
     .expect("good keys");
     let accepted =
         respond(&responder, &prologue, &init, [0x55; 32], 2, NodeId::AUTHORITY).expect("a true initiation");

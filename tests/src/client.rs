@@ -6,7 +6,7 @@ use duohuo_chain::transaction::Transfer;
 use duohuo_core::Instant;
 use duohuo_core::chain::TransactionId;
 use duohuo_core::io::{Input, Machine, Output, StreamId};
-use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport};
+use duohuo_wire::handshake::{Initiation, Initiator, Keys, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME};
 use duohuo_wire::ids::{Height, NodeId};
 use duohuo_wire::order::SignedOrder;
@@ -369,16 +369,18 @@ impl Machine for Client {
                 let mut ephemeral = [7; 32];
                 ephemeral[..8].copy_from_slice(&session.to_be_bytes());
                 let prologue = Prologue { consortium: self.roster.consortium, transport: Transport::Stream };
-                let started = Initiator::start(
-                    &self.secret,
-                    &server_key,
-                    &prologue,
+                let started = Initiation {
+                    local: &self.secret,
+                    remote_public: &server_key,
+                    prologue: &prologue,
                     ephemeral,
-                    [0; 12],
+                    timestamp: [0; 12],
                     session,
-                    None,
-                    self.id,
-                );
+                    cookie: None,
+                    sender: self.id,
+                    versions: None,
+                }
+                .begin();
                 if let Ok((initiator, init)) = started {
                     link.state = State::Handshake(Box::new(initiator));
                     let bytes = Packet::from(init).encode_unsealed(self.id).freeze();

@@ -11,7 +11,7 @@ use duohuo_core::config::{AuthorityConfig, Timers};
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Machine, Output, StreamId, Write};
 use duohuo_wire::group::{GroupSecret, sender_key};
-use duohuo_wire::handshake::{self, Initiator, Prologue, Transport};
+use duohuo_wire::handshake::{self, Initiation, Initiator, Prologue, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, NodeId};
 use duohuo_wire::packet::{NodeKeepalive, Packet, Probe};
@@ -310,17 +310,18 @@ impl Peer {
         let mut timestamp = [0; 12];
         timestamp[11] = n;
         let prologue = Self::prologue(lone, transport);
-        let (initiator, init) = Initiator::start_speaking(
-            versions,
-            &self.keys.session,
-            &to,
-            &prologue,
-            [0x60 + n; 32],
+        let (initiator, init) = Initiation {
+            local: &self.keys.session,
+            remote_public: &to,
+            prologue: &prologue,
+            ephemeral: [0x60 + n; 32],
             timestamp,
-            u64::from(n),
+            session: u64::from(n),
             cookie,
-            self.id,
-        )
+            sender: self.id,
+            versions,
+        }
+        .begin()
         .expect("the machine's key is one");
         (initiator, Packet::from(init).encode_unsealed(self.id).freeze())
     }

@@ -6,7 +6,7 @@ use duohuo_core::io::{Input, StreamId};
 use duohuo_tests::consortium::{cluster_id, node};
 use duohuo_tests::scenario::{ms, settled_with};
 use duohuo_tests::world::{Luck, World};
-use duohuo_wire::handshake::{Initiator, Prologue, Transport};
+use duohuo_wire::handshake::{Initiation, Prologue, Transport};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Packet;
 
@@ -120,8 +120,19 @@ fn a_stranger_with_a_key_of_its_own_is_an_unknown_key() {
     let prologue = Prologue { consortium: roster.consortium, transport: Transport::Datagram };
     let server = roster.authority.session_key;
     let timestamp = [0xff; 12];
-    let (_, init) =
-        Initiator::start(&[9; 32], &server, &prologue, [8; 32], timestamp, 77, None, node(0, 0)).unwrap();
+    let (_, init) = Initiation {
+        local: &[9; 32],
+        remote_public: &server,
+        prologue: &prologue,
+        ephemeral: [8; 32],
+        timestamp,
+        session: 77,
+        cookie: None,
+        sender: node(0, 0),
+        versions: None,
+    }
+    .begin()
+    .unwrap();
     let bytes = Packet::from(init).encode_unsealed(node(0, 0)).freeze();
     let input = datagram(&world, node(0, 0), bytes);
     world.inject(NodeId::AUTHORITY, input);
@@ -136,8 +147,19 @@ fn a_known_key_from_another_address_gets_no_session() {
     let prologue = Prologue { consortium: roster.consortium, transport: Transport::Datagram };
     let stolen = world.consortium.keys[&node(0, 0)].session;
     let server = roster.authority.session_key;
-    let (_, init) =
-        Initiator::start(&stolen, &server, &prologue, [8; 32], [0xff; 12], 77, None, node(0, 0)).unwrap();
+    let (_, init) = Initiation {
+        local: &stolen,
+        remote_public: &server,
+        prologue: &prologue,
+        ephemeral: [8; 32],
+        timestamp: [0xff; 12],
+        session: 77,
+        cookie: None,
+        sender: node(0, 0),
+        versions: None,
+    }
+    .begin()
+    .unwrap();
     let bytes = Packet::from(init).encode_unsealed(node(0, 0)).freeze();
     let input = datagram(&world, node(0, 2), bytes);
     world.inject(NodeId::AUTHORITY, input);

@@ -8,7 +8,7 @@ use duohuo_core::io::{Input, Machine as _, Output};
 use duohuo_tests::consortium::{Consortium, FIG_16, node};
 use duohuo_tests::crc::crc32;
 use duohuo_tests::host::{Anyone, Disk, start};
-use duohuo_wire::handshake::{Initiator, Keys, Prologue, Transport, public_key};
+use duohuo_wire::handshake::{Initiation, Keys, Prologue, Transport, public_key};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Packet, Probe};
 
@@ -57,16 +57,18 @@ impl Session {
         let me = node(NODE, 0);
         let mut authority = start(NodeId::AUTHORITY, &consortium, &Disk::new(), [1; 32]);
         let prologue = Prologue { consortium: consortium.roster.consortium, transport: Transport::Datagram };
-        let (initiator, init) = Initiator::start(
-            &consortium.keys[&me].session,
-            &public_key(&consortium.keys[&NodeId::AUTHORITY].session),
-            &prologue,
-            [4; 32],
-            [9; 12],
-            77,
-            None,
-            me,
-        )
+        let (initiator, init) = Initiation {
+            local: &consortium.keys[&me].session,
+            remote_public: &public_key(&consortium.keys[&NodeId::AUTHORITY].session),
+            prologue: &prologue,
+            ephemeral: [4; 32],
+            timestamp: [9; 12],
+            session: 77,
+            cookie: None,
+            sender: me,
+            versions: None,
+        }
+        .begin()
         .unwrap();
         let answers = give(&mut authority, Packet::from(init).encode_unsealed(me).freeze());
         let (_, Packet::HandshakeResponse(response)) = Packet::decode_unsealed(&answers[0]).unwrap() else {

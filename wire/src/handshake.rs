@@ -114,84 +114,69 @@ impl fmt::Debug for Initiator {
     }
 }
 
-impl Initiator {
-    /// Begins. `local` is this side's X25519 secret, `ephemeral` 32 fresh random bytes, `timestamp` u64 Unix seconds
-    /// and u32 nanoseconds, higher than in every initiation before; the packet is complete but for its encoding
-    /// under `sender`.
+/// All that an initiator begins with: each is one input of the protocol, and none has a default.
+#[derive(Clone, Copy)]
+pub struct Initiation<'a> {
+    /// This side's X25519 secret.
+    pub local: &'a [u8; 32],
+    /// The responder's X25519 key, from the roster.
+    pub remote_public: &'a [u8; 32],
+    /// What both sides must agree on.
+    pub prologue: &'a Prologue,
+    /// 32 fresh random bytes.
+    pub ephemeral: [u8; 32],
+    /// u64 Unix seconds and u32 nanoseconds, higher than in every initiation before.
+    pub timestamp: [u8; 12],
+    /// The number of this side's session.
+    pub session: u64,
+    /// The cookie that the responder sent for the attempt before.
+    pub cookie: Option<[u8; 16]>,
+    /// Under whose number the packet will be encoded.
+    pub sender: NodeId,
+    /// The versions that this side speaks and states (W-VER-1); `None`: version 1, as one that knows no other.
+    pub versions: Option<Versions>,
+}
+
+impl Initiation<'_> {
+    /// Begins: the packet is complete but for its encoding under `sender`.
     ///
     /// # Errors
     /// `BadKey` if `remote_public` is no key.
-    #[allow(clippy::too_many_arguments, reason = "each is one input of the protocol, and none has a default")]
-    pub fn start(
-        local: &[u8; 32],
-        remote_public: &[u8; 32],
-        prologue: &Prologue,
-        ephemeral: [u8; 32],
-        timestamp: [u8; 12],
-        initiator_session: u64,
-        cookie: Option<[u8; 16]>,
-        sender: NodeId,
-    ) -> Result<(Self, HandshakeInit), HandshakeError> {
-        Self::start_speaking(
-            None,
-            local,
-            remote_public,
-            prologue,
-            ephemeral,
-            timestamp,
-            initiator_session,
-            cookie,
-            sender,
-        )
-    }
-
-    /// Begins, and states the versions that this side speaks (W-VER-1); `None`: version 1, as one that knows no other.
-    ///
-    /// # Errors
-    /// As [`Initiator::start`].
-    #[allow(clippy::too_many_arguments, reason = "each is one input of the protocol, and none has a default")]
-    pub fn start_speaking(
-        versions: Option<Versions>,
-        local: &[u8; 32],
-        remote_public: &[u8; 32],
-        prologue: &Prologue,
-        ephemeral: [u8; 32],
-        timestamp: [u8; 12],
-        initiator_session: u64,
-        cookie: Option<[u8; 16]>,
-        sender: NodeId,
-    ) -> Result<(Self, HandshakeInit), HandshakeError> {
-        let prologue = prologue.bytes();
-        let mut state = builder(ephemeral)
-            .local_private_key(local)
-            .and_then(|builder| builder.remote_public_key(remote_public))
+    pub fn begin(self) -> Result<(Initiator, HandshakeInit), HandshakeError> {
+        let prologue = self.prologue.bytes();
+        let mut state = builder(self.ephemeral)
+            .local_private_key(self.local)
+            .and_then(|builder| builder.remote_public_key(self.remote_public))
             .and_then(|builder| builder.prologue(&prologue))
             .and_then(Builder::build_initiator)
             .map_err(|_| HandshakeError::BadKey)?;
         let mut noise = [0; 108];
-        let written = state.write_message(&timestamp, &mut noise);
+        let written = state.write_message(&self.timestamp, &mut noise);
         if written != Ok(noise.len()) {
             return Err(HandshakeError::BadKey);
         }
         let mut init = HandshakeInit {
-            initiator_session,
+            initiator_session: self.session,
             noise,
             mac1: [0; 16],
             mac2: [0; 16],
             extensions: Extensions::default(),
         };
         // Before the MACs: they cover the length in the header.
-        if let Some(versions) = versions {
+        if let Some(versions) = self.versions {
             versions.state(&mut init.extensions);
         }
-        init.mac1 = mac1(remote_public, &Packet::from(init.clone()).encode_unsealed(sender), INIT_MAC1_AT);
-        if let Some(cookie) = cookie {
-            let packet = Packet::from(init.clone()).encode_unsealed(sender);
+        init.mac1 =
+            mac1(self.remote_public, &Packet::from(init.clone()).encode_unsealed(self.sender), INIT_MAC1_AT);
+        if let Some(cookie) = self.cookie {
+            let packet = Packet::from(init.clone()).encode_unsealed(self.sender);
             init.mac2 = crypt::hmac16(&cookie, &[packet.get(..INIT_MAC2_AT).unwrap_or_default()]);
         }
-        Ok((Self { noise: state, session: initiator_session, stated: versions }, init))
+        Ok((Initiator { noise: state, session: self.session, stated: self.versions }, init))
     }
+}
 
+impl Initiator {
     /// Completes with the response; gives up this attempt if it does not fit.
     ///
     /// # Errors

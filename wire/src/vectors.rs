@@ -3,7 +3,7 @@
 
 use crate::{
     group::{self, GroupSecret},
-    handshake::{self, Initiator, Prologue, Transport},
+    handshake::{self, Initiation, Prologue, Transport},
     header::Header,
     ids::{ClusterId, Epoch, NodeId, Version},
     packet::{Packet, Probe, Row, StatusQuery},
@@ -54,16 +54,18 @@ fn query(request: u64) -> Packet {
 fn the_handshake_and_the_session_are_those_of_the_other_implementation() {
     let prologue = Prologue { consortium: [0x33; 16], transport: Transport::Datagram };
     let timestamp = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-    let (initiator, init) = Initiator::start(
-        &[0x11; 32],
-        &handshake::public_key(&[0x22; 32]),
-        &prologue,
-        [0x44; 32],
+    let (initiator, init) = Initiation {
+        local: &[0x11; 32],
+        remote_public: &handshake::public_key(&[0x22; 32]),
+        prologue: &prologue,
+        ephemeral: [0x44; 32],
         timestamp,
-        77,
-        Some([0xC0; 16]),
-        NodeId(7),
-    )
+        session: 77,
+        cookie: Some([0xC0; 16]),
+        sender: NodeId(7),
+        versions: None,
+    }
+    .begin()
     .unwrap();
     let packet = Packet::from(init.clone()).encode_unsealed(NodeId(7));
     assert_eq!(packet, hex(INIT));

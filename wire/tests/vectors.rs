@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use duohuo_wire::show::Show;
 use duohuo_wire::{
     group::{self, GroupSecret},
-    handshake::{self, Accepted, Initiator, Keys, Prologue, Transport},
+    handshake::{self, Accepted, Initiation, Initiator, Keys, Prologue, Transport},
     header::Header,
     ids::{ClusterId, NodeId},
     packet::{
@@ -144,17 +144,18 @@ fn stated(transcript: &Value, side: &str) -> Option<Versions> {
 }
 
 fn start(transcript: &Value) -> (Initiator, HandshakeInit) {
-    Initiator::start_speaking(
-        stated(transcript, "initiator_versions"),
-        &array(transcript, "initiator_secret"),
-        &array(transcript, "responder_public"),
-        &prologue(transcript),
-        array(transcript, "initiator_ephemeral_secret"),
-        array(transcript, "timestamp"),
-        number(transcript, "initiator_session"),
-        None,
-        NodeId(small(transcript, "initiator")),
-    )
+    Initiation {
+        local: &array(transcript, "initiator_secret"),
+        remote_public: &array(transcript, "responder_public"),
+        prologue: &prologue(transcript),
+        ephemeral: array(transcript, "initiator_ephemeral_secret"),
+        timestamp: array(transcript, "timestamp"),
+        session: number(transcript, "initiator_session"),
+        cookie: None,
+        sender: NodeId(small(transcript, "initiator")),
+        versions: stated(transcript, "initiator_versions"),
+    }
+    .begin()
     .unwrap()
 }
 

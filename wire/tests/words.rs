@@ -4,7 +4,7 @@
 use duohuo_wire::{
     error::DecodeError,
     group::{GroupOpenError, GroupSecret, sender_key},
-    handshake::{HandshakeError, Initiator, Prologue, Transport, public_key, respond},
+    handshake::{HandshakeError, Initiation, Prologue, Transport, public_key, respond},
     ids::{ClusterId, Epoch, Height, LogIndex, NodeId, RoomId, Version},
     packet::{NodeKeepalive, Packet, PacketType, Probe},
     seal::OpenError,
@@ -78,9 +78,19 @@ fn debug_output_names_a_key_and_does_not_show_it() {
     let key = sender_key(&secret, NodeId(7), 0xB007);
     let prologue = Prologue { consortium: [1; 16], transport: Transport::Datagram };
     let (ours, theirs) = ([0xAB; 32], [0xCD; 32]);
-    let (initiator, init) =
-        Initiator::start(&ours, &public_key(&theirs), &prologue, [0xAB; 32], [0; 12], 0x77, None, NodeId(7))
-            .unwrap();
+    let (initiator, init) = Initiation {
+        local: &ours,
+        remote_public: &public_key(&theirs),
+        prologue: &prologue,
+        ephemeral: [0xAB; 32],
+        timestamp: [0; 12],
+        session: 0x77,
+        cookie: None,
+        sender: NodeId(7),
+        versions: None,
+    }
+    .begin()
+    .unwrap();
     let keys = respond(&theirs, &prologue, &init, [0xAB; 32], 2, NodeId(0)).unwrap().keys;
     let shown = [format!("{secret:?}"), format!("{key:?}"), format!("{initiator:?}"), format!("{keys:?}")];
     assert_eq!(
@@ -110,9 +120,19 @@ fn a_keepalive_for_filling_in_is_all_zero() {
 #[test]
 fn a_sealed_packet_is_not_read_as_one_that_is_not() {
     let prologue = Prologue { consortium: [1; 16], transport: Transport::Stream };
-    let (initiator, init) =
-        Initiator::start(&[1; 32], &public_key(&[2; 32]), &prologue, [3; 32], [0; 12], 1, None, NodeId(7))
-            .unwrap();
+    let (initiator, init) = Initiation {
+        local: &[1; 32],
+        remote_public: &public_key(&[2; 32]),
+        prologue: &prologue,
+        ephemeral: [3; 32],
+        timestamp: [0; 12],
+        session: 1,
+        cookie: None,
+        sender: NodeId(7),
+        versions: None,
+    }
+    .begin()
+    .unwrap();
     let accepted = respond(&[2; 32], &prologue, &init, [4; 32], 2, NodeId(0)).unwrap();
     let keys = initiator.finish(&accepted.response).unwrap();
     let sealed = keys.sealing.seal(&Probe::default().into(), NodeId(7), 2, 0);

@@ -3,7 +3,7 @@
 use crate::clock;
 use bytes::Bytes;
 use duohuo_core::Duration;
-use duohuo_wire::handshake::{self, HandshakeError, Initiator, Prologue, Transport};
+use duohuo_wire::handshake::{self, HandshakeError, Initiation, Prologue, Transport};
 use duohuo_wire::header::{Header, MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::Packet;
@@ -113,17 +113,18 @@ impl Client {
         socket.set_write_timeout(Some(timeout)).map_err(io)?;
         let local_session = u64::from_be_bytes(first_eight(&crate::keys::random())) | 1;
         let prologue = Prologue { consortium: credentials.consortium, transport: Transport::Stream };
-        let (initiator, init) = Initiator::start_speaking(
-            Some(Versions::ALL),
-            &credentials.secret,
-            server_public,
-            &prologue,
-            crate::keys::random(),
-            timestamp(),
-            local_session,
-            None,
-            credentials.id,
-        )
+        let (initiator, init) = Initiation {
+            local: &credentials.secret,
+            remote_public: server_public,
+            prologue: &prologue,
+            ephemeral: crate::keys::random(),
+            timestamp: timestamp(),
+            session: local_session,
+            cookie: None,
+            sender: credentials.id,
+            versions: Some(Versions::ALL),
+        }
+        .begin()
         .map_err(|_| refused())?;
         socket.write_all(&Packet::from(init).encode_unsealed(credentials.id)).map_err(io)?;
         let mut reader = FrameReader::new(MAX_HANDSHAKE_FRAME);

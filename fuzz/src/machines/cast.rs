@@ -8,7 +8,7 @@ use duohuo_core::io::{Input, Output, StreamId};
 use duohuo_tests::consortium::Consortium;
 use duohuo_wire::{
     group::{GroupSecret, sender_key},
-    handshake::{Initiator, Keys, Prologue, Transport, public_key, respond},
+    handshake::{Initiation, Initiator, Keys, Prologue, Transport, public_key, respond},
     header::{Header, MAX_DATAGRAM, MAX_FRAME},
     ids::{ClusterId, NodeId},
     packet::{GroupKey, HandshakeInit, Packet, Probe},
@@ -137,16 +137,18 @@ impl Cast {
         timestamp[4..].copy_from_slice(&self.count().to_be_bytes());
         let ephemeral = self.fresh_key(party);
         let session = self.count();
-        let (initiator, init) = Initiator::start(
-            &self.consortium.keys[&party].session,
-            &public_key(&self.consortium.keys[&self.target].session),
-            &self.prologue(transport),
+        let (initiator, init) = Initiation {
+            local: &self.consortium.keys[&party].session,
+            remote_public: &public_key(&self.consortium.keys[&self.target].session),
+            prologue: &self.prologue(transport),
             ephemeral,
             timestamp,
             session,
-            None,
-            party,
-        )
+            cookie: None,
+            sender: party,
+            versions: None,
+        }
+        .begin()
         .expect("the target's key is a key");
         (initiator, Packet::from(init).encode_unsealed(party).freeze())
     }

@@ -13,7 +13,19 @@ fn prologue() -> Prologue {
 
 fn start(cookie: Option<[u8; 16]>) -> (Initiator, HandshakeInit) {
     let remote = public_key(&RESPONDER);
-    Initiator::start(&INITIATOR, &remote, &prologue(), [0x44; 32], TIMESTAMP, 77, cookie, NodeId(7)).unwrap()
+    Initiation {
+        local: &INITIATOR,
+        remote_public: &remote,
+        prologue: &prologue(),
+        ephemeral: [0x44; 32],
+        timestamp: TIMESTAMP,
+        session: 77,
+        cookie,
+        sender: NodeId(7),
+        versions: None,
+    }
+    .begin()
+    .unwrap()
 }
 
 fn answer(init: &HandshakeInit) -> Result<Accepted, HandshakeError> {
@@ -99,8 +111,18 @@ fn a_forged_response_does_not_end_the_attempt() {
 
 #[test]
 fn a_zero_shared_secret_is_refused_on_both_sides() {
-    let zero =
-        Initiator::start(&INITIATOR, &[0; 32], &prologue(), [0x44; 32], TIMESTAMP, 77, None, NodeId(7));
+    let zero = Initiation {
+        local: &INITIATOR,
+        remote_public: &[0; 32],
+        prologue: &prologue(),
+        ephemeral: [0x44; 32],
+        timestamp: TIMESTAMP,
+        session: 77,
+        cookie: None,
+        sender: NodeId(7),
+        versions: None,
+    }
+    .begin();
     assert_eq!(zero.err(), Some(HandshakeError::BadKey));
     let (_, mut init) = start(None);
     init.noise[..32].fill(0);
@@ -160,17 +182,18 @@ const ALL: Versions = Versions::ALL;
 
 fn speak(stated: Option<Versions>, versions: Versions) -> (Initiator, HandshakeInit, Accepted) {
     let remote = public_key(&RESPONDER);
-    let (initiator, init) = Initiator::start_speaking(
-        stated,
-        &INITIATOR,
-        &remote,
-        &prologue(),
-        [0x44; 32],
-        TIMESTAMP,
-        77,
-        None,
-        NodeId(7),
-    )
+    let (initiator, init) = Initiation {
+        local: &INITIATOR,
+        remote_public: &remote,
+        prologue: &prologue(),
+        ephemeral: [0x44; 32],
+        timestamp: TIMESTAMP,
+        session: 77,
+        cookie: None,
+        sender: NodeId(7),
+        versions: stated,
+    }
+    .begin()
     .unwrap();
     let accepted = open(&RESPONDER, &prologue(), &init, [0x55; 32]).unwrap().answer(versions, 88, NodeId(0));
     (initiator, init, accepted.unwrap())

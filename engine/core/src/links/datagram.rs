@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use core::net::SocketAddr;
-use duohuo_wire::handshake::{self, Initiator, Transport};
+use duohuo_wire::handshake::{self, Initiation, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{Cookie, HandshakeInit, HandshakeResponse, Packet};
@@ -537,17 +537,18 @@ impl Attempt {
     /// Send the first message, with the cookie if there is one. `None`: the peer's key is unusable.
     fn send(&mut self, identity: &Identity, out: &mut Outbox) -> Option<()> {
         let prologue = identity.prologue(Transport::Datagram);
-        let (initiator, init) = Initiator::start_speaking(
-            Some(identity.versions),
-            &identity.secret,
-            &self.peer.key,
-            &prologue,
-            *self.ephemeral,
-            self.timestamp,
-            self.session,
-            self.cookie,
-            identity.me,
-        )
+        let (initiator, init) = Initiation {
+            local: &identity.secret,
+            remote_public: &self.peer.key,
+            prologue: &prologue,
+            ephemeral: *self.ephemeral,
+            timestamp: self.timestamp,
+            session: self.session,
+            cookie: self.cookie,
+            sender: identity.me,
+            versions: Some(identity.versions),
+        }
+        .begin()
         .ok()?;
         self.initiator = Some(initiator);
         let bytes = Packet::from(init).encode_unsealed(identity.me).freeze();
@@ -583,8 +584,19 @@ mod tests {
     fn with_sequence(next_sequence: u64) -> DatagramSessions {
         let prologue = Prologue { consortium: [3; 16], transport: Transport::Datagram };
         let public = handshake::public_key(&[2; 32]);
-        let (mut initiator, init) =
-            Initiator::start(&[1; 32], &public, &prologue, [4; 32], [5; 12], 7, None, NodeId(7)).unwrap();
+        let (mut initiator, init) = Initiation {
+            local: &[1; 32],
+            remote_public: &public,
+            prologue: &prologue,
+            ephemeral: [4; 32],
+            timestamp: [5; 12],
+            session: 7,
+            cookie: None,
+            sender: NodeId(7),
+            versions: None,
+        }
+        .begin()
+        .unwrap();
         let accepted = handshake::respond(&[2; 32], &prologue, &init, [6; 32], 8, NodeId::AUTHORITY).unwrap();
         let keys = initiator.try_finish(&accepted.response).unwrap();
         let mut sessions = DatagramSessions::new([0; 32], &empty_roster());

@@ -9,7 +9,7 @@ use crate::outbox::Outbox;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
 use core::net::IpAddr;
-use duohuo_wire::handshake::{self, Initiator, Transport};
+use duohuo_wire::handshake::{self, Initiation, Initiator, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::header::{MAX_FRAME, MAX_HANDSHAKE_FRAME};
 use duohuo_wire::ids::NodeId;
@@ -199,17 +199,18 @@ impl Streams {
         let session = turn.random.u64().max(1);
         let timestamp = identity.timestamp(turn.now);
         let prologue = identity.prologue(Transport::Stream);
-        let Ok((initiator, init)) = Initiator::start_speaking(
-            Some(identity.versions),
-            &identity.secret,
-            &key,
-            &prologue,
-            turn.random.key(),
+        let Ok((initiator, init)) = Initiation {
+            local: &identity.secret,
+            remote_public: &key,
+            prologue: &prologue,
+            ephemeral: turn.random.key(),
             timestamp,
             session,
-            None,
-            identity.me,
-        ) else {
+            cookie: None,
+            sender: identity.me,
+            versions: Some(identity.versions),
+        }
+        .begin() else {
             return; // the roster's key is no key: the deadline closes the stream
         };
         entry.state = State::Initiated { initiator: Box::new(initiator), session };

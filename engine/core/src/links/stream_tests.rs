@@ -318,9 +318,19 @@ fn first_packet(stated: Option<Versions>, first: impl Fn(&handshake::Keys) -> Pa
     side.streams.accepted(Instant::ZERO, StreamId(2), [127, 0, 0, 9].into(), &mut side.out).unwrap();
     let public = handshake::public_key(&[2; 32]);
     let prologue = side.identity.prologue(Transport::Stream);
-    let (initiator, init) =
-        Initiator::start_speaking(stated, &[1; 32], &public, &prologue, [4; 32], [5; 12], 7, None, NodeId(9))
-            .unwrap();
+    let (initiator, init) = Initiation {
+        local: &[1; 32],
+        remote_public: &public,
+        prologue: &prologue,
+        ephemeral: [4; 32],
+        timestamp: [5; 12],
+        session: 7,
+        cookie: None,
+        sender: NodeId(9),
+        versions: stated,
+    }
+    .begin()
+    .unwrap();
     let mut give = |bytes: Bytes| {
         let turn = &mut Turn {
             now: Instant::ZERO,

@@ -8,7 +8,7 @@ use duohuo_core::config::{AuthorityConfig, Timers};
 use duohuo_core::io::{Input, Machine as _, Output, Stored};
 use duohuo_core::{Duration, Instant};
 use duohuo_driver::clock;
-use duohuo_wire::handshake::{self, Initiator, Keys, Prologue, Transport};
+use duohuo_wire::handshake::{self, Initiation, Initiator, Keys, Prologue, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId, RoomId, Version};
 use duohuo_wire::packet::{Packet, Probe};
@@ -253,9 +253,19 @@ fn start(node: NodeId, secret: &[u8; 32], unix: u64) -> Result<(Initiator, u64, 
     timestamp[..8].copy_from_slice(&unix.to_be_bytes());
     let public = handshake::public_key(&AUTHORITY_SECRET);
     let (ephemeral, session) = (rand::rng().random(), rand::rng().random_range(1..u64::MAX));
-    let (initiator, init) =
-        Initiator::start(secret, &public, &prologue(), ephemeral, timestamp, session, None, node)
-            .map_err(|e| e.to_string())?;
+    let (initiator, init) = Initiation {
+        local: secret,
+        remote_public: &public,
+        prologue: &prologue(),
+        ephemeral,
+        timestamp,
+        session,
+        cookie: None,
+        sender: node,
+        versions: None,
+    }
+    .begin()
+    .map_err(|e| e.to_string())?;
     Ok((initiator, session, Packet::from(init).encode_unsealed(node).freeze()))
 }
 

@@ -2,7 +2,7 @@
 //! (`RUSTFLAGS="-C target-cpu=x86-64-v3"`). Processor time.
 
 use crate::statistics::{Summary, processor_seconds};
-use duohuo_wire::handshake::{self, Initiator, Keys, Prologue, Transport};
+use duohuo_wire::handshake::{self, Initiation, Keys, Prologue, Transport};
 use duohuo_wire::header::Header;
 use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::{MasterKeepalive, Packet};
@@ -84,7 +84,18 @@ pub(super) fn costs() -> Vec<Cost> {
 fn keys() -> (Keys, Keys) {
     let prologue = Prologue { consortium: [3; 16], transport: Transport::Datagram };
     let public = handshake::public_key(&RESPONDER);
-    let started = Initiator::start(&INITIATOR, &public, &prologue, [4; 32], [5; 12], 7, None, NodeId(7));
+    let started = Initiation {
+        local: &INITIATOR,
+        remote_public: &public,
+        prologue: &prologue,
+        ephemeral: [4; 32],
+        timestamp: [5; 12],
+        session: 7,
+        cookie: None,
+        sender: NodeId(7),
+        versions: None,
+    }
+    .begin();
     let (mut initiator, init) = started.expect("the key is one");
     let accepted = handshake::respond(&RESPONDER, &prologue, &init, [6; 32], 8, NodeId::AUTHORITY);
     let accepted = accepted.expect("made for it");

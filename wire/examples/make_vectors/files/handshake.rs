@@ -7,7 +7,7 @@ use super::{
     parties::{INITIATOR_SESSION, NODE, RESPONDER_SESSION, datagram_keys, stream_keys},
 };
 use duohuo_wire::{
-    handshake::{Initiator, Prologue, Transport, open},
+    handshake::{Initiation, Prologue, Transport, open},
     ids::NodeId,
     packet::Packet,
     show::Show as _,
@@ -76,17 +76,18 @@ impl Transcript {
         let prologue = Prologue { consortium: self.keys.consortium, transport };
         let [from, to] = self.parties.map(NodeId);
         let range = |[lowest, highest]: [u8; 2]| Versions::new(lowest, highest).unwrap();
-        let (_, init) = Initiator::start_speaking(
-            self.ranges.map(|ranges| range(ranges[0])),
-            &self.keys.initiator,
-            &public(&self.keys.responder),
-            &prologue,
-            self.keys.initiator_ephemeral,
-            self.keys.timestamp,
-            self.sessions[0],
+        let (_, init) = Initiation {
+            local: &self.keys.initiator,
+            remote_public: &public(&self.keys.responder),
+            prologue: &prologue,
+            ephemeral: self.keys.initiator_ephemeral,
+            timestamp: self.keys.timestamp,
+            session: self.sessions[0],
             cookie,
-            from,
-        )
+            sender: from,
+            versions: self.ranges.map(|ranges| range(ranges[0])),
+        }
+        .begin()
         .unwrap();
         let accepted = open(&self.keys.responder, &prologue, &init, self.keys.responder_ephemeral)
             .unwrap()
