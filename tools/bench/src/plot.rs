@@ -77,16 +77,33 @@ fn charts(report: &Value) -> Vec<Chart> {
             ]
         }
         _ => {
-            let chart = |name, up| Chart {
-                name,
-                across: "clusters",
-                doubles: false,
-                lines: vec![("", series("growth", "clusters", up))],
+            let chart = |name, lines| Chart { name, across: "clusters", doubles: false, lines };
+            let core = |up| vec![("", series("growth", "clusters", up))];
+            let networks = |up: &str| {
+                let of = |nodes: u64| {
+                    let points =
+                        report.get("growth_of_networks").and_then(Value::as_array).into_iter().flatten();
+                    let of_size =
+                        points.filter(|p| p.get("nodes_a_cluster").and_then(Value::as_u64) == Some(nodes));
+                    let point = |p: &Value| Some((p.get("clusters")?.as_f64()?, p.pointer(up)?.as_f64()?));
+                    of_size.filter_map(point).collect()
+                };
+                vec![("1 node a cluster", of(1)), ("3 nodes a cluster", of(3))]
             };
-            vec![
-                chart("processor for each height and cluster, microseconds", "/us_a_height_and_cluster"),
-                chart("messages a height, all clusters together", "/messages_a_height"),
-            ]
+            let all = vec![
+                chart(
+                    "processor for each height and cluster, microseconds",
+                    core("/us_a_height_and_cluster"),
+                ),
+                chart("messages a height, all clusters together", core("/messages_a_height")),
+                chart("networks of processes: blocks a second", networks("/load/blocks_a_second")),
+                chart(
+                    "networks: processor for each height and cluster, milliseconds",
+                    networks("/processor_ms_a_height_and_cluster"),
+                ),
+            ];
+            // What was not measured is not drawn.
+            all.into_iter().filter(|chart| chart.lines.iter().any(|(_, points)| !points.is_empty())).collect()
         }
     }
 }
@@ -157,6 +174,25 @@ mod tests {
         let picture = drawn(&serde_json::json!({ "growth": [point(4), point(16)] })).expect("drawn");
         assert!(picture.starts_with("<svg") && picture.matches("<circle").count() == 4, "{picture}");
         assert!(drawn(&serde_json::json!({})).expect_err("no growth").contains("no growth in it"));
+        assert!(drawn(&serde_json::json!({ "growth": [point(4)] })).is_err(), "a point is no growth");
+    }
+
+    #[test]
+    fn networks_are_drawn_by_their_size_beside_the_core_or_alone() {
+        let network = |clusters: u32, nodes: u32| {
+            serde_json::json!({
+                "clusters": clusters, "nodes_a_cluster": nodes,
+                "load": { "blocks_a_second": 900 / clusters }, "processor_ms_a_height_and_cluster": clusters,
+            })
+        };
+        let networks = [network(4, 1), network(4, 3), network(16, 1), network(16, 3)];
+        let picture =
+            drawn(&serde_json::json!({ "growth": [], "growth_of_networks": networks })).expect("drawn");
+        assert_eq!(picture.matches("<circle").count(), 8);
+        assert!(picture.contains("3 nodes a cluster") && !picture.contains("messages a height"), "{picture}");
+        let point = |n: u32| serde_json::json!({ "clusters": n, "us_a_height_and_cluster": n, "messages_a_height": n });
+        let both = serde_json::json!({ "growth": [point(4), point(16)], "growth_of_networks": networks });
+        assert_eq!(drawn(&both).expect("drawn").matches("<circle").count(), 12);
     }
 
     #[test]
