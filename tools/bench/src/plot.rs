@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Of a row of two charts.
 const SIZE: (u32, u32) = (860, 380);
 const COLOURS: [RGBColor; 4] = [BLUE, RED, RGBColor(0, 128, 0), RGBColor(128, 128, 128)];
 
@@ -109,9 +110,11 @@ fn charts(report: &Value) -> Vec<Chart> {
 }
 
 fn paint(charts: &[Chart], to: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let root = SVGBackend::new(to, SIZE).into_drawing_area();
+    let rows = charts.len().div_ceil(2);
+    let size = (SIZE.0, SIZE.1 * u32::try_from(rows)?);
+    let root = SVGBackend::new(to, size).into_drawing_area();
     root.fill(&WHITE)?;
-    for (area, chart) in root.split_evenly((1, charts.len())).iter().zip(charts) {
+    for (area, chart) in root.split_evenly((rows, 2)).iter().zip(charts) {
         let place = |x: f64| if chart.doubles { x.log2() } else { x };
         let points = || chart.lines.iter().flat_map(|(_, points)| points);
         let top = points().map(|(_, y)| *y).fold(0.0, f64::max) * 1.1;
@@ -145,11 +148,13 @@ fn paint(charts: &[Chart], to: &Path) -> Result<(), Box<dyn std::error::Error>> 
             }
         }
         if chart.lines.len() > 1 {
-            plane
-                .configure_series_labels()
-                .position(SeriesLabelPosition::LowerRight)
-                .background_style(WHITE.mix(0.8))
-                .draw()?;
+            // Where the lines are not.
+            let falls = chart.lines.iter().any(|(_, points)| {
+                points.first().zip(points.last()).is_some_and(|((_, first), (_, last))| last < first)
+            });
+            let corner =
+                if falls { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight };
+            plane.configure_series_labels().position(corner).background_style(WHITE.mix(0.8)).draw()?;
         }
     }
     root.present()?;
