@@ -23,7 +23,7 @@ pub(crate) fn codec(data: &[u8]) {
     if let Some(block) = Block::decode(data) {
         assert_eq!(&block.encode()[..], data);
     }
-    if let Some(committed) = CommittedBlock::decode(data) {
+    if let Some(committed) = CommittedBlock::decode(&Bytes::copy_from_slice(data)) {
         assert_eq!(&committed.encode()[..], data);
         let _ = Block::decode(&committed.block);
     }

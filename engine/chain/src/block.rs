@@ -39,17 +39,24 @@ impl<T: Transaction> BlockOf<T> {
     /// The bytes whose hash is the block ID.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let length: usize = self.transactions.iter().map(T::length).sum();
-        let mut out = Vec::with_capacity(BLOCK_HEADER_BYTES + length);
-        put_u64(&mut out, self.height.0);
-        out.extend_from_slice(&self.parent);
-        put_u32(&mut out, self.proposer.0);
-        put_u32(&mut out, self.parent_commit_round);
-        put_u32(&mut out, count32(self.transactions.len()));
-        for transaction in &self.transactions {
-            transaction.put(&mut out);
-        }
+        let mut out = Vec::with_capacity(self.length());
+        self.put(&mut out);
         out.into()
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        BLOCK_HEADER_BYTES + self.transactions.iter().map(T::length).sum::<usize>()
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.height.0);
+        out.extend_from_slice(&self.parent);
+        put_u32(out, self.proposer.0);
+        put_u32(out, self.parent_commit_round);
+        put_u32(out, count32(self.transactions.len()));
+        for transaction in &self.transactions {
+            transaction.put(out);
+        }
     }
 
     /// Reads exactly one block.
@@ -114,19 +121,47 @@ impl CommittedBlock {
     /// What is stored and pushed.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.block.len() + 512);
+        let mut out = Vec::with_capacity(4 + self.block.len() + self.certificate.length());
         put_bytes32(&mut out, &self.block);
         self.certificate.encode(&mut out);
         out.into()
     }
 
-    /// Reads exactly one; the block inside is not looked at.
+    /// Reads exactly one; the block lies within `bytes`, and is not looked at.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        whole(bytes, |input| {
+    pub fn decode(bytes: &Bytes) -> Option<Self> {
+        let (block, certificate) = whole(bytes, |input| {
             let (rest, block) = bytes32(input, MAX_BLOCK_BYTES)?;
             let (rest, certificate) = CommitCertificate::parse(rest)?;
-            Ok((rest, Self { block, certificate }))
-        })
+            Ok((rest, (block, certificate)))
+        })?;
+        Some(Self { block: bytes.slice_ref(block), certificate })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use crate::certificate::CommitSignature;
+    use duohuo_wire::ids::{Epoch, NodeId};
+
+    #[test]
+    fn a_committed_block_is_written_at_once_and_its_block_lies_within_what_was_read() {
+        let signature =
+            CommitSignature { cluster: ClusterId(3), epoch: Epoch(2), node: NodeId(11), signature: [1; 64] };
+        let certificate = CommitCertificate {
+            height: Height(7),
+            round: 0,
+            block: [6; 32],
+            signatures: vec![signature; 254],
+        };
+        let committed = CommittedBlock { block: Bytes::from(vec![7; MAX_BLOCK_BYTES]), certificate };
+        let bytes = committed.encode();
+        assert_eq!(bytes.len(), 4 + MAX_BLOCK_BYTES + 46 + 254 * 80);
+        assert_eq!(bytes.len(), 4 + MAX_BLOCK_BYTES + committed.certificate.length(), "it does not grow");
+        let read = CommittedBlock::decode(&bytes).unwrap();
+        assert_eq!(read, committed);
+        assert_eq!(read.block.as_ptr(), bytes[4..].as_ptr());
     }
 }

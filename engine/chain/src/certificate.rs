@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 pub(crate) const MAX_SIGNATURES: usize = 254;
 /// Bytes of one signature with its signer.
 pub(crate) const SIGNER_BYTES: usize = 80;
+/// Before the signers: height, round, block, and how many there are.
+const CERTIFICATE_HEADER_BYTES: usize = 46;
 
 /// One precommit of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,6 +62,11 @@ impl CommitCertificate {
                 })
                 .collect(),
         }
+    }
+
+    /// Bytes of its encoding.
+    pub(crate) fn length(&self) -> usize {
+        CERTIFICATE_HEADER_BYTES + self.signatures.len() * SIGNER_BYTES
     }
 
     /// Appends the bytes.

@@ -1,7 +1,6 @@
 //! The few readers and writers that all formats of the chain share. Big-endian, no padding, every length bounded
 //! before anything is kept; `Option` because a peer's bad bytes need no reason here: they are dropped and counted.
 
-use bytes::Bytes;
 use nom::bytes::complete::take;
 use nom::error::{Error, ErrorKind};
 pub(crate) use nom::number::complete::{be_u8, be_u16, be_u32, be_u64};
@@ -15,7 +14,7 @@ pub(crate) fn refuse<T>(input: &[u8]) -> Parsed<'_, T> {
 }
 
 /// Reads all of `bytes`; trailing bytes are refused.
-pub(crate) fn whole<T>(bytes: &[u8], parser: impl Fn(&[u8]) -> Parsed<'_, T>) -> Option<T> {
+pub(crate) fn whole<'a, T>(bytes: &'a [u8], parser: impl Fn(&'a [u8]) -> Parsed<'a, T>) -> Option<T> {
     match parser(bytes) {
         Ok(([], value)) => Some(value),
         Ok(_) | Err(_) => None,
@@ -31,14 +30,12 @@ pub(crate) fn array<const N: usize>(input: &[u8]) -> Parsed<'_, [u8; N]> {
     }
 }
 
-/// u32 length and so many bytes, at most `limit`.
-pub(crate) fn bytes32(input: &[u8], limit: usize) -> Parsed<'_, Bytes> {
+/// u32 length and so many bytes, at most `limit`. They are lent, not copied: who keeps a block keeps the buffer that it came
+/// in (`Bytes::slice_ref`), where little else stands.
+pub(crate) fn bytes32(input: &[u8], limit: usize) -> Parsed<'_, &[u8]> {
     let (rest, length) = be_u32(input)?;
     match usize::try_from(length) {
-        Ok(length) if length <= limit => {
-            let (rest, bytes) = take(length)(rest)?;
-            Ok((rest, Bytes::copy_from_slice(bytes)))
-        }
+        Ok(length) if length <= limit => take(length)(rest),
         _ => refuse(input),
     }
 }

@@ -367,6 +367,7 @@ impl State {
             Ok((rest, (TransactionId(id), Spent { at: Height(at), until: Height(until) })))
         })?;
         let (rest, application) = bytes32(rest, usize::try_from(u32::MAX).unwrap_or(usize::MAX))?;
+        let application = Bytes::copy_from_slice(application);
         Ok((rest, Self { height: Height(height), block, last_turns, skipped, spent, application }))
     }
 }

@@ -117,7 +117,8 @@ impl<T: Transaction> Message<T> {
         out.into()
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads exactly one. The block of a body lies within `bytes`.
+    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         match *kind {
             HELLO => whole(rest, parse_hello).map(Self::Hello),
@@ -126,8 +127,9 @@ impl<T: Transaction> Message<T> {
             BODY => whole(rest, |input| {
                 let (rest, height) = be_u64(input)?;
                 let (rest, block) = bytes32(rest, MAX_BLOCK_BYTES)?;
-                Ok((rest, Self::Body { height: Height(height), block }))
-            }),
+                Ok((rest, (Height(height), block)))
+            })
+            .map(|(height, block)| Self::Body { height, block: bytes.slice_ref(block) }),
             POLKA => whole(rest, parse_polka).map(Self::Polka),
             ROUND => whole(rest, parse_round_certificate).map(Self::Round),
             RESULT => SignedResult::decode(rest).ok().map(Self::Result),
@@ -437,10 +439,9 @@ pub(crate) mod tests {
             let bytes = message.encode();
             assert_eq!(Message::decode(&bytes), Some(message));
             for end in 0..bytes.len() {
-                assert_eq!(Message::decode(&bytes[..end]), None);
+                assert_eq!(Message::decode(&bytes.slice(..end)), None);
             }
-            let mut longer = bytes.to_vec();
-            longer.push(0);
+            let longer = [&bytes[..], &[0]].concat().into();
             assert_eq!(Message::decode(&longer), None);
         }
     }
@@ -453,6 +454,7 @@ pub(crate) mod tests {
                 for bit in 0..8 {
                     let mut other = bytes.to_vec();
                     other[place] ^= 1 << bit;
+                    let other = Bytes::from(other);
                     if let Some(read) = Message::decode(&other) {
                         assert_eq!(read.encode(), other);
                         let _ = read.words();
@@ -475,21 +477,31 @@ pub(crate) mod tests {
     fn a_count_that_the_bytes_cannot_hold_is_refused_before_anything_is_allocated() {
         let mut bytes = vec![TRANSACTIONS];
         bytes.extend_from_slice(&4_096_u32.to_be_bytes());
-        assert_eq!(Message::decode(&bytes), None);
+        assert_eq!(Message::decode(&bytes.into()), None);
         let mut bytes = vec![BODY];
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(&u32::MAX.to_be_bytes());
-        assert_eq!(Message::decode(&bytes), None);
+        assert_eq!(Message::decode(&bytes.into()), None);
+    }
+
+    #[test]
+    fn the_block_of_a_body_lies_within_the_message() {
+        let block = Bytes::from(vec![7; MAX_BLOCK_BYTES]);
+        let message = Message::Body { height: Height(7), block }.encode();
+        let Some(Message::Body { block, .. }) = Message::decode(&message) else { panic!("a body") };
+        assert_eq!(block.as_ptr(), message[13..].as_ptr());
+        assert_eq!(block.len() + 13, message.len(), "who keeps it keeps 13 bytes more");
     }
 
     #[test]
     fn a_round_above_the_bound_is_refused() {
-        let mut bytes = Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil)).encode().to_vec();
-        bytes[9..13].copy_from_slice(&MAX_ROUND.to_be_bytes());
-        assert!(Message::decode(&bytes).is_some());
-        bytes[9..13].copy_from_slice(&(MAX_ROUND + 1).to_be_bytes());
-        assert_eq!(Message::decode(&bytes), None);
-        bytes[9..13].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert_eq!(Message::decode(&bytes), None);
+        let of_round = |round: u32| {
+            let mut bytes = Message::Vote(vote(VoteType::Prevote, NilOrVal::Nil)).encode().to_vec();
+            bytes[9..13].copy_from_slice(&round.to_be_bytes());
+            Message::decode(&bytes.into())
+        };
+        assert!(of_round(MAX_ROUND).is_some());
+        assert_eq!(of_round(MAX_ROUND + 1), None);
+        assert_eq!(of_round(u32::MAX), None);
     }
 }

@@ -1,8 +1,9 @@
 //! Entries of the log (spec/chain.md "Records"): what the consensus core took in at the height being worked on, in
 //! order, own signed words among it, and the blocks that were proposed. Replaying them gives the same core again.
 
-use crate::block::MAX_BLOCK_BYTES;
-use crate::codec::{Parsed, array, be_u8, be_u32, bytes32, put_bytes32, put_u32, refuse, whole};
+use crate::application::Transaction;
+use crate::block::{BlockOf, MAX_BLOCK_BYTES};
+use crate::codec::{Parsed, array, be_u8, be_u32, bytes32, count32, put_bytes32, put_u32, refuse, whole};
 use crate::context::{Address, BlockId, ChainHeight, Context};
 use crate::message::{
     parse_polka, parse_proposal, parse_round, parse_some_round, parse_vote, put_polka, put_proposal,
@@ -19,6 +20,9 @@ const PROPOSAL: u8 = 3;
 const VOTE: u8 = 4;
 const TIMEOUT: u8 = 5;
 const POLKA: u8 = 6;
+
+/// Before the block of a body: its kind and length.
+const BODY_HEADER_BYTES: usize = 5;
 
 /// An entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,10 +42,22 @@ impl Entry {
     }
 
     pub(crate) fn body(block: &[u8]) -> Bytes {
-        let mut out = Vec::with_capacity(block.len() + 5);
+        let mut out = Vec::with_capacity(BODY_HEADER_BYTES + block.len());
         out.push(BODY);
         put_bytes32(&mut out, block);
         out.into()
+    }
+
+    /// The entry of a block that is made here, and the block's bytes, which lie within it.
+    pub(crate) fn of_block<T: Transaction>(block: &BlockOf<T>) -> (Bytes, Bytes) {
+        let length = block.length();
+        let mut out = Vec::with_capacity(BODY_HEADER_BYTES + length);
+        out.push(BODY);
+        put_u32(&mut out, count32(length));
+        block.put(&mut out);
+        let entry = Bytes::from(out);
+        let block = entry.slice(BODY_HEADER_BYTES..);
+        (entry, block)
     }
 
     /// The bytes of an input; `None` for the kinds that the core never asks to log.
@@ -81,12 +97,13 @@ impl Entry {
         Some(out.into())
     }
 
-    /// Reads an entry of `height`; one of another height is refused.
-    pub(crate) fn decode(bytes: &[u8], height: Height) -> Option<Self> {
+    /// Reads an entry of `height`; one of another height is refused. The block of a body lies within `bytes`.
+    pub(crate) fn decode(bytes: &Bytes, height: Height) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         let height = ChainHeight::from(height);
         match *kind {
-            BODY => whole(rest, |input| bytes32(input, MAX_BLOCK_BYTES)).map(Self::Body),
+            BODY => whole(rest, |input| bytes32(input, MAX_BLOCK_BYTES))
+                .map(|block| Self::Body(bytes.slice_ref(block))),
             VALUE => whole(rest, |input| parse_proposed(input, height)).map(Self::Input),
             PROPOSAL => {
                 let proposal = whole(rest, parse_proposal)?;
@@ -152,8 +169,11 @@ fn parse_proposed(input: &[u8], height: ChainHeight) -> Parsed<'_, Input<Context
 #[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
+    use crate::block::Block;
     use crate::message::tests::{polka, proposal, vote};
+    use crate::transaction::Transfer;
     use arc_malachitebft_core_types::{NilOrVal, Round, VoteType};
+    use duohuo_core::chain::TransactionId;
 
     #[test]
     fn every_entry_reads_as_it_was_written_and_garbage_is_refused() {
@@ -178,11 +198,29 @@ mod tests {
             let bytes = Entry::input(&input).unwrap();
             assert_eq!(Entry::decode(&bytes, Height(7)), Some(Entry::Input(input)));
             for end in 0..bytes.len() {
-                assert_eq!(Entry::decode(&bytes[..end], Height(7)), None);
+                assert_eq!(Entry::decode(&bytes.slice(..end), Height(7)), None);
             }
         }
         let body = Entry::body(b"block");
         assert_eq!(Entry::decode(&body, Height(7)), Some(Entry::Body(Bytes::from_static(b"block"))));
+    }
+
+    #[test]
+    fn a_block_is_written_once_and_lies_within_its_entry() {
+        let transfer =
+            Transfer { id: TransactionId([1; 16]), from: 1, to: 2, amount: 3, valid_until: Height(9) };
+        let block = Block {
+            height: Height(7),
+            parent: [5; 32],
+            proposer: ClusterId(3),
+            parent_commit_round: 1,
+            transactions: vec![transfer; 3],
+        };
+        let (entry, bytes) = Entry::of_block(&block);
+        assert_eq!((&entry, &bytes), (&Entry::body(&block.encode()), &block.encode()));
+        assert_eq!(bytes.as_ptr(), entry[5..].as_ptr());
+        let Some(Entry::Body(read)) = Entry::decode(&entry, Height(7)) else { panic!("a body") };
+        assert_eq!(read.as_ptr(), bytes.as_ptr());
     }
 
     #[test]

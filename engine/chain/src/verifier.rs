@@ -2,6 +2,7 @@
 
 use crate::block::{CommittedBlock, id_of};
 use crate::keys::Keys;
+use bytes::Bytes;
 use duohuo_core::chain::BlockError;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
 use duohuo_wire::roster::Roster;
@@ -30,7 +31,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`BlockError::UnknownGrant`]: learn it and try again. Else it is no committed block.
-    pub fn verify(&mut self, bytes: &[u8]) -> Result<CommittedBlock, BlockError> {
+    pub fn verify(&mut self, bytes: &Bytes) -> Result<CommittedBlock, BlockError> {
         let committed = CommittedBlock::decode(bytes).ok_or(BlockError::Malformed)?;
         let height = committed.block.first_chunk::<8>().ok_or(BlockError::Malformed)?;
         let of_it = committed.certificate.height == Height(u64::from_be_bytes(*height))

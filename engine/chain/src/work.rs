@@ -276,7 +276,7 @@ impl Work {
                 continue;
             };
             self.side.fed.insert((proposal.round.as_u32().unwrap_or(0), id));
-            self.log_body(id, &block, around);
+            self.log_body(id, || Entry::body(&block), around);
             let is_good =
                 BlockOf::<A::Transaction>::decode(&block).is_some_and(|b| around.ledger.accepts(&b));
             let value = ProposedValue {
@@ -301,11 +301,14 @@ impl Work {
         }
     }
 
-    fn log_body<A: Application>(&mut self, id: BlockId, block: &Bytes, around: &mut Around<'_, A>) {
+    fn log_body<A: Application>(
+        &mut self,
+        id: BlockId,
+        entry: impl FnOnce() -> Bytes,
+        around: &mut Around<'_, A>,
+    ) {
         if self.side.logged_bodies.insert(id) {
-            around
-                .outputs
-                .push_back(ChainOutput::Log { height: self.side.height, bytes: Entry::body(block) });
+            around.outputs.push_back(ChainOutput::Log { height: self.side.height, bytes: entry() });
         }
     }
 
@@ -341,9 +344,9 @@ impl Work {
                 room,
             ),
         };
-        let bytes = block.encode();
+        let (entry, bytes) = Entry::of_block(&block);
         let id = id_of(&bytes);
-        self.log_body(id, &bytes, around);
+        self.log_body(id, || entry, around);
         self.side.bodies.insert(id, bytes);
         id
     }

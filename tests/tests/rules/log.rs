@@ -479,20 +479,24 @@ fn b_log_12_parts_of_a_stream_that_ended_are_worth_nothing() {
     assert_eq!(stored_records(n), [0; 0]);
 }
 
-/// A body of 3 MiB as the log has it.
-fn big(byte: u8) -> WireRecord {
-    let mut bytes = vec![byte; 5 + (3 << 20)];
-    bytes[..5].copy_from_slice(&[1, 0, 0x30, 0, 0]);
+/// A body of so many MiB as the log has it.
+fn big(byte: u8, mebibytes: u8) -> WireRecord {
+    let mut bytes = vec![byte; 5 + (usize::from(mebibytes) << 20)];
+    bytes[..5].copy_from_slice(&[1, 0, mebibytes << 4, 0, 0]);
     WireRecord { height: Height(1), epoch: Epoch(1), bytes: bytes.into() }
 }
 
 /// Leads with four bodies of 3 MiB in the log that it inherited; what its member was given, and the member.
 fn leads_with_a_long_log() -> (Scene, Peer, Vec<Packet>) {
+    leads_with_bodies(4, 3)
+}
+
+fn leads_with_bodies(count: u8, mebibytes: u8) -> (Scene, Peer, Vec<Packet>) {
     let (mut scene, mut m) = Scene::following();
-    for (start, byte) in (0..).zip([b'a', b'b', b'c', b'd']) {
-        m.tell(&mut scene.n, append(start, vec![big(byte)]));
+    for byte in 0..count {
+        m.tell(&mut scene.n, append(byte.into(), vec![big(byte, mebibytes)]));
     }
-    assert_eq!(acks(&m.read(&mut scene.n)).last(), Some(&(1, 4, 1)));
+    assert_eq!(acks(&m.read(&mut scene.n)).last(), Some(&(1, count.into(), 1)));
     scene.granted(&[ME, THIRD]);
     assert!(scene.leads());
     let mut third = Peer::new(&scene.n, THIRD);
@@ -581,4 +585,66 @@ fn b_log_12_a_member_that_knows_no_parts_says_so_without_offence() {
     assert_eq!((n.discards("unexpected"), n.discards("forbidden")), (100, 0));
     assert!(!n.events.iter().any(|e| matches!(e, Event::Offended { .. })));
     assert_eq!(parts(third.read(n)), [], "nor is it sent again and again");
+}
+
+/// What one machine gives as master is told to another one that follows, and what that one answers to the first, until nothing
+/// more is given: how many parts there were, and the machine that follows, with who speaks to it.
+fn handed_on(leader: (Scene, Peer, Vec<Packet>)) -> (usize, Scene, Scene, Peer) {
+    let (mut leads, mut asks_as, mut given) = leader;
+    let (mut follows, mut tells_as) = succeeded();
+    let mut count = 0;
+    loop {
+        let is_part = |p: &Packet| matches!(p, Packet::Resync(_));
+        let parts: Vec<Packet> = given.into_iter().filter(is_part).collect();
+        if parts.is_empty() {
+            return (count, leads, follows, tells_as);
+        }
+        count += parts.len();
+        for part in parts {
+            tells_as.tell(&mut follows.n, part);
+        }
+        for answer in tells_as.read(&mut follows.n) {
+            if matches!(answer, Packet::Ack(_)) {
+                asks_as.tell(&mut leads.n, answer);
+            }
+        }
+        given = asks_as.read(&mut leads.n);
+    }
+}
+
+/// B-LOG-12: fifteen blocks of the greatest size at one height, each of which fills a packet, are 60 MiB: they get there.
+#[test]
+fn b_log_12_a_log_just_below_64_mib_is_handed_on_whole() {
+    let (count, leads, follows, _) = handed_on(leads_with_bodies(15, 4));
+    let records = |n: &Lone| {
+        let of = |((table, index), value): (&(Table, u64), &Bytes)| {
+            (*table == Table::Record).then(|| (*index, value.clone()))
+        };
+        n.disk().iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let (theirs, ours) = (records(&leads.n), records(&follows.n));
+    assert!(count >= 15 && theirs.len() >= 15, "{count} parts of {} records", theirs.len());
+    assert!(theirs == ours, "byte for byte");
+    assert_eq!(log_end(&follows.n), log_end(&leads.n));
+    assert_eq!(follows.n.discards("unexpected"), 0);
+}
+
+/// B-LOG-12: sixteen are above it: nothing of them is kept, the log stays as it was, and the next one is taken.
+#[test]
+fn b_log_12_of_a_log_above_64_mib_nothing_is_kept() {
+    let (count, leads, mut follows, mut third) = handed_on(leads_with_bodies(16, 4));
+    let n = &mut follows.n;
+    assert_eq!((count, n.discards("unexpected")), (16, 1), "the last one is too much");
+    assert!(leads.leads(), "who gave it is as it was");
+    assert_eq!((stored_records(n), log_end(n)), (vec![0, 1], 2));
+    // What is appended meanwhile is nothing, and nothing is asked for again.
+    n.pass(ms(1_000));
+    third.tell(n, Append { epoch: Epoch(2), ..append(16, vec![]) });
+    assert_eq!(acks(&third.read(n)), []);
+    let newer = row(n, OWN, 3, 0, THIRD, &[ME, THIRD]);
+    follows.z.say(&mut follows.n, notice(newer));
+    let short = vec![record(1, 1, b"a"), record(1, 3, b"c")];
+    third.tell(&mut follows.n, Resync { epoch: Epoch(3), records: short, ..Default::default() });
+    assert_eq!(acks(&third.read(&mut follows.n)), [(3, 2, 3)]);
+    assert_eq!(stored_records(&follows.n), [0, 1]);
 }

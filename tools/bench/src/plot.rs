@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Of a row of two charts.
 const SIZE: (u32, u32) = (860, 380);
 const COLOURS: [RGBColor; 4] = [BLUE, RED, RGBColor(0, 128, 0), RGBColor(128, 128, 128)];
 
@@ -77,24 +78,43 @@ fn charts(report: &Value) -> Vec<Chart> {
             ]
         }
         _ => {
-            let chart = |name, up| Chart {
-                name,
-                across: "clusters",
-                doubles: false,
-                lines: vec![("", series("growth", "clusters", up))],
+            let chart = |name, lines| Chart { name, across: "clusters", doubles: false, lines };
+            let core = |up| vec![("", series("growth", "clusters", up))];
+            let networks = |up: &str| {
+                let of = |nodes: u64| {
+                    let points =
+                        report.get("growth_of_networks").and_then(Value::as_array).into_iter().flatten();
+                    let of_size =
+                        points.filter(|p| p.get("nodes_a_cluster").and_then(Value::as_u64) == Some(nodes));
+                    let point = |p: &Value| Some((p.get("clusters")?.as_f64()?, p.pointer(up)?.as_f64()?));
+                    of_size.filter_map(point).collect()
+                };
+                vec![("1 node a cluster", of(1)), ("3 nodes a cluster", of(3))]
             };
-            vec![
-                chart("processor for each height and cluster, microseconds", "/us_a_height_and_cluster"),
-                chart("messages a height, all clusters together", "/messages_a_height"),
-            ]
+            let all = vec![
+                chart(
+                    "processor for each height and cluster, microseconds",
+                    core("/us_a_height_and_cluster"),
+                ),
+                chart("messages a height, all clusters together", core("/messages_a_height")),
+                chart("networks of processes: blocks a second", networks("/load/blocks_a_second")),
+                chart(
+                    "networks: processor for each height and cluster, milliseconds",
+                    networks("/processor_ms_a_height_and_cluster"),
+                ),
+            ];
+            // What was not measured is not drawn.
+            all.into_iter().filter(|chart| chart.lines.iter().any(|(_, points)| !points.is_empty())).collect()
         }
     }
 }
 
 fn paint(charts: &[Chart], to: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    let root = SVGBackend::new(to, SIZE).into_drawing_area();
+    let rows = charts.len().div_ceil(2);
+    let size = (SIZE.0, SIZE.1 * u32::try_from(rows)?);
+    let root = SVGBackend::new(to, size).into_drawing_area();
     root.fill(&WHITE)?;
-    for (area, chart) in root.split_evenly((1, charts.len())).iter().zip(charts) {
+    for (area, chart) in root.split_evenly((rows, 2)).iter().zip(charts) {
         let place = |x: f64| if chart.doubles { x.log2() } else { x };
         let points = || chart.lines.iter().flat_map(|(_, points)| points);
         let top = points().map(|(_, y)| *y).fold(0.0, f64::max) * 1.1;
@@ -128,11 +148,13 @@ fn paint(charts: &[Chart], to: &Path) -> Result<(), Box<dyn std::error::Error>> 
             }
         }
         if chart.lines.len() > 1 {
-            plane
-                .configure_series_labels()
-                .position(SeriesLabelPosition::LowerRight)
-                .background_style(WHITE.mix(0.8))
-                .draw()?;
+            // Where the lines are not.
+            let falls = chart.lines.iter().any(|(_, points)| {
+                points.first().zip(points.last()).is_some_and(|((_, first), (_, last))| last < first)
+            });
+            let corner =
+                if falls { SeriesLabelPosition::UpperRight } else { SeriesLabelPosition::LowerRight };
+            plane.configure_series_labels().position(corner).background_style(WHITE.mix(0.8)).draw()?;
         }
     }
     root.present()?;
@@ -157,6 +179,25 @@ mod tests {
         let picture = drawn(&serde_json::json!({ "growth": [point(4), point(16)] })).expect("drawn");
         assert!(picture.starts_with("<svg") && picture.matches("<circle").count() == 4, "{picture}");
         assert!(drawn(&serde_json::json!({})).expect_err("no growth").contains("no growth in it"));
+        assert!(drawn(&serde_json::json!({ "growth": [point(4)] })).is_err(), "a point is no growth");
+    }
+
+    #[test]
+    fn networks_are_drawn_by_their_size_beside_the_core_or_alone() {
+        let network = |clusters: u32, nodes: u32| {
+            serde_json::json!({
+                "clusters": clusters, "nodes_a_cluster": nodes,
+                "load": { "blocks_a_second": 900 / clusters }, "processor_ms_a_height_and_cluster": clusters,
+            })
+        };
+        let networks = [network(4, 1), network(4, 3), network(16, 1), network(16, 3)];
+        let picture =
+            drawn(&serde_json::json!({ "growth": [], "growth_of_networks": networks })).expect("drawn");
+        assert_eq!(picture.matches("<circle").count(), 8);
+        assert!(picture.contains("3 nodes a cluster") && !picture.contains("messages a height"), "{picture}");
+        let point = |n: u32| serde_json::json!({ "clusters": n, "us_a_height_and_cluster": n, "messages_a_height": n });
+        let both = serde_json::json!({ "growth": [point(4), point(16)], "growth_of_networks": networks });
+        assert_eq!(drawn(&both).expect("drawn").matches("<circle").count(), 12);
     }
 
     #[test]

@@ -590,7 +590,7 @@ impl<T: Transaction> Network<T> {
     }
 
     /// `None`: a grant is not known, and was asked for.
-    fn verify(&mut self, from: NodeId, height: Height, block: &[u8]) -> Option<Result<CommittedBlock, ()>> {
+    fn verify(&mut self, from: NodeId, height: Height, block: &Bytes) -> Option<Result<CommittedBlock, ()>> {
         match self.trust.verify(block) {
             Ok(block) if block.certificate.height == height => Some(Ok(block)),
             Err(BlockError::UnknownGrant(..)) => {

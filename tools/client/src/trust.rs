@@ -1,5 +1,6 @@
 //! Who is master and who was, as the authority signed it; and the blocks that follow from it.
 
+use bytes::Bytes;
 use duohuo_chain::{CommittedBlock, Verifier};
 use duohuo_core::chain::BlockError;
 use duohuo_wire::ids::{ClusterId, Epoch, NodeId};
@@ -70,7 +71,7 @@ impl Trust {
     ///
     /// # Errors
     /// See [`Verifier::verify`].
-    pub fn verify(&mut self, block: &[u8]) -> Result<CommittedBlock, BlockError> {
+    pub fn verify(&mut self, block: &Bytes) -> Result<CommittedBlock, BlockError> {
         self.verifier.verify(block)
     }
 }

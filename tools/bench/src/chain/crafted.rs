@@ -105,6 +105,7 @@ pub(crate) fn fill(
             let batch = core::mem::take(&mut writes);
             for store in &mut stores {
                 store.persist(height, batch.clone());
+                store.flush();
             }
             for store in &mut stores {
                 settle(store, height)?;
