@@ -60,11 +60,13 @@ pub enum Mutant {
     NoteReplacesPromise,
     /// A granted node acts by the note of another epoch (decision 43).
     ActByAnotherNote,
+    /// A note stands for whatever log its node is given (decision 48).
+    NoteForAnotherLog,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ReleaseAlone,
         Self::ReleaseAfterMajority,
         Self::ReleaseBeforeOwnDisk,
@@ -92,6 +94,7 @@ impl Mutant {
         Self::DoubtEndsByAnyRow,
         Self::NoteReplacesPromise,
         Self::ActByAnotherNote,
+        Self::NoteForAnotherLog,
     ];
 }
 

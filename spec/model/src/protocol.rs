@@ -285,7 +285,8 @@ impl Protocol {
             of.doubt = 0;
         }
         // What it has is what its master has, and the note stands for the promise: there is nothing to write.
-        let needless = of.disk.noted == epoch && before.log == of.memory.log && of.disk.log == of.memory.log;
+        let is_same = before.log == of.memory.log && of.disk.log == of.memory.log;
+        let needless = of.disk.noted == epoch && (is_same || self.is(Mutant::NoteForAnotherLog));
         if !needless && !self.is(Mutant::AcknowledgeBeforeDurable) {
             of.disk = of.memory;
         }

@@ -136,6 +136,16 @@ impl Seen {
         self.records.iter().find(|(_, record)| ahead(record)).map_or(self.end, |(index, _)| *index)
     }
 
+    /// How far it may have acknowledged by the note of an epoch alone: its log is its master's (B-NOTE-6).
+    fn acknowledged_by_note(&self, epoch: u64, master: &Self) -> u64 {
+        let is_theirs = |(index, record): (&u64, &Bytes)| {
+            height_of(record).is_some_and(|height| height <= master.height)
+                || master.records.get(index) == Some(record)
+        };
+        let stands = self.noted == epoch && self.promised < epoch && self.end <= master.end;
+        if stands && self.records.iter().all(is_theirs) { self.acknowledged() } else { 0 }
+    }
+
     fn write(&mut self, write: &Write) -> Result<(), Refusal> {
         match write {
             Write::Put { table: Table::Meta, key: META_PROMISE, value } => {
@@ -228,6 +238,7 @@ impl Acceptor {
                     (*node, self.released(*node, epoch.0, *height, signature))
                 }
                 Observation::Crashed { node } => {
+                    self.keeps_what_it_acknowledged_by_note(*node);
                     let seen = self.nodes.entry(*node).or_default();
                     (seen.leads, seen.noted) = (false, 0);
                     (*node, Ok(()))
@@ -236,6 +247,16 @@ impl Acceptor {
             done.map_err(|why| Refused { step, node, why })?;
         }
         Ok(self.accepted)
+    }
+
+    /// What a node acknowledged by its note counts after its crash: its log and the note are on its disk.
+    fn keeps_what_it_acknowledged_by_note(&mut self, node: NodeId) {
+        let Some((cluster, seen)) = self.cluster_of.get(&node).zip(self.nodes.get(&node)) else { return };
+        let epoch = seen.noted;
+        let master = self.told.get(&(*cluster, epoch)).and_then(|row| self.nodes.get(&row.master));
+        let length = master.map_or(0, |master| seen.acknowledged_by_note(epoch, master));
+        let told = self.acknowledged.entry((epoch, node)).or_default();
+        *told = (*told).max(length);
     }
 
     /// The model's Claim, Change and Accuse: the production table decides.
@@ -254,6 +275,13 @@ impl Acceptor {
 
     /// The model's Learn, Follow and Persist.
     fn wrote(&mut self, node: NodeId, writes: &[Write]) -> Result<(), Refusal> {
+        // A promise that was owed goes before what it goes with, and is about the log as it was (B-NOTE-5).
+        if let [promise @ Write::Put { table: Table::Meta, key: META_PROMISE, .. }, rest @ ..] = writes
+            && !rest.is_empty()
+        {
+            self.wrote(node, core::slice::from_ref(promise))?;
+            return self.wrote(node, rest);
+        }
         let cluster = *self.cluster_of.get(&node).ok_or(Refusal::Stranger)?;
         let before = self.nodes.entry(node).or_default().clone();
         let mut after = before.clone();
@@ -361,8 +389,10 @@ impl Acceptor {
         // A word of an older epoch is said again under the present one, in the bytes that were signed then.
         let row = self.told.get(&(cluster, epoch)).ok_or(Refusal::NotMaster)?;
         let others = row.in_sync.iter().filter(|member| **member != node);
-        let acknowledged =
-            others.map(|member| self.acknowledged.get(&(epoch, *member)).copied().unwrap_or(0));
+        let acknowledged = others.map(|member| {
+            let written = self.acknowledged.get(&(epoch, *member)).copied().unwrap_or(0);
+            written.max(self.nodes.get(member).map_or(0, |of| of.acknowledged_by_note(epoch, seen)))
+        });
         if !rules::may_release(*index, seen.end, acknowledged) {
             return Err(Refusal::Unacknowledged);
         }

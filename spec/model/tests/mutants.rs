@@ -203,3 +203,8 @@ fn a_note_takes_the_place_of_one_that_stands_for_a_promise() {
 fn a_node_acts_by_the_note_of_another_epoch() {
     dies(Mutant::ActByAnotherNote, TWO_NOTES, SAME_BYTES);
 }
+
+#[test]
+fn a_note_stands_for_a_log_that_is_not_on_the_disk() {
+    dies(Mutant::NoteForAnotherLog, NOTES, MEMBERS_HOLD);
+}

@@ -147,7 +147,7 @@ impl Node {
         let (master, epoch, version) = (row.master, row.epoch, row.version);
         if !vacant {
             self.claims.vacant_since = None;
-            self.drop_note();
+            self.drop_note(epoch);
             return;
         }
         let since = *self.claims.vacant_since.get_or_insert(self.now);
@@ -161,6 +161,9 @@ impl Node {
         // The first of the order claims at once, the next ones if nothing came of it.
         let patience = self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
         let started = self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval;
+        if self.now >= started {
+            self.note(epoch.next()); // whoever is granted it gives us its log
+        }
         let due = (since + patience).max(started).max(self.claims.not_before.unwrap_or(Instant::ZERO));
         if self.now < due {
             self.claims.wake_at = Some(due);
@@ -186,7 +189,6 @@ impl Node {
         }
         let update = self.update(epoch, version, reason);
         self.event(Event::Claimed { epoch, reason });
-        self.note(epoch.next());
         self.ask(update.request, update.into(), false);
     }
 
@@ -232,22 +234,6 @@ impl Node {
         let needs = self.claims.joined && self.has_histories() && !self.sealed_id.is_empty();
         let is_idle = self.claims.asked.is_none() && self.log.doubt() <= row.epoch;
         row.master != self.me && self.acts(row.master) && may && needs && is_idle
-    }
-
-    /// B-NOTE-1: while the authority decides, the disk is told which epoch it may be.
-    fn note(&mut self, epoch: Epoch) {
-        let writes = self.log.note(epoch);
-        if !writes.is_empty() {
-            self.persist(writes, After::Noted(epoch));
-        }
-    }
-
-    /// The master acts, and nothing was asked for: no epoch is to be granted.
-    fn drop_note(&mut self) {
-        let writes = self.log.drop_note();
-        if !writes.is_empty() {
-            self.out.persist(writes);
-        }
     }
 
     /// OUT-1: nobody is registered; the elected node registers.
@@ -591,19 +577,16 @@ impl Node {
         let ours = row.master == self.me && row.epoch > self.log.bound() && !barred && self.has_histories();
         if ours && !matches!(self.duty, Duty::Halted) {
             // Rule 15: promise durably first; everything else follows from `After::Adopted`. A note on the disk is a promise
-            // (B-NOTE-2), if all else that this log holds is there, too.
+            // (B-NOTE-2), if all else that this log holds is there, too. Who is forced writes it: it has time.
             self.noted.granted(self.now, row.epoch);
-            let is_ready = self.log.is_noted(row.epoch)
-                && self.log.is_acknowledged()
-                && self.out.last_token() == self.persisted;
-            let writes = self.log.adopt(row.epoch);
-            self.duty = Duty::Adopt(row.epoch);
-            if is_ready {
-                self.out.persist(writes);
-                self.begin_to_lead(row.epoch);
-            } else {
-                self.persist(writes, After::Adopted(row.epoch));
+            let is_noted = self.log.is_noted(row.epoch) && self.log.is_acknowledged() && !row.unfenced;
+            let mut writes = self.log.adopt(row.epoch);
+            if is_noted {
+                self.owe_promise();
+                writes.clear();
             }
+            self.duty = Duty::Adopt(row.epoch);
+            self.persist(writes, After::Adopted(row.epoch));
         }
         self.consider();
         self.run_mesh();

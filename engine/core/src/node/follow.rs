@@ -7,6 +7,7 @@ use super::{After, Duty, Node};
 use crate::chain::{BlockError, HaltReason, Record};
 use crate::discard::Discard;
 use crate::held::Held;
+use crate::io::{Table, Write};
 use crate::links::Party;
 use crate::time::{Duration, Instant};
 use bytes::Bytes;
@@ -205,8 +206,16 @@ impl Node {
     fn take_log(&mut self, log: LogName, records: Vec<Record>) -> Result<(), Discard> {
         self.follower.parts = Parts::default();
         self.learn_promises(&records);
+        let (synced, end) = (self.log.synced(), self.log.end());
         match self.log.resync(log.epoch, log.height, log.first, records) {
-            Ok(writes) => {
+            Ok(mut writes) => {
+                // The first of this epoch, and what is here is what the master has: beside the promise there is nothing to write, and
+                // the note stands for that (B-NOTE-6).
+                let is_same = synced < log.epoch && end == self.log.end() && writes.iter().all(is_meta);
+                if is_same && self.log.is_noted(log.epoch) {
+                    self.owe_promise();
+                    writes.clear();
+                }
                 self.follower.in_step = true;
                 self.follower.awaited = None;
                 let state = self.acknowledgement();
@@ -441,6 +450,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether it says something about the log, and is no part of it.
+const fn is_meta(write: &Write) -> bool {
+    matches!(write, Write::Put { table: Table::Meta, .. })
 }
 
 fn into_records(records: Vec<WireRecord>) -> Vec<Record> {

@@ -139,7 +139,7 @@ impl Node {
         // is compared with it. Nobody is told: nothing rested on it.
         let writes = core::mem::take(&mut self.unwritten).writes;
         if !writes.is_empty() {
-            self.out.persist(writes);
+            self.write(writes);
         }
         if self.chain.status().height < self.height {
             // A block that passed the gate is on its way to our disk: it is executed before the core is dropped.

@@ -30,21 +30,13 @@ pub(super) struct Log {
     height: Height,
     /// Records below this index were released by some master: they are never cut.
     released: u64,
-    /// An epoch that was noted since the start and may be granted.
-    note: Note,
+    /// An epoch that was noted since the start and may be granted; 0: none. Until the promise of that epoch is on the disk the note
+    /// stands for it, as soon as it is there itself.
+    note: Epoch,
+    /// The promise that stands has been written nowhere: a note stands for it.
+    owes_promise: bool,
     /// Noted before the start, and higher than what is promised: this node may have acted under it (B-NOTE-3).
     doubt: Epoch,
-}
-
-/// How far the note of an epoch is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Note {
-    #[default]
-    None,
-    /// On its way to the disk.
-    Asked(Epoch),
-    /// On the disk: it stands for the promise of that epoch until the promise itself is there.
-    Durable(Epoch),
 }
 
 impl Log {
@@ -83,7 +75,7 @@ impl Log {
             None => Epoch(0),
         };
         let doubt = if noted > promised { noted } else { Epoch(0) };
-        Ok(Self { records, end, promised, synced, height, released: 0, note: Note::None, doubt })
+        Ok(Self { records, end, promised, synced, height, doubt, ..Self::default() })
     }
 
     pub(super) const fn end(&self) -> u64 {
@@ -107,33 +99,41 @@ impl Log {
     /// An epoch that may be granted soon (B-NOTE-1). The promise that stands is written with it: the note that stood for it, if one
     /// did, is no more (B-NOTE-2).
     pub(super) fn note(&mut self, epoch: Epoch) -> Vec<Write> {
-        if epoch <= self.bound() || matches!(self.note, Note::Asked(e) | Note::Durable(e) if e >= epoch) {
+        if epoch <= self.bound().max(self.note) {
             return Vec::new();
         }
-        self.note = Note::Asked(epoch);
+        self.note = epoch;
         vec![self.put_promise(), Self::put_note(epoch)]
     }
 
-    /// The note of this epoch is on the disk.
-    pub(super) fn noted(&mut self, epoch: Epoch) {
-        if self.note == Note::Asked(epoch) {
-            self.note = Note::Durable(epoch);
-        }
-    }
-
-    /// Whether the note on the disk stands for the promise of this very epoch.
+    /// Whether the note of this very epoch stands for its promise: when it is on the disk, and all that was asked for before.
     pub(super) fn is_noted(&self, epoch: Epoch) -> bool {
-        self.note == Note::Durable(epoch)
+        self.note == epoch
     }
 
-    /// The epoch will not be granted, as far as anybody knows: a restart from here on leaves no doubt.
-    pub(super) fn drop_note(&mut self) -> Vec<Write> {
-        let (Note::Asked(epoch) | Note::Durable(epoch)) = self.note else { return Vec::new() };
-        if epoch <= self.promised {
+    /// No epoch above `granted` will be granted, as far as anybody knows: a restart from here on leaves no doubt. The note of one that
+    /// was granted may be needed yet.
+    pub(super) fn drop_note(&mut self, granted: Epoch) -> Vec<Write> {
+        if self.note <= self.promised.max(granted) {
             return Vec::new();
         }
-        self.note = Note::None;
+        self.note = Epoch(0);
         vec![Self::put_note(Epoch(0))]
+    }
+
+    /// What is promised stands by its note (B-NOTE-2): the promise itself goes with whatever is written next.
+    pub(super) fn owe_promise(&mut self) {
+        assert!(self.note == self.promised, "the note of another epoch is no promise");
+        self.owes_promise = true;
+    }
+
+    pub(super) const fn owes_promise(&self) -> bool {
+        self.owes_promise
+    }
+
+    /// The promise that is owed, to be written now.
+    pub(super) fn take_owed_promise(&mut self) -> Option<Write> {
+        core::mem::take(&mut self.owes_promise).then(|| self.put_promise())
     }
 
     /// The authority says, after the start, that the newest epoch is `newest` (B-NOTE-3). Whether that ended a doubt.
@@ -343,6 +343,11 @@ impl Log {
 
     fn put_note(epoch: Epoch) -> Write {
         Write::Put { table: Table::Meta, key: META_NOTE, value: encode_u64(epoch.0) }
+    }
+
+    /// Whether this writes what is promised.
+    pub(super) const fn is_promise(write: &Write) -> bool {
+        matches!(write, Write::Put { table: Table::Meta, key: META_PROMISE, .. })
     }
 
     /// What is promised, written as it stands.

@@ -5,6 +5,7 @@
 //! | `mod.rs` | the machine: inputs in, outputs out, who handles what |
 //! | `alive.rs`, `neighbours.rs`, `group.rs` | keepalives and probes, the neighbour table, the multicast group |
 //! | `claims.rs` | election, registration, claims, rows |
+//! | `notes.rs` | the note of an epoch, and the promise for which it stands |
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
 //! | `fence.rs` | a forced master's fence, from both sides |
 //! | `lineage.rs` | who was master when, to be handed on |
@@ -31,6 +32,7 @@ mod log;
 mod master;
 mod mesh;
 mod neighbours;
+mod notes;
 mod outside;
 mod parts;
 mod rehearse;
@@ -133,6 +135,8 @@ pub struct Node {
     /// What follows when the batch of that token is durable.
     after: BTreeMap<u64, Vec<After>>,
     persisted: u64,
+    /// When a promise that is owed is written even if nothing else is.
+    promise_at: Option<Instant>,
     /// Clients that wait for their transaction.
     waiting: BTreeMap<TransactionId, Vec<(StreamId, u64)>>,
     subscriptions: BTreeMap<StreamId, clients::Subscription>,
@@ -170,8 +174,6 @@ enum Duty {
 enum After {
     /// The promise of a grant (rule 15).
     Adopted(Epoch),
-    /// The note of an epoch that may be granted (B-NOTE-1).
-    Noted(Epoch),
     /// Our own log as master, up to this length.
     Own { epoch: Epoch, end: u64 },
     /// A forced master's closed record.
@@ -274,6 +276,7 @@ impl Node {
             unwritten: lead::Unwritten::default(),
             after: BTreeMap::new(),
             persisted: 0,
+            promise_at: None,
             waiting: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             told_role: Role::Ordinary,
@@ -309,13 +312,7 @@ impl Node {
 
     /// Queue a batch; `after` follows when it is durable. Nothing to write: when all before it is.
     fn persist(&mut self, writes: Vec<Write>, after: After) {
-        let token = if writes.is_empty() {
-            self.out.last_token()
-        } else {
-            let token = self.out.persist(writes);
-            self.disk.asked(token, self.now);
-            token
-        };
+        let token = if writes.is_empty() { self.out.last_token() } else { self.write(writes) };
         if token == self.persisted {
             self.follow_up(after);
         } else {
@@ -335,7 +332,6 @@ impl Node {
     fn follow_up(&mut self, after: After) {
         match after {
             After::Adopted(epoch) => self.begin_to_lead(epoch),
-            After::Noted(epoch) => self.log.noted(epoch),
             After::Closed(epoch) => self.has_closed(epoch),
             After::Own { epoch, end } => {
                 if let Duty::Lead(master) = &mut self.duty
@@ -558,6 +554,9 @@ impl Node {
         if self.now >= self.keepalive_at {
             self.send_keepalives();
         }
+        if self.promise_at.is_some_and(|at| self.now >= at) {
+            self.write_owed_promise();
+        }
         self.run_mesh();
         self.run_claims();
         self.run_rehearsal();
@@ -575,6 +574,7 @@ impl Node {
     fn next_wake_up(&self) -> Option<Instant> {
         [
             Some(self.keepalive_at),
+            self.promise_at,
             self.links.poll_timeout(),
             self.neighbours.poll_timeout(),
             self.mesh.poll_timeout(),
@@ -601,6 +601,10 @@ impl Node {
             );
             assert!(self.log.synced() == self.log.promised(), "a master's log is its own");
         }
+        assert!(
+            self.log.owes_promise() == self.promise_at.is_some(),
+            "a promise that is owed has its time, and no other"
+        );
         assert!(
             self.after.first_key_value().is_none_or(|(token, _)| *token > self.persisted),
             "what is durable has been followed up"

@@ -333,6 +333,7 @@ impl Node {
     fn leave_at_once(&mut self, exits: bool) {
         self.resign();
         if exits {
+            self.write_owed_promise(); // who starts again is in no doubt
             self.stopped = true;
             self.out.push(Output::Exit);
         }
