@@ -20,7 +20,7 @@
 //! | S16 | no two nodes of a cluster act outside the chain at one true time ([`crate::outside`]) |
 //! | S17 | a cluster that was forced says nothing before its fence stands, nor up to where that closes, which is above all it said before |
 //! | S18 | what a disk keeps of a log has no gap, and ends where the log does |
-//! | S19 | nobody sends more than 10,000 packets within a second: nobody asks and answers in circles |
+//! | S19 | nobody but clients sends more than 10,000 packets within a second, what it answers to clients aside: nobody asks and answers in circles |
 //!
 //! Each looks after every step; S10 when a run has come to rest.
 
