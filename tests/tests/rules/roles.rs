@@ -128,6 +128,42 @@ fn sys_5_a_standby_takes_no_part_between_clusters() {
     assert_eq!(scene.n.discards("bad_consensus"), 1, "this one got as far as the chain");
 }
 
+/// B-MESH-5, B-MESH-6: the other masters are dialled while the authority decides, and nothing is said to them before it leads; if
+/// it decides otherwise the streams are given up.
+#[test]
+fn b_mesh_5_who_claims_dials_the_other_masters_and_says_nothing() {
+    for is_granted in [true, false] {
+        let (mut scene, _m) = Scene::following();
+        let other = NodeId(31);
+        let theirs = row(&scene.n, 2, 1, 0, other, &[other]);
+        scene.z.say(&mut scene.n, notice(theirs));
+        let mut far = Peer::new(&scene.n, other);
+        assert_eq!(scene.n.take_dial(far.address), None, "a standby has nothing to say to it");
+        scene.n.pass(ms(300));
+        let claims = scene.claims();
+        assert!(!claims.is_empty(), "its master is silent");
+        far.accept_stream(&mut scene.n);
+        let (stream, _) = far.stream.as_ref().expect("just accepted");
+        let stream = *stream;
+        scene.n.pass(ms(5));
+        let proof = |p: &Packet| matches!(p, Packet::Probe(_));
+        assert!(far.read(&mut scene.n).iter().all(proof), "only that it is who it is");
+        if is_granted {
+            scene.granted(&[ME, THIRD]);
+            let said = far.read(&mut scene.n);
+            let own = |p: &Packet| matches!(p, Packet::Notice(n) if n.row.row.epoch == Epoch(2));
+            assert!(own(&said[0]) && said.iter().any(|p| matches!(p, Packet::Consensus(_))), "{said:?}");
+            assert!(!scene.n.has_closed(stream));
+        } else {
+            let now = row(&scene.n, OWN, 1, 2, M, &[M, ME, THIRD]);
+            let refusal =
+                Notice { request: claims[0].request, outcome: Outcome::IncumbentHeard, ..notice(now) };
+            scene.z.say(&mut scene.n, refusal);
+            assert!(scene.n.has_closed(stream));
+        }
+    }
+}
+
 /// B-ROL-2, B-ROL-3: a row of a higher epoch, or one that bars it, ends the role; the same epoch does not bring it back.
 #[test]
 fn b_rol_3_a_newer_row_ends_the_role_for_good() {

@@ -190,6 +190,7 @@ impl Node {
         let update = self.update(epoch, version, reason);
         self.event(Event::Claimed { epoch, reason });
         self.ask(update.request, update.into(), false);
+        self.run_mesh();
     }
 
     /// Whom a claim lists as alive (B-CLM-14), ascending.
@@ -263,6 +264,11 @@ impl Node {
                 self.ask(request, packet, true);
             }
         }
+    }
+
+    /// A claim stands before the authority.
+    pub(super) fn is_claiming(&self) -> bool {
+        self.claims.asked.as_ref().is_some_and(|asked| matches!(asked.packet, Packet::Update(_)))
     }
 
     fn ask(&mut self, request: u64, packet: Packet, by_stream: bool) {

@@ -34,7 +34,7 @@ struct Seen {
     streams: u64,
     rows: u64,
     roster: u64,
-    /// The master's epoch, and whether it is one that acts, adopts or puts up its fence.
+    /// The master's epoch, and whether it is one that acts, adopts or puts up its fence; or whether a follower claims.
     duty: (u8, Epoch),
 }
 
@@ -54,12 +54,17 @@ impl Node {
     fn to_dial(&self) -> Vec<Party> {
         let mut parties = vec![Party::Authority];
         parties.extend(self.members().into_iter().filter(|n| self.me < *n).map(Party::Node));
-        // One whose promise is being written says nothing yet; the handshakes take as long as the disk.
-        if matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_)) {
+        if self.needs_masters() {
             let masters = self.other_masters().into_iter().map(|(_, node)| node);
             parties.extend(masters.filter(|n| self.me < *n).map(Party::Node));
         }
         parties
+    }
+
+    /// Who leads, and who may do so soon: one that claims or adopts says nothing yet, but the handshakes take as long as the
+    /// authority's decision and the disk (B-MESH-5).
+    fn needs_masters(&self) -> bool {
+        matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_)) || self.is_claiming()
     }
 
     /// Dial who is missing, leave whom we no longer need, greet new peers.
@@ -95,7 +100,7 @@ impl Node {
 
     fn see_mesh(&self) -> Seen {
         let duty = match &self.duty {
-            Duty::Follow => (0, Epoch(0)),
+            Duty::Follow => (0, Epoch(u64::from(self.is_claiming()))),
             Duty::Adopt(epoch) => (1, *epoch),
             Duty::Fence(fencing) => (2, fencing.epoch()),
             Duty::Lead(master) => (3, master.epoch()),
@@ -111,12 +116,12 @@ impl Node {
 
     /// A stream to another cluster's node that is no master (any more), or that we have no business with.
     fn leave_former_peers(&mut self) {
-        let leads = matches!(self.duty, Duty::Lead(_) | Duty::Adopt(_) | Duty::Fence(_));
+        let needs = self.needs_masters();
         let masters = self.other_masters();
         for party in self.links.parties_with_stream() {
             let Party::Node(node) = party else { continue };
             let foreign = self.config.roster.node(node).is_none_or(|(cluster, _)| cluster.id != self.cluster);
-            let wanted = leads && masters.iter().any(|(_, master)| *master == node);
+            let wanted = needs && masters.iter().any(|(_, master)| *master == node);
             // The one who dialled leaves; an accepted stream may be a new master's, of whom we have not heard.
             if foreign
                 && !wanted
