@@ -118,6 +118,11 @@ fn b_note_3_a_restarted_node_is_in_doubt_until_the_authority_answers() {
     assert_eq!(scene.claims(), [], "and it claims nothing that it could not adopt");
     answer(&mut scene, 1);
     assert!(follows(&mut scene, &mut m));
+    // The next time it needs nobody's word.
+    scene.n.sync();
+    assert_eq!(noted(&scene), Some(0));
+    let (mut scene, mut m) = back(scene);
+    assert!(follows(&mut scene, &mut m));
 }
 
 /// B-NOTE-3: if it is granted, the old master gets nothing acknowledged any more.

@@ -450,7 +450,9 @@ impl Node {
             // The answers to one query follow each other on one stream: what changed up to here is known.
             self.table_version = self.table_version.max(notice.table_version);
             // Asked since the start, so what it says is no older (B-NOTE-3).
-            if own && self.log.is_told(notice.row.row.epoch) {
+            let writes = if own { self.log.end_doubt(notice.row.row.epoch) } else { Vec::new() };
+            if !writes.is_empty() {
+                self.write(writes);
                 self.consider();
             }
         }

@@ -136,13 +136,14 @@ impl Log {
         core::mem::take(&mut self.owes_promise).then(|| self.put_promise())
     }
 
-    /// The authority says, after the start, that the newest epoch is `newest` (B-NOTE-3). Whether that ended a doubt.
-    pub(super) fn is_told(&mut self, newest: Epoch) -> bool {
-        let ends = self.doubt > newest;
-        if ends {
-            self.doubt = Epoch(0);
+    /// The authority says, after the start, that the newest epoch is `newest` (B-NOTE-3). If that ends a doubt its note goes: another
+    /// restart is in none.
+    pub(super) fn end_doubt(&mut self, newest: Epoch) -> Vec<Write> {
+        if self.doubt <= newest {
+            return Vec::new();
         }
-        ends
+        self.doubt = Epoch(0);
+        vec![Self::put_note(Epoch(0))]
     }
 
     pub(super) const fn synced(&self) -> Epoch {
