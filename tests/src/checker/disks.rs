@@ -192,10 +192,13 @@ impl Checker {
         let height = height_of(disk);
         let first = (cluster, height.next(), 0, VoteKind::Proposal);
         let last = (cluster, Height(u64::MAX), u32::MAX, VoteKind::Precommit);
-        let mut needed = self.words.range(first..=last).map(|(_, word)| word);
+        let released_in = |slot, word: &VoteSeen| self.released_in.get(slot).copied().unwrap_or(word.epoch);
+        let mut needed = self.words.range(first..=last);
         let lacking = needed
-            .find(|word| word.epoch <= until && !self.is_given_up(word) && !is_recorded(disk, word))
-            .copied();
+            .find(|(slot, word)| {
+                released_in(slot, word) <= until && !self.is_given_up(word) && !is_recorded(disk, word)
+            })
+            .map(|(_, word)| *word);
         if let Some(word) = lacking {
             self.say(checker, || format!("{now}: {node} does not hold {}", told(&word)));
         }

@@ -69,6 +69,9 @@ pub enum Step {
 #[derive(Default)]
 pub struct Checker {
     words: BTreeMap<Slot, VoteSeen>,
+    /// In which epoch each was first released. That may be later than the one under which it was signed: a record that its master could
+    /// not release any more is said by a later one that holds it.
+    released_in: BTreeMap<Slot, Epoch>,
     /// Who prevoted for a value: (height, round, value).
     prevotes: BTreeMap<(Height, u32, [u8; 32]), BTreeSet<ClusterId>>,
     /// The newest precommit of each cluster for a value.
@@ -259,6 +262,12 @@ impl Checker {
             Event::Released(vote) => {
                 self.record(|| Step::Released { node: from, vote: *vote });
                 self.first_words.entry((vote.cluster, vote.epoch)).or_insert((now, from));
+                if let Some((Role::Master, epoch)) = self.roles.get(&from)
+                    && self.grants.get(&(vote.cluster, *epoch)) == Some(&from)
+                {
+                    let slot = (vote.cluster, vote.height, vote.round, vote.kind);
+                    self.released_in.entry(slot).or_insert(*epoch);
+                }
                 self.said += 1;
                 self.late_rounds += u64::from(vote.round > 0);
                 if self.barred.get(&from).is_some_and(|epoch| vote.epoch > *epoch) {

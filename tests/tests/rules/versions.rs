@@ -5,6 +5,7 @@ use duohuo_core::event::Event;
 use duohuo_tests::lone::{Lone, Peer};
 use duohuo_tests::scenario::ms;
 use duohuo_wire::handshake::Transport;
+use duohuo_wire::ids::NodeId;
 use duohuo_wire::packet::*;
 use duohuo_wire::versions::{Agreement, Versions};
 
@@ -142,5 +143,34 @@ fn w_ver_6_one_attempt_at_a_time_and_none_where_no_proof_is_needed() {
             peer.say(&mut z, Query { request: 1, ..Default::default() });
         }
         assert_eq!(initiations(&mut z, &peer).len(), attempts, "{versions:?}");
+    }
+}
+
+/// W-HSK-14: a standby that started again, whose proof was lost, and that says nothing: what it must know goes to its new session.
+#[test]
+fn w_hsk_14_a_quiet_party_whose_proof_was_lost_hears_again() {
+    let (mut z, mut m, ..) = three();
+    let mut peer = speaker(&z, Some(Versions::ALL));
+    peer.open_datagram(&mut z, false);
+    z.pass(ms(997));
+    assert_eq!(initiations(&mut z, &peer).len(), 0, "it may be on its way");
+    z.pass(ms(2));
+    let initiation = initiations(&mut z, &peer).pop().expect("a session of its own");
+    peer.answer_init(&mut z, &initiation);
+    m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
+    assert_eq!(notices(&peer.heard(&mut z)), [(0, Outcome::Notice, 1, 3)]);
+}
+
+/// W-HSK-14: whoever proved its session is left alone; and who does not answer is asked as anybody is, one attempt after the other.
+#[test]
+fn w_hsk_14_nobody_is_asked_who_proved_and_one_attempt_at_a_time_where_none_answers() {
+    for (proves, attempts) in [(true, 0), (false, 1)] {
+        let (mut z, ..) = three();
+        let mut peer = speaker(&z, Some(Versions::ALL));
+        peer.open_datagram(&mut z, proves);
+        z.pass(ms(1001));
+        assert_eq!(initiations(&mut z, &peer).len(), attempts);
+        z.pass(ms(15));
+        assert_eq!(initiations(&mut z, &peer).len(), 0);
     }
 }

@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 /// First wait for a handshake's answer; doubled up to `RETRY_MAX`.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
+/// So long an initiator has to prove a session, before its proof counts as lost (W-HSK-14).
+const PROOF_INTERVAL: Duration = Duration::from_secs(1);
 /// A session this old is replaced by a new handshake of its initiator.
 const REKEY_INTERVAL: Duration = Duration::from_secs(300);
 /// And one that has sealed so many packets.
@@ -348,6 +350,8 @@ impl DatagramSessions {
                 agreement: accepted.keys.agreement,
             },
         );
+        // The proof is sent once, and who has nothing to say says nothing else: it would never hear us again.
+        self.deadlines.set(Due::Rekey(party), turn.now + PROOF_INTERVAL);
         let answer = Packet::from(accepted.response).encode_unsealed(identity.me).freeze();
         turn.out.push(Output::Datagram { to: from, bytes: answer });
         Ok(DatagramEvent::Nothing)

@@ -60,7 +60,8 @@ impl Log {
         let mut records = BTreeMap::new();
         for (index, bytes) in &stored.records {
             let record = decode_record(bytes.clone()).ok_or(StartError::Damaged("log record"))?;
-            if record.height > height {
+            // As `commit` leaves them: what stands behind a closed record of a later height is kept, whatever its own.
+            if record.height > height || !records.is_empty() {
                 records.insert(*index, record);
             }
         }
@@ -626,6 +627,25 @@ mod tests {
             }
         }
         assert_eq!(Log::load(&stored, Height(4)), Err(StartError::Damaged("log with a gap")));
+    }
+
+    /// A closed record may be of a later height than what is logged behind it: what a commit leaves is what a start takes.
+    #[test]
+    fn what_stands_behind_a_closed_record_of_a_later_height_is_there_after_a_restart() {
+        let mut log = Log { height: Height(4), ..Log::default() };
+        let theirs = vec![closed(9, E1), record(5, E1, "a"), record(9, E1, "b")];
+        let mut stored = Stored::default();
+        for write in log.resync(E1, Height(4), 10, theirs).unwrap() {
+            match write {
+                Write::Put { table: Table::Meta, key, value } => drop(stored.meta.insert(key, value)),
+                Write::Put { key, value, .. } => drop(stored.records.insert(key, value)),
+                _ => {}
+            }
+        }
+        assert_eq!(log.commit(Height(5)), [], "nothing before it, and it stays");
+        let loaded = Log::load(&stored, Height(5)).unwrap();
+        assert_eq!(words(&loaded), words(&log));
+        assert_eq!((loaded.start(), loaded.end()), (10, 13));
     }
 
     #[test]
