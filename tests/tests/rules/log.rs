@@ -155,6 +155,32 @@ fn b_blk_12_who_brought_nothing_keeps_nobody_else_from_being_asked() {
     assert_eq!((asks_for_blocks(n, &mut m), asks_for_blocks(n, &mut third)), (0, 1));
 }
 
+/// B-BLK-12: nor are several asked at once again, whatever says how far behind this node is.
+#[test]
+fn b_blk_12_several_who_brought_nothing_are_not_asked_at_once_again() {
+    let (mut scene, mut m) = Scene::following();
+    let n = &mut scene.n;
+    let far = Resync { epoch: Epoch(1), height: Height(90), ..Default::default() };
+    let asks_for_ranges = |n: &mut Lone, m: &mut Peer| {
+        m.read(n).into_iter().filter(|p| matches!(p, Packet::RangeQuery(_))).count()
+    };
+    m.hang_up(n);
+    m.open_stream(n, true);
+    m.tell(n, far.clone());
+    for _ in 0..3 {
+        assert_eq!(asks_for_ranges(n, &mut m), 1);
+        m.tell(n, ChainEnd { height: Height(90), ..Default::default() });
+    }
+    assert_eq!(asks_for_blocks(n, &mut m), 1, "in the plain way");
+    for _ in 0..9 {
+        m.tell(n, far.clone());
+    }
+    assert_eq!(asks_for_ranges(n, &mut m), 0);
+    n.pass(ms(251));
+    m.tell(n, far);
+    assert_eq!(asks_for_ranges(n, &mut m), 1);
+}
+
 /// B-LOG-6, R8: a new master that lacks a released record is a divergence; the node halts.
 #[test]
 fn b_log_6_a_released_record_is_never_cut() {

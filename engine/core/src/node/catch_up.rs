@@ -4,6 +4,7 @@
 //! Nothing here is believed: a snapshot is proven by the results that a quorum signed, each of its pieces by its hash,
 //! each block by its certificate. Who sends what does not hold is asked no more.
 
+use super::follow::CATCH_UP_PATIENCE;
 use super::serving::{CATCH_UP_BYTES, MANIFEST};
 use super::{After, Duty, Node};
 use crate::chain::{BlockError, Snapshot};
@@ -195,7 +196,9 @@ impl Node {
             self.run_far_catch_up();
             return true;
         }
-        if target.0.saturating_sub(self.height.0) <= FAR {
+        // What several could not help with is not asked of all of them again at once (B-BLK-12).
+        let is_stuck = |(height, at)| height == self.height && self.now - at < CATCH_UP_PATIENCE;
+        if target.0.saturating_sub(self.height.0) <= FAR || self.follower.stuck.is_some_and(is_stuck) {
             return false;
         }
         self.begin_catch_up(from, target);
@@ -326,6 +329,7 @@ impl Node {
         }
         let first = catch_up.first;
         self.far = None;
+        self.follower.stuck = Some((self.height, self.now));
         self.event(Event::CaughtUp { height: self.height });
         self.catch_up(first);
     }

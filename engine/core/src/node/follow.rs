@@ -17,7 +17,7 @@ use duohuo_wire::packet::{Ack, Append, BlockPush, ChainQuery, Packet, QueryScope
 use duohuo_wire::parts::{LogPart, PartsHeld};
 
 /// A query for blocks, or for a part of a log, that brought nothing for so long is sent again.
-const CATCH_UP_PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const CATCH_UP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a follower tells its master, and only when it is durable (rule 9, I2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -55,6 +55,8 @@ pub(super) struct FollowerState {
     awaited: Option<Height>,
     /// Blocks asked for.
     catching_up: Option<Asked>,
+    /// Several were asked, and what they sent could not be taken: where the chain stood, and when.
+    pub(super) stuck: Option<(Height, Instant)>,
     /// When a log that was appended to without being ours was asked for anew.
     asked_anew: Option<Instant>,
 }
@@ -368,6 +370,7 @@ impl Node {
 
     /// A grant was learnt: it may be what a block could not be taken without (B-BLK-4).
     pub(super) fn catch_up_anew(&mut self) {
+        self.follower.stuck = None;
         let Some(asked) = &mut self.follower.catching_up else { return };
         asked.is_wiser = true;
         if asked.brought_nothing {
