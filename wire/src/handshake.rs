@@ -243,7 +243,7 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// Opens an initiation; see [`Initiator::start`] for what is not named here. `ephemeral` is used if it is answered.
+/// Opens an initiation; see [`Initiation`] for what is not named here. `ephemeral` is used if it is answered.
 ///
 /// # Errors
 /// `Forged`.
