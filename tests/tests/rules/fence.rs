@@ -247,6 +247,46 @@ fn b_fnc_2_a_promise_is_told_when_the_whole_set_has_it() {
     assert_eq!(scene.n.discards("old_epoch"), before + 1);
 }
 
+/// B-GATE-3: what is written next goes to a member at once, whether or not it acknowledged what went before; what rests on
+/// it waits for that (B-GATE-2).
+#[test]
+fn b_gate_3_records_follow_each_other_to_a_member_that_has_acknowledged_none() {
+    let (mut scene, mut third, mut first) = asked_by_the_forced();
+    let next = NodeId(13);
+    let mut second = Peer::new(&scene.n, next);
+    second.open_stream(&mut scene.n, true);
+    let packet = fence(&scene);
+    first.tell(&mut scene.n, packet);
+    let forced_again = unfenced(&scene.n, OTHER, 3, next);
+    second.tell(&mut scene.n, Fence { row: forced_again, ..Default::default() });
+    let appended: Vec<_> = third
+        .read(&mut scene.n)
+        .into_iter()
+        .filter_map(|packet| match packet {
+            Packet::Append(append) if !append.records.is_empty() => Some(append),
+            _ => None,
+        })
+        .collect();
+    let ends = |append: &Append| append.start.0 + append.records.len() as u64;
+    assert!(appended.len() > 1, "one for each promise: {appended:?}");
+    assert!(
+        appended.windows(2).all(|pair| pair[1].start.0 == ends(&pair[0])),
+        "none is left out: {appended:?}"
+    );
+    assert!(
+        appended.iter().all(|append| append.released == LogIndex(0)),
+        "nothing is released: {appended:?}"
+    );
+    let end = appended.last().map(ends).unwrap();
+    let mut is_promised = |scene: &mut Scene| {
+        second.read(&mut scene.n).iter().any(|p| matches!(p, Packet::FenceAnswer(a) if a.epoch == Epoch(3)))
+    };
+    third.tell(&mut scene.n, ack(end - 1));
+    assert!(!is_promised(&mut scene));
+    third.tell(&mut scene.n, ack(end));
+    assert!(is_promised(&mut scene));
+}
+
 fn word(epoch: u64) -> Consensus {
     Consensus { cluster: cluster_id(OTHER), epoch: Epoch(epoch), ..Default::default() }
 }
