@@ -392,6 +392,12 @@ impl Machine for Client {
                 self.links.remove(&stream);
                 self.dial_at = Instant::ZERO;
             }
+            Input::Roster(roster) => {
+                // The operator brings it to clients as to the authority: those who lead may all have been enrolled since.
+                self.targets = roster.all_nodes().map(|(_, n)| n.id).collect();
+                self.roster = *roster;
+                self.dial_at = Instant::ZERO;
+            }
             _ => {}
         }
         self.step();

@@ -82,7 +82,7 @@ pub struct Checker {
     /// Clusters that compute wrong results or lie at this time.
     faulty: BTreeSet<ClusterId>,
     grants: BTreeMap<(ClusterId, Epoch), NodeId>,
-    barred: BTreeMap<NodeId, Epoch>,
+    barred: BTreeMap<NodeId, (ClusterId, Epoch)>,
     /// The operator's forces: what was said before is given up for lost.
     forced: BTreeMap<ClusterId, forced::Forced>,
     /// What was heard of masters that were given up so.
@@ -270,8 +270,13 @@ impl Checker {
                 }
                 self.said += 1;
                 self.late_rounds += u64::from(vote.round > 0);
-                if self.barred.get(&from).is_some_and(|epoch| vote.epoch > *epoch) {
-                    self.say("S7", || format!("{now}: {from} is barred and speaks in {}", vote.epoch));
+                // What it passes on of another cluster's words is not its own.
+                let is_later =
+                    |(cluster, epoch): &(ClusterId, Epoch)| vote.cluster == *cluster && vote.epoch > *epoch;
+                if self.barred.get(&from).is_some_and(is_later) {
+                    self.say("S7", || {
+                        format!("{now}: {from} is barred and speaks in {} of {}", vote.epoch, vote.cluster)
+                    });
                 }
                 self.spoken(now, vote);
                 // A master that an operator gave up for lost may speak on where nobody counts it (rule 17).
@@ -312,7 +317,7 @@ impl Checker {
             }
             Event::ForcedSwitch { cluster, node, height } if from == NodeId::AUTHORITY => {
                 let epoch = self.rows.entry(*cluster).map_or(Epoch(0), |entry| entry.row.epoch);
-                self.barred.insert(*node, epoch);
+                self.barred.insert(*node, (*cluster, epoch));
                 if !self.wrongdoers.contains(node) {
                     self.say("S8", || format!("{now}: {node} is barred for {height}, and did nothing wrong"));
                 }
@@ -511,6 +516,10 @@ mod tests {
         checker.event(Instant::ZERO, NodeId::AUTHORITY, &bar(A));
         release(&mut checker, vote(1, 5, 0, VoteKind::Prevote, 1));
         assert_eq!(said(&checker), [""; 0], "it may be heard once more in its epoch");
+        let of_another =
+            VoteSeen { cluster: ClusterId(2), epoch: Epoch(3), ..vote(1, 5, 0, VoteKind::Prevote, 1) };
+        checker.event(Instant::ZERO, A, &Event::Released(of_another));
+        assert_eq!(said(&checker), [""; 0], "it may pass on what another cluster said in a later epoch");
         let granted = Event::Granted { cluster: C, epoch: Epoch(3), node: A };
         checker.event(Instant::ZERO, NodeId::AUTHORITY, &granted);
         release(&mut checker, VoteSeen { epoch: Epoch(3), ..vote(1, 6, 0, VoteKind::Prevote, 1) });

@@ -252,6 +252,7 @@ impl World {
         self.hosts.insert(entry.id, Box::new(host));
         self.learn_addresses();
         let roster = Box::new(self.consortium.roster.clone());
+        self.give(CLIENT, Input::Roster(roster.clone()));
         self.give(NodeId::AUTHORITY, Input::Roster(roster));
         Some(entry.id)
     }
