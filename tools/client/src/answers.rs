@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use duohuo_chain::CommittedBlock;
 use duohuo_driver::client::ClientError;
-use duohuo_wire::ids::Height;
+use duohuo_wire::ids::{ClusterId, Height, NodeId};
 
 /// Names a transaction that was given to [`crate::Network::submit`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,6 +56,20 @@ pub enum ClientFailure {
     TimedOut {
         /// What went wrong last, if anything did.
         last: Option<ClientError>,
+    },
+    /// Nobody answered in time, and a master acts that the roster does not have: it is not reached, and nothing that it signed is
+    /// believed.
+    #[error(
+        "no answer in time: {master} leads {cluster}, and the roster here, version {version}, has no such node; expected the newest \
+         roster: bring it here as to the nodes"
+    )]
+    OldRoster {
+        /// The version of the roster that the client was given.
+        version: u64,
+        /// Whose master it is.
+        cluster: ClusterId,
+        /// The master that is not in it; there may be more.
+        master: NodeId,
     },
     /// The transaction is none.
     #[error("the network calls the transaction malformed")]

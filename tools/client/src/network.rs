@@ -7,7 +7,7 @@ use bytes::Bytes;
 use duohuo_chain::{CommittedBlock, Transaction, Transfer};
 use duohuo_core::chain::BlockError;
 use duohuo_driver::client::{Client, ClientError, Credentials};
-use duohuo_wire::ids::{Height, NodeId};
+use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::{
     BlockAnswer, BlockQuery, Packet, Query, QueryScope, StateAnswer, StateQuery, Submit, SubmitAnswer,
     SubmitVerdict, Subscribe,
@@ -316,7 +316,13 @@ impl<T: Transaction> Network<T> {
     }
 
     fn timed_out(&mut self) -> ClientFailure {
-        ClientFailure::TimedOut { last: self.last_failure.take() }
+        let is_unknown = |(_, master): &(ClusterId, NodeId)| self.roster.node(*master).is_none();
+        match self.trust.masters().into_iter().find(is_unknown) {
+            Some((cluster, master)) => {
+                ClientFailure::OldRoster { version: self.roster.version, cluster, master }
+            }
+            None => ClientFailure::TimedOut { last: self.last_failure.take() },
+        }
     }
 
     fn request(&mut self) -> u64 {

@@ -96,6 +96,6 @@ pub(crate) fn run(args: &SubmitArgs) -> Result<ExitCode, Failure> {
         Err(ClientFailure::Expired) => {
             Err(Failure::failed("the transfer expired before it was committed: submit it under a new id"))
         }
-        Err(why @ ClientFailure::TimedOut { .. }) => Err(again(&why)),
+        Err(why @ (ClientFailure::TimedOut { .. } | ClientFailure::OldRoster { .. })) => Err(again(&why)),
     }
 }

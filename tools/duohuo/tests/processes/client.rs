@@ -62,6 +62,28 @@ fn a_transfer_comes_back_with_its_proof_and_an_id_is_carried_out_once() {
     assert_eq!(client.block(Height(800), PATIENCE).expect("an answer"), None);
 }
 
+/// A client with the roster of yesterday, whose cluster is led by a node that was enrolled today.
+#[test]
+fn a_client_whose_roster_lacks_the_master_is_told_to_bring_a_newer_one() {
+    let network = Network::new(2);
+    let (_authority, _nodes) = network.start(&[101, 102]);
+    let mut client = client(&network);
+    let before = client.commit(transfer(1, 5), PATIENCE).expect("committed");
+    let leads = master(&client);
+    let access = Access::from_config(&network.path("net/client.toml")).expect("the client's files");
+    let mut yesterday = access.roster.clone();
+    yesterday.clusters[0].nodes.retain(|node| node.id != leads);
+    let mut client = Client::new(yesterday.clone(), access.credentials);
+    let failure = client.commit(transfer(2, 5), Duration::from_secs(2)).expect_err("nobody takes it");
+    let ClientFailure::OldRoster { version, master, .. } = &failure else { panic!("{failure:?}") };
+    assert_eq!((*version, *master), (yesterday.version, leads));
+    let said = failure.to_string();
+    assert!(said.contains("expected the newest roster"), "{said}");
+    // Nothing is lost by it: with the roster of today the next is committed.
+    let mut client = self::client(&network);
+    assert!(client.commit(transfer(2, 5), PATIENCE).expect("committed").height > before.height);
+}
+
 fn committed_at(packet: Packet) -> Option<Height> {
     let Packet::SubmitAnswer(answer) = packet else { return None };
     assert!(matches!(answer.verdict, SubmitVerdict::Committed | SubmitVerdict::Refused), "{answer:?}");
