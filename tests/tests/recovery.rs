@@ -1,6 +1,7 @@
 //! The patent's recoveries (Figs. 13 to 15) over four clusters in the layout of Fig. 18.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use duohuo_chain::Timing;
 use duohuo_core::Instant;
 use duohuo_core::event::Event;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
@@ -28,6 +29,51 @@ fn rec_1_the_standby_takes_over_when_the_master_is_killed() {
     let (first_word, who) = world.checker.first_words[&(cluster_id(0), duohuo_wire::ids::Epoch(2))];
     assert_eq!(who, node(0, 1));
     assert!(first_word - killed_at < ms(30), "first word after {:?}", first_word - killed_at);
+}
+
+/// What a kill costs in messages, writes and rules alone: virtual time has no processors. Until the new master leads it is the same at
+/// whatever moment the old one dies; when it votes first is what the chain is at: between two heights there is nothing to vote on.
+#[test]
+fn rec_1_how_soon_a_new_master_votes_is_the_chains_pause_and_not_the_takeovers() {
+    let kills = |pause: u64| -> Vec<(f64, f64)> {
+        let timing = Timing { block_interval: ms(pause), ..Timing::default() };
+        let settings = Settings { timing, ..Settings::default() };
+        let kill = |phase: u64| {
+            let mut world =
+                World::with_settings(phase, Consortium::new(phase, &FIG_18), Luck::default(), settings);
+            world.start_all();
+            world.start_client(ms(5), Instant::from_nanos(u64::MAX / 2));
+            let is_whole = |w: &World| {
+                let complete = |e: &Event| matches!(e, Event::InSyncChanged { members: 3, .. });
+                w.checker.log.iter().filter(|(_, _, e)| complete(e)).count() >= 4
+            };
+            assert!(world.run_until(ms(3000), is_whole));
+            world.run_for(ms(50) + core::time::Duration::from_micros(phase * 731));
+            let killed_at = world.now();
+            world.kill(node(0, 0));
+            assert!(world.run_until(ms(500), |w| w.master(cluster_id(0)) == Some(node(0, 1))));
+            let leads = world.now() - killed_at;
+            let first = (cluster_id(0), duohuo_wire::ids::Epoch(2));
+            assert!(world.run_until(ms(500), |w| w.checker.first_words.contains_key(&first)));
+            let speaks = world.checker.first_words[&first].0 - killed_at;
+            (leads.as_secs_f64() * 1e3, speaks.as_secs_f64() * 1e3)
+        };
+        (0..20).map(kill).collect()
+    };
+    let told = |kills: &[(f64, f64)]| {
+        let mut waits: Vec<f64> = kills.iter().map(|(leads, speaks)| speaks - leads).collect();
+        waits.sort_by(f64::total_cmp);
+        let latest = kills.iter().map(|(leads, _)| *leads).fold(0.0, f64::max);
+        println!(
+            "leads within {latest:.1} ms; then votes after {:.1}, {:.1}, {:.1} ms",
+            waits[0], waits[10], waits[19]
+        );
+        (latest, waits[0], waits[10], waits[19])
+    };
+    let (with_pause, without) = (told(&kills(10)), told(&kills(0)));
+    assert!(with_pause.0 < 3.0 && without.0 < 3.0, "{with_pause:?} {without:?}");
+    assert!(with_pause.1 < 2.0, "where the chain is at work: {with_pause:?}");
+    assert!(without.2 < with_pause.2, "{with_pause:?} {without:?}");
 }
 
 /// B-LOG-12: with room for one record in a packet nearly every log that is handed on comes in parts, and masters die while they give it.
