@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Who takes part on our side.
     #[arg(long, value_enum, default_value = "small")]
     network: Network,
+    /// Milliseconds of our chain between two heights, in which there is nothing to vote on.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pause_ms: u64,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -148,6 +151,7 @@ struct Report {
     fault: Fault,
     interval_ms: u64,
     network: Network,
+    pause_ms: u64,
     processors: usize,
     rounds: usize,
     ours: OursReport,
@@ -238,6 +242,7 @@ fn measure(options: &Options) -> Result<Report, String> {
         fault: options.fault,
         interval_ms: options.interval_ms,
         network: options.network,
+        pause_ms: options.pause_ms,
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         rounds: ours.len(),
         ours: OursReport {
@@ -286,14 +291,14 @@ fn turn_of<T: for<'a> Deserialize<'a>>(
     let results = directory.join("samples.json");
     let fault = options.fault.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
     let (interval, count) = (options.interval_ms.to_string(), rounds.to_string());
-    let network = options.network.name();
-    let words = [side, &network, &fault, &interval, &count];
+    let (network, pause) = (options.network.name(), options.pause_ms.to_string());
+    let words = [side, &network, &pause, &fault, &interval, &count];
     let text = cell_side(cell, &words, &results, START + ROUND * rounds)?;
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", results.display()))
 }
 
 /// One side in namespaces of its own: what it wrote down.
-fn cell_side(cell: &Cell, words: &[&str; 5], results: &Path, patience: Duration) -> Result<String, String> {
+fn cell_side(cell: &Cell, words: &[&str; 6], results: &Path, patience: Duration) -> Result<String, String> {
     let path = results.display().to_string();
     let [side, rest @ ..] = words;
     let arguments: Vec<&str> =
@@ -302,7 +307,7 @@ fn cell_side(cell: &Cell, words: &[&str; 5], results: &Path, patience: Duration)
     std::fs::read_to_string(results).map_err(|e| format!("{path}: {e}"))
 }
 
-/// In the namespaces: `SIDE NETWORK FAULT INTERVAL_MS ROUNDS FILE`; with the fault `none`, so many seconds of quiet.
+/// In the namespaces: `SIDE NETWORK PAUSE_MS FAULT INTERVAL_MS ROUNDS FILE`; with the fault `none`, so many seconds of quiet.
 pub(crate) fn inside(arguments: &[String]) -> ExitCode {
     match measure_side(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -314,16 +319,21 @@ pub(crate) fn inside(arguments: &[String]) -> ExitCode {
 }
 
 fn measure_side(arguments: &[String]) -> Result<(), String> {
-    let [side, network, fault, interval, rounds, file] = arguments else {
+    let [side, network, pause, fault, interval, rounds, file] = arguments else {
         return Err("wrong arguments".into());
     };
     let network = Network::from_str(network, false)?;
+    let pause_ms: u64 = pause.parse().map_err(|_| "no pause")?;
     let interval_ms = interval.parse().map_err(|_| "no interval")?;
     let count: u32 = rounds.parse().map_err(|_| "no count")?;
     cell::prepare()?;
     let text = match (side.as_str(), Fault::from_str(fault, false)) {
-        ("ours", Ok(fault)) => serde_json::to_string(&ours::measure(network, fault, interval_ms, count)?),
-        ("ours", Err(_)) => serde_json::to_string(&ours::watch(network, interval_ms, u64::from(count))?),
+        ("ours", Ok(fault)) => {
+            serde_json::to_string(&ours::measure(network, pause_ms, fault, interval_ms, count)?)
+        }
+        ("ours", Err(_)) => {
+            serde_json::to_string(&ours::watch(network, pause_ms, interval_ms, u64::from(count))?)
+        }
         (peer, Ok(fault)) => {
             serde_json::to_string(&Peer::from_str(peer, false)?.measure(fault, interval_ms, count)?)
         }

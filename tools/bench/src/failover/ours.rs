@@ -10,6 +10,7 @@ use duohuo_wire::packet::Role;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::time::Duration;
 
 /// A room of its own.
@@ -40,6 +41,19 @@ impl Network {
     }
 }
 
+/// A network that runs, whose chain pauses so long between two heights.
+fn start(network: Network, pause_ms: u64, interval_ms: u64) -> Result<World, String> {
+    World::paced(network.layout(), AUTHORITY_ROOM, interval_ms, |world| {
+        let text = format!("\n[chain]\nblock_interval_ms = {pause_ms}\n");
+        let nodes = world.network.roster.all_nodes().map(|(_, node)| world.network.node_config_path(node.id));
+        nodes.into_iter().try_for_each(|path| {
+            let file = std::fs::OpenOptions::new().append(true).open(&path);
+            file.and_then(|mut file| file.write_all(text.as_bytes()))
+                .map_err(|e| format!("{}: {e}", path.display()))
+        })
+    })
+}
+
 /// What happened though nobody did anything to the network.
 #[derive(Default, Serialize, Deserialize)]
 pub(super) struct Unasked {
@@ -51,8 +65,13 @@ pub(super) struct Unasked {
 }
 
 /// So many seconds in which nothing is done to a network under load.
-pub(super) fn watch(network: Network, interval_ms: u64, seconds: u64) -> Result<Unasked, String> {
-    let mut world = World::paced(network.layout(), AUTHORITY_ROOM, interval_ms, |_| Ok(()))?;
+pub(super) fn watch(
+    network: Network,
+    pause_ms: u64,
+    interval_ms: u64,
+    seconds: u64,
+) -> Result<Unasked, String> {
+    let mut world = start(network, pause_ms, interval_ms)?;
     let mut unasked = Unasked::default();
     world.picture.view().forget_events();
     for _ in 0..seconds {
@@ -76,11 +95,12 @@ pub(super) fn watch(network: Network, interval_ms: u64, seconds: u64) -> Result<
 /// So many rounds.
 pub(super) fn measure(
     network: Network,
+    pause_ms: u64,
     fault: Fault,
     interval_ms: u64,
     rounds: u32,
 ) -> Result<Vec<Ours>, String> {
-    let mut world = World::paced(network.layout(), AUTHORITY_ROOM, interval_ms, |_| Ok(()))?;
+    let mut world = start(network, pause_ms, interval_ms)?;
     let clusters = world.network.roster.clusters.iter().filter(|c| c.nodes.len() >= ENOUGH);
     let clusters: Vec<_> = clusters.map(|c| c.id).collect();
     let mut samples = Vec::new();

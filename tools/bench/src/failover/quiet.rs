@@ -98,7 +98,7 @@ fn measure(options: &Options) -> Result<Report, String> {
     let (network, interval, count) =
         (Network::Small.name(), options.interval_ms.to_string(), seconds.to_string());
     let side = |name: &str| {
-        let words = [name, &network, "none", &interval, &count];
+        let words = [name, &network, "10", "none", &interval, &count];
         let patience = Duration::from_secs(seconds * 2 + 120);
         cell_side(&cell, &words, &directory.path().join(name), patience)
     };
