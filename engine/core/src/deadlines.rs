@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Deadlines<K> {
     by_key: BTreeMap<K, Instant>,
     by_time: BTreeSet<(Instant, K)>,
+    /// The first of them, which every input asks for.
+    next: Option<Instant>,
 }
 
 impl<K> Default for Deadlines<K> {
     fn default() -> Self {
-        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+        Self { by_key: BTreeMap::new(), by_time: BTreeSet::new(), next: None }
     }
 }
 
@@ -23,26 +25,28 @@ impl<K: Ord + Copy> Deadlines<K> {
             self.by_time.remove(&(before, key));
         }
         self.by_time.insert((at, key));
+        self.next = self.by_time.first().map(|(at, _)| *at);
     }
 
     pub(crate) fn clear(&mut self, key: K) {
         if let Some(before) = self.by_key.remove(&key) {
             self.by_time.remove(&(before, key));
+            self.next = self.by_time.first().map(|(at, _)| *at);
         }
     }
 
     /// The next key that is due, taken out.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
-        let (at, key) = self.by_time.first().copied()?;
-        if at > now {
+        if self.next? > now {
             return None;
         }
+        let (_, key) = self.by_time.first().copied()?;
         self.clear(key);
         Some(key)
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.by_time.first().map(|(at, _)| *at)
+    pub(crate) const fn next(&self) -> Option<Instant> {
+        self.next
     }
 }
 
