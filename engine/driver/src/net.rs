@@ -3,7 +3,7 @@
 
 use crate::error::DriverError;
 use crate::streams::{self, Stream, StreamEnd};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use duohuo_core::io::{Input, StreamId};
 use duohuo_core::{Duration, Instant};
 use duohuo_wire::packet::PacketType;
@@ -27,6 +27,8 @@ pub(crate) const FIRST_STREAM: usize = 16;
 /// Datagrams taken from one socket per wake-up, and their bytes: others must have their turn.
 const DATAGRAM_BUDGET: usize = 256;
 const DATAGRAM_BYTES_BUDGET: usize = 512 << 10;
+/// So much is allocated for datagrams at a time.
+const ROOM_BYTES: usize = 64 << 10;
 /// Initiations of handshakes that may wait until all else that came was handled. The oldest goes: its sender asks again.
 const WAITING_INITIATIONS: usize = 256;
 /// Connections taken per wake-up.
@@ -82,6 +84,8 @@ pub struct Net {
     initiations: VecDeque<Input>,
     /// No datagram is longer.
     buffer: Vec<u8>,
+    /// Where datagrams wait for their turn: one allocation for many, which is used again when all of them were handled.
+    room: BytesMut,
     counters: NetCounters,
 }
 
@@ -121,6 +125,7 @@ impl Net {
             inputs: VecDeque::new(),
             initiations: VecDeque::new(),
             buffer: vec![0; streams::CHUNK_BYTES],
+            room: BytesMut::with_capacity(ROOM_BYTES),
             counters: NetCounters::default(),
         })
     }
@@ -217,9 +222,8 @@ impl Net {
                 // our own word, come back by the group
                 Ok((_, from)) if group && from == self.local => {}
                 Ok((length, from)) => {
-                    let bytes = Bytes::copy_from_slice(self.buffer.get(..length).unwrap_or_default());
                     bytes_left = bytes_left.saturating_sub(length);
-                    self.sort(Input::Datagram { from, group, bytes });
+                    self.sort(from, group, length);
                     if bytes_left == 0 {
                         return true;
                     }
@@ -232,19 +236,23 @@ impl Net {
         true
     }
 
-    /// What is said in a session, or by a group, comes before what strangers can say.
-    fn sort(&mut self, datagram: Input) {
-        let is_initiation = matches!(&datagram, Input::Datagram { group: false, bytes, .. }
-            if bytes.get(TYPE_AT) == Some(&PacketType::HandshakeInit.code()));
+    /// What is said in a session, or by a group, comes before what strangers can say. What waits longer than a turn is a
+    /// copy of its own, so that it keeps no room for others.
+    fn sort(&mut self, from: SocketAddr, group: bool, length: usize) {
+        let datagram = self.buffer.get(..length).unwrap_or_default();
+        let is_initiation = !group && datagram.get(TYPE_AT) == Some(&PacketType::HandshakeInit.code());
         if !is_initiation {
-            self.datagrams.push_back(datagram);
+            self.room.extend_from_slice(datagram);
+            let bytes = self.room.split().freeze();
+            self.datagrams.push_back(Input::Datagram { from, group, bytes });
             return;
         }
+        let bytes = Bytes::copy_from_slice(datagram);
         if self.initiations.len() >= WAITING_INITIATIONS {
             self.initiations.pop_front();
             self.counters.initiations_over += 1;
         }
-        self.initiations.push_back(datagram);
+        self.initiations.push_back(Input::Datagram { from, group, bytes });
     }
 
     fn accept(&mut self) -> bool {
