@@ -18,6 +18,7 @@ pub mod lease;
 pub mod limits;
 mod links;
 pub mod node;
+mod numbered;
 pub mod offences;
 mod outbox;
 pub mod outside;

@@ -122,7 +122,7 @@ impl Authority {
     }
 
     fn inquire(&mut self, cluster: ClusterId, claimant: NodeId, update: Update, at: At) {
-        let soft = self.soft.entry(cluster).or_default();
+        let soft = self.soft.get_or_default(cluster);
         if let Some(inquiry) = &mut soft.inquiry
             && inquiry.at == at
         {
@@ -135,7 +135,7 @@ impl Authority {
             return;
         }
         let nonce = self.random.u64();
-        soft.inquiry = Some(Inquiry {
+        soft.inquiry = Some(Box::new(Inquiry {
             claimant,
             came_at: self.now,
             request: update.request,
@@ -144,7 +144,7 @@ impl Authority {
             at,
             nonce,
             probes_sent: 0,
-        });
+        }));
         self.continue_inquiry(cluster);
     }
 
@@ -265,7 +265,7 @@ impl Authority {
     pub(super) fn has_granted(&mut self, cluster: ClusterId, asked_at: Instant) {
         self.begin_takeover(cluster, asked_at);
         self.give_up_order(cluster, OrderOutcome::Stale);
-        let soft = self.soft.entry(cluster).or_default();
+        let soft = self.soft.get_or_default(cluster);
         soft.inquiry = None;
         soft.resigned = false;
         soft.present = true;
@@ -311,7 +311,7 @@ impl Authority {
         let command = match change.kind {
             ChangeKind::Resign => {
                 if row_at.epoch == at.epoch {
-                    self.soft.entry(cluster).or_default().resigned = true;
+                    self.soft.get_or_default(cluster).resigned = true;
                     self.finish_switch(cluster);
                 }
                 self.when_durable(answer(Outcome::Done));
@@ -368,7 +368,7 @@ impl Authority {
         let epoch = row.epoch;
         let is_master = row.master == node && epoch == keepalive.epoch;
         let next = self.random.u64();
-        let soft = self.soft.entry(cluster).or_default();
+        let soft = self.soft.get_or_default(cluster);
         let fresh = soft.heard_at.is_none() || soft.challenges.contains(&keepalive.challenge);
         if is_master {
             soft.challenges = [next, soft.challenges[0]];
@@ -410,7 +410,7 @@ impl Authority {
 
     /// The entry of a cluster is in force for so long from now.
     pub(super) fn ages_after(&mut self, cluster: ClusterId, age: Duration) {
-        let soft = self.soft.entry(cluster).or_default();
+        let soft = self.soft.get_or_default(cluster);
         soft.ages_at = self.now + age;
         if soft.looked_at.is_none_or(|at| soft.ages_at < at) {
             soft.looked_at = Some(soft.ages_at);
@@ -420,7 +420,7 @@ impl Authority {
 
     /// The deadline of an entry has come: it ages out, unless it was heard since.
     pub(super) fn look_at_age(&mut self, cluster: ClusterId) {
-        let soft = self.soft.entry(cluster).or_default();
+        let soft = self.soft.get_or_default(cluster);
         soft.looked_at = None;
         let left = soft.ages_at - self.now;
         if left.is_zero() {

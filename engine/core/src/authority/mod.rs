@@ -23,6 +23,7 @@ use crate::held::Held;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, Write};
 use crate::lateness::Lateness;
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
+use crate::numbered::Numbered;
 use crate::offences::{Offence, Offences, is_offence};
 use crate::outbox::Outbox;
 use crate::random::Random;
@@ -69,7 +70,7 @@ pub struct Authority {
     waiting: usize,
     persisted: u64,
     /// Soft state per cluster.
-    soft: BTreeMap<ClusterId, Soft>,
+    soft: Numbered<ClusterId, Soft>,
     /// The sealed cluster ID of each node that opened last, and when it expires: a claim is repeated, and opening costs more than
     /// all the rest of it.
     opened: BTreeMap<NodeId, (Bytes, u64)>,
@@ -112,11 +113,11 @@ struct Soft {
     /// Challenge of the last keepalive answer, and of the one before.
     challenges: [u64; 2],
     /// A claim being looked into.
-    inquiry: Option<Inquiry>,
+    inquiry: Option<Box<Inquiry>>,
     /// When masters were switched, newest last: for damping.
     switched_at: Vec<Instant>,
     /// An order that waits for an answer.
-    pending: Option<Pending>,
+    pending: Option<Box<Pending>>,
     /// What the master said last that its chain has committed.
     height: Height,
 }
@@ -215,10 +216,10 @@ impl Authority {
             &mut random,
         );
         let home = homes(&config.roster);
-        let soft = table
-            .entries()
-            .map(|(cluster, _)| (*cluster, Soft { present: true, ..Soft::default() }))
-            .collect();
+        let mut soft = Numbered::default();
+        for (cluster, _) in table.entries() {
+            soft.insert(*cluster, Soft { present: true, ..Soft::default() });
+        }
         Ok(Self {
             config,
             random,
@@ -258,7 +259,7 @@ impl Authority {
     /// What it holds in memory.
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
-        let switches = self.soft.values().map(|soft| soft.switched_at.len()).sum();
+        let switches = self.soft.ascending().map(|(_, soft)| soft.switched_at.len()).sum();
         let mut held = vec![
             Held::entries("waits for the disk", self.waiting),
             Held::entries("watchers", self.watchers.count()),

@@ -161,7 +161,8 @@ impl Authority {
             self.answer_order(asker, OrderOutcome::Unfenced);
             return;
         }
-        self.soft.entry(cluster).or_default().pending = Some(Pending { order, node, epoch, nonce: 0, asker });
+        self.soft.get_or_default(cluster).pending =
+            Some(Box::new(Pending { order, node, epoch, nonce: 0, asker }));
         if !self.is_heard(master) || row.barred.contains(&master) {
             self.finish_switch(cluster);
             return;
@@ -184,7 +185,8 @@ impl Authority {
             return;
         }
         let nonce = self.random.u64() | 1;
-        self.soft.entry(cluster).or_default().pending = Some(Pending { order, node, epoch, nonce, asker });
+        self.soft.get_or_default(cluster).pending =
+            Some(Box::new(Pending { order, node, epoch, nonce, asker }));
         for member in asked {
             let probe = Packet::from(Probe { nonce, epoch, ..Default::default() });
             self.links.send_datagram(Party::Node(member), &probe, &mut self.out);
@@ -210,7 +212,7 @@ impl Authority {
         }
         let Some(pending) = self.soft.get_mut(&cluster).and_then(|soft| soft.pending.take()) else { return };
         let Some(row) = self.table.entry(cluster).map(|entry| entry.row.clone()) else { return };
-        let Pending { order, node, epoch, asker, .. } = pending;
+        let Pending { order, node, epoch, asker, .. } = *pending;
         if row.epoch == epoch {
             self.carry_out_order(asker, order, At::of(&row), node, Vec::new());
         } else {
@@ -221,13 +223,13 @@ impl Authority {
     /// The incumbent resigned, is gone, or took too long: nothing that it may still do contradicts its successor.
     /// `false`: there was nothing to finish.
     pub(super) fn finish_switch(&mut self, cluster: ClusterId) -> bool {
-        let is_switch = |pending: &mut Pending| pending.order.kind == OrderKind::Switch;
+        let is_switch = |pending: &mut Box<Pending>| pending.order.kind == OrderKind::Switch;
         let soft = self.soft.get_mut(&cluster);
         let Some(pending) = soft.and_then(|soft| soft.pending.take_if(is_switch)) else {
             return false;
         };
         self.deadlines.clear(Deadline::Order(cluster));
-        let Pending { order, node, epoch, asker, .. } = pending;
+        let Pending { order, node, epoch, asker, .. } = *pending;
         let Some(row) = self.table.entry(cluster).map(|entry| entry.row.clone()) else {
             return false;
         };
@@ -291,7 +293,7 @@ impl Authority {
 
     /// The height that f + 1 clusters' masters say they committed: one of them is honest.
     fn height_of_the_chain(&self) -> Height {
-        let mut heights: Vec<Height> = self.soft.values().map(|soft| soft.height).collect();
+        let mut heights: Vec<Height> = self.soft.ascending().map(|(_, soft)| soft.height).collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         heights.get(self.table.bearable()).copied().unwrap_or_default()
     }

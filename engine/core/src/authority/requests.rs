@@ -92,7 +92,7 @@ impl Authority {
         ];
         match self.decide(&Command::Register { cluster, node }, DecisionReason::None, effects) {
             Ok(()) => {
-                let soft = self.soft.entry(cluster).or_default();
+                let soft = self.soft.get_or_default(cluster);
                 soft.present = true;
                 soft.heard_at = Some(self.now);
                 self.ages_after(cluster, self.config.timers.dead_interval);

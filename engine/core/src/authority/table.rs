@@ -6,11 +6,12 @@
 
 use super::journal::undated;
 use crate::limits::LAST_EPOCH;
+use crate::numbered::Numbered;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::order::{OrderKind, SignedOrder};
 use duohuo_wire::statement::Row;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The cluster of an order that is about all of them.
 pub const EVERYWHERE: ClusterId = ClusterId(0);
@@ -158,7 +159,7 @@ pub struct Entry {
 /// The table.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Table {
-    clusters: BTreeMap<ClusterId, Entry>,
+    clusters: Numbered<ClusterId, Entry>,
     version: u64,
     /// The highest number of an order that was applied.
     orders: u64,
@@ -181,7 +182,7 @@ impl Table {
 
     /// All clusters.
     pub fn entries(&self) -> impl Iterator<Item = (&ClusterId, &Entry)> {
-        self.clusters.iter()
+        self.clusters.ascending()
     }
 
     /// The highest number of an order that was applied.
@@ -210,7 +211,7 @@ impl Table {
     /// Clusters besides `cluster` whose forced master may sign nothing yet, the chain being at `height`.
     fn cold(&self, cluster: ClusterId, height: Height) -> usize {
         let is_cold = |e: &Entry| e.row.unfenced || e.closed.is_some_and(|closed| closed > height);
-        self.clusters.iter().filter(|(id, entry)| **id != cluster && is_cold(entry)).count()
+        self.clusters.ascending().filter(|(id, entry)| **id != cluster && is_cold(entry)).count()
     }
 
     /// Who was master of a cluster in an epoch.
@@ -233,7 +234,7 @@ impl Table {
         };
         match command {
             Command::Register { cluster, .. } => {
-                if self.clusters.contains_key(cluster) {
+                if self.clusters.contains(cluster) {
                     return Err(Conflict::AlreadyRegistered);
                 }
             }
@@ -278,7 +279,7 @@ impl Table {
                 let cluster = &order.cluster;
                 match order.kind {
                     OrderKind::Pause | OrderKind::Resume => {
-                        if *cluster != EVERYWHERE && !self.clusters.contains_key(cluster) {
+                        if *cluster != EVERYWHERE && !self.clusters.contains(cluster) {
                             return Err(Conflict::Unregistered);
                         }
                         if self.paused.contains(cluster) == (order.kind == OrderKind::Pause) {
@@ -338,7 +339,8 @@ impl Table {
         };
         // a pause of everywhere moves every row
         let everywhere = matches!(command, Command::Order { order, .. } if order.cluster == EVERYWHERE);
-        let any_over = everywhere && self.clusters.values().any(|entry| entry.row.version.0 == u64::MAX);
+        let any_over =
+            everywhere && self.clusters.ascending().any(|(_, entry)| entry.row.version.0 == u64::MAX);
         if is_over || any_over || self.version == u64::MAX { Err(Conflict::Exhausted) } else { Ok(()) }
     }
 
@@ -443,7 +445,7 @@ impl Table {
         } else {
             self.paused.remove(&order.cluster);
         }
-        for (cluster, entry) in &mut self.clusters {
+        for (cluster, entry) in self.clusters.ascending_mut() {
             if order.cluster == EVERYWHERE || order.cluster == *cluster {
                 entry.row.version.0 += 1;
                 entry.row.table_version = version;

@@ -6,6 +6,7 @@ use crate::deadlines::Deadlines;
 use crate::discard::Discard;
 use crate::held::Held;
 use crate::io::Output;
+use crate::numbered::Numbered;
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
@@ -49,6 +50,8 @@ struct Session {
     initiated_here: bool,
     /// The peer has proved the key: we opened it, or it sent under it.
     proven: bool,
+    /// What we say to the party goes by this one.
+    is_current: bool,
     version: u8,
     /// What each side stated: the proof must say the same.
     agreement: Agreement,
@@ -78,12 +81,14 @@ enum Due {
 }
 
 pub(super) struct DatagramSessions {
-    /// By the session number that we chose.
-    sessions: BTreeMap<u64, Session>,
+    /// By the session number that we chose. Boxed: a key stays where it is until it is wiped.
+    sessions: Numbered<u64, Box<Session>>,
     /// Those of each party.
     of_party: BTreeMap<Party, Vec<u64>>,
     /// Which session we send on.
     current: BTreeMap<Party, u64>,
+    /// Who spoke last, and which session we send to it on: who speaks is mostly answered.
+    spoke: Option<(Party, u64)>,
     attempts: BTreeMap<Party, Attempt>,
     deadlines: Deadlines<Due>,
     last_timestamps: BTreeMap<NodeId, [u8; 12]>,
@@ -98,9 +103,10 @@ pub(super) struct DatagramSessions {
 impl DatagramSessions {
     pub(super) fn new(cookie_secret: [u8; 32], roster: &Roster) -> Self {
         Self {
-            sessions: BTreeMap::new(),
+            sessions: Numbered::default(),
             of_party: BTreeMap::new(),
             current: BTreeMap::new(),
+            spoke: None,
             attempts: BTreeMap::new(),
             deadlines: Deadlines::default(),
             last_timestamps: BTreeMap::new(),
@@ -137,7 +143,7 @@ impl DatagramSessions {
     pub(super) fn succeed(&mut self, roster: &Roster, is_withdrawn: impl Fn(Party) -> bool) {
         self.addresses = allowance::by_address(roster);
         let over: Vec<u64> =
-            self.sessions.iter().filter(|(_, s)| is_withdrawn(s.party)).map(|(id, _)| *id).collect();
+            self.sessions.ascending().filter(|(_, s)| is_withdrawn(s.party)).map(|(id, _)| *id).collect();
         over.into_iter().for_each(|id| self.remove(id));
         let over: Vec<Party> = self.attempts.keys().copied().filter(|party| is_withdrawn(*party)).collect();
         for party in over {
@@ -151,7 +157,7 @@ impl DatagramSessions {
         // one nanosecond more: it is good up to and at its age
         let over_at = session.established_at + REJECT_INTERVAL + Duration::from_nanos(1);
         self.deadlines.set(Due::End(id), over_at);
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Box::new(session));
     }
 
     fn remove(&mut self, id: u64) {
@@ -168,10 +174,15 @@ impl DatagramSessions {
             self.current.remove(&party);
             self.deadlines.clear(Due::Rekey(party));
         }
+        self.spoke = None;
     }
 
     pub(super) fn send(&mut self, me: NodeId, party: Party, packet: &Packet, out: &mut Outbox) -> bool {
-        let Some(session) = self.current.get(&party).and_then(|id| self.sessions.get_mut(id)) else {
+        let id = match self.spoke {
+            Some((who, id)) if who == party => Some(id),
+            _ => self.current.get(&party).copied(),
+        };
+        let Some(session) = id.and_then(|id| self.sessions.get_mut(&id)) else {
             return false;
         };
         if session.next_sequence >= KEY_PACKETS {
@@ -243,7 +254,9 @@ impl DatagramSessions {
         }
         session.window.commit(header.sequence);
         let party = session.party;
-        if !session.proven {
+        if session.is_current {
+            self.spoke = Some((party, header.session));
+        } else if !session.proven {
             session.proven = true;
             self.make_current(party, header.session);
         }
@@ -258,12 +271,19 @@ impl DatagramSessions {
 
     /// The first sealed packet of an initiator proves that it holds the key: only now do we use the session.
     fn make_current(&mut self, party: Party, session: u64) {
-        self.current.insert(party, session);
-        match self.sessions.get(&session) {
-            Some(s) if s.initiated_here => {
-                self.deadlines.set(Due::Rekey(party), s.established_at + REKEY_INTERVAL);
-            }
-            _ => self.deadlines.clear(Due::Rekey(party)),
+        self.spoke = None;
+        let before = self.current.insert(party, session);
+        if let Some(before) = before.and_then(|id| self.sessions.get_mut(&id)) {
+            before.is_current = false;
+        }
+        let current = self.sessions.get_mut(&session);
+        let rekey_at = current.and_then(|current| {
+            current.is_current = true;
+            current.initiated_here.then_some(current.established_at + REKEY_INTERVAL)
+        });
+        match rekey_at {
+            Some(at) => self.deadlines.set(Due::Rekey(party), at),
+            None => self.deadlines.clear(Due::Rekey(party)),
         }
         // Older sessions of the party stay for packets under way, but no more than two.
         let ids = self.of_party.get(&party).into_iter().flatten();
@@ -346,6 +366,7 @@ impl DatagramSessions {
                 established_at: turn.now,
                 initiated_here: false,
                 proven: false,
+                is_current: false,
                 version: accepted.keys.version,
                 agreement: accepted.keys.agreement,
             },
@@ -438,6 +459,7 @@ impl DatagramSessions {
             established_at: turn.now,
             initiated_here: true,
             proven: true,
+            is_current: false,
             version: keys.version,
             agreement: keys.agreement,
         };
@@ -491,7 +513,7 @@ impl DatagramSessions {
 
     /// What the session that we send on speaks, of each party.
     pub(super) fn versions(&self) -> impl Iterator<Item = (NodeId, u8)> + '_ {
-        let version = |id| self.sessions.get(id).map(|session: &Session| session.version);
+        let version = |id| self.sessions.get(id).map(|session| session.version);
         self.current.iter().filter_map(move |(party, id)| Some((party.id(), version(id)?)))
     }
 
@@ -509,10 +531,10 @@ fn is_proof(packet: &Packet) -> bool {
     matches!(packet, Packet::Probe(probe) if probe.nonce == PROOF)
 }
 
-fn fresh_session(sessions: &BTreeMap<u64, Session>, random: &mut Random) -> u64 {
+fn fresh_session(sessions: &Numbered<u64, Box<Session>>, random: &mut Random) -> u64 {
     loop {
         let id = random.u64();
-        if id != 0 && !sessions.contains_key(&id) {
+        if id != 0 && !sessions.contains(&id) {
             return id;
         }
     }
@@ -615,6 +637,7 @@ mod tests {
             established_at: Instant::ZERO,
             initiated_here: true,
             proven: true,
+            is_current: false,
             version: keys.version,
             agreement: keys.agreement,
         };
