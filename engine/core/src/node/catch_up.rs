@@ -196,13 +196,17 @@ impl Node {
             self.run_far_catch_up();
             return true;
         }
-        // What several could not help with is not asked of all of them again at once (B-BLK-12).
-        let is_stuck = |(height, at)| height == self.height && self.now - at < CATCH_UP_PATIENCE;
-        if target.0.saturating_sub(self.height.0) <= FAR || self.follower.stuck.is_some_and(is_stuck) {
+        if target.0.saturating_sub(self.height.0) <= FAR || self.is_stuck() {
             return false;
         }
         self.begin_catch_up(from, target);
         true
+    }
+
+    /// What several could not help with a moment ago is not asked of all of them again at once (B-BLK-12).
+    fn is_stuck(&self) -> bool {
+        let is_now = |(height, at)| height == self.height && self.now - at < CATCH_UP_PATIENCE;
+        self.follower.stuck.is_some_and(is_now)
     }
 
     fn begin_catch_up(&mut self, from: Party, target: Height) {
@@ -433,7 +437,8 @@ impl Node {
         let Some(plan) = self.plan(&offer)? else { return Ok(()) };
         if self.far.is_none() {
             let was_refused_blocks = self.follower_asks(from);
-            if !was_refused_blocks {
+            // Its pieces may not be there yet: who offers it is still writing it.
+            if !was_refused_blocks || self.is_stuck() {
                 return Ok(());
             }
             self.begin_catch_up(from, offer.height);
