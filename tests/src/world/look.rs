@@ -7,6 +7,7 @@ use duohuo_chain::{Block, CommittedBlock};
 use duohuo_core::chain::TransactionId;
 use duohuo_core::event::Event;
 use duohuo_core::io::{Input, Table};
+use duohuo_core::store::{self, KeptSnapshot};
 use duohuo_wire::ids::{ClusterId, Height, NodeId};
 use duohuo_wire::packet::Role;
 use std::collections::BTreeMap;
@@ -43,6 +44,19 @@ impl World {
     pub fn last_key(&self, id: NodeId, table: Table) -> Option<u64> {
         let host = self.hosts.get(&id)?;
         host.disk.range((table, 0)..=(table, u64::MAX)).next_back().map(|((_, key), _)| *key)
+    }
+
+    /// The snapshots that a node has whole on its disk, with their pieces.
+    #[must_use]
+    pub fn snapshots(&self, id: NodeId) -> Vec<(KeptSnapshot, Vec<Bytes>)> {
+        let Some(host) = self.hosts.get(&id) else { return Vec::new() };
+        let meta = host.disk.range((Table::Meta, 0)..=(Table::Meta, u64::MAX));
+        let meta = meta.map(|((_, key), value)| (*key, value.clone())).collect();
+        let pieces = |kept: &KeptSnapshot| {
+            (0..kept.chunks).filter_map(|n| host.disk.get(&(Table::Snapshot, kept.key(n))).cloned()).collect()
+        };
+        let kept = store::snapshots(&meta).unwrap_or_default();
+        kept.into_iter().map(|kept| (kept.clone(), pieces(&kept))).collect()
     }
 
     /// The lowest key of a table on a disk.

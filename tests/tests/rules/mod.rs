@@ -4,6 +4,7 @@
 mod authority;
 mod authority_log;
 mod bent;
+mod catching_up;
 mod claims;
 mod fence;
 mod group;
