@@ -245,6 +245,9 @@ impl Node {
     ) -> Option<Bytes> {
         let ours = self.snapshots.at(height).or(self.snapshots.writing.as_ref().map(|w| &w.snapshot));
         let ours = ours.filter(|s| s.height == height && !s.is_proven())?.manifest.clone();
+        // One that was taken while this node computed wrongly is of another state than a quorum signed: it stays unproven, and
+        // nothing is pruned for it.
+        self.chain.plan(&ours, proof).ok().filter(|plan| plan.height == height)?;
         if let Some(writes) = self.snapshots.prove(height, manifest, proof) {
             self.persist(writes, After::SnapshotProven);
         }
