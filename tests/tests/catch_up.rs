@@ -160,3 +160,30 @@ fn b_blk_11_a_state_that_was_computed_wrongly_across_a_snapshot_is_right_again_a
     world.run_for(ms(2000));
     assert!(world.last_key(wrong, Table::Block).unwrap() > before + 20, "it goes on");
 }
+
+/// B-BLK-11, REC-3: a master that nobody can replace took a snapshot while it computed wrongly. Started anew it computes as the others
+/// do, and signs the right results of these heights with them: a proof of the state that its snapshot is not of (seed 9338).
+#[test]
+fn b_blk_11_a_snapshot_of_a_wrong_state_is_given_no_proof() {
+    let mut world = network(8, 25, 10);
+    let (wrong, right) = (node(2, 0), node(0, 1));
+    (1..3).for_each(|n| world.kill(node(2, n)));
+    let alone = |e: &Event| matches!(e, Event::InSyncChanged { cluster, members: 1, .. } if *cluster == cluster_id(2));
+    assert!(world.run_until(ms(1000), |w| w.saw(alone)));
+    world.checker.expect_wrong_results(cluster_id(2), wrong);
+    world.wrong_results(wrong, true);
+    let first = |w: &World, id| w.snapshots(id).first().map(|(s, _)| s.clone());
+    assert!(world.run_until(Duration::from_secs(20), |w| first(w, wrong).is_some()));
+    world.kill(wrong);
+    world.checker.expect_right_results(wrong);
+    world.start(wrong);
+    assert!(world.run_until(ms(5000), |w| w.master(cluster_id(2)) == Some(wrong)));
+    // New masters vouch for these heights again, to it too.
+    [0, 1, 3].into_iter().for_each(|c| world.kill(node(c, 0)));
+    let goes_on = |w: &World| w.snapshots(wrong).len() == 2;
+    assert!(world.run_until(ms(5000), goes_on), "it goes on, to the next snapshot");
+    let (ours, theirs) = (first(&world, wrong).unwrap(), first(&world, right).unwrap());
+    assert_eq!((ours.height, theirs.is_proven()), (theirs.height, true));
+    assert_ne!(ours.manifest, theirs.manifest);
+    assert!(!ours.is_proven());
+}

@@ -427,34 +427,33 @@ impl Node {
 
     fn take_offer(&mut self, from: Party, offer: SnapshotOffer) -> Result<(), Discard> {
         if offer.height <= self.height {
-            if offer.height > Height(0) && self.snapshots.wants_proof(offer.height, &offer.manifest) {
-                self.plan(&offer)?;
-                self.prove_snapshot(offer.height, Some(&offer.manifest), &offer.proof);
+            if self.snapshots.unproven(offer.height) == Some(&offer.manifest) {
+                self.prove_snapshot(offer.height, &offer.manifest, &offer.proof)?;
             }
             return Ok(());
         }
         // Somebody who offers one is ahead; but a few blocks are fetched faster as blocks, if they are there.
-        let Some(plan) = self.plan(&offer)? else { return Ok(()) };
+        let SnapshotOffer { height, manifest, proof, .. } = offer;
+        let Some(chunks) = self.plan(height, &manifest, &proof)? else { return Ok(()) };
         if self.far.is_none() {
             let was_refused_blocks = self.follower_asks(from);
             // Its pieces may not be there yet: who offers it is still writing it.
             if !was_refused_blocks || self.is_stuck() {
                 return Ok(());
             }
-            self.begin_catch_up(from, offer.height);
+            self.begin_catch_up(from, height);
         }
         let Some(catch_up) = &mut self.far else { return Ok(()) };
         if let Wanted::Chunks(fetching) = &catch_up.snapshot
-            && fetching.height >= offer.height
+            && fetching.height >= height
         {
             return Ok(());
         }
-        if plan > CHUNKS {
+        if chunks > CHUNKS {
             return Err(Discard::Unexpected);
         }
-        catch_up.target = catch_up.target.max(offer.height);
-        let SnapshotOffer { height, manifest, proof, .. } = offer;
-        let missing = plan as usize;
+        catch_up.target = catch_up.target.max(height);
+        let missing = chunks as usize;
         let chunks = vec![None; missing];
         catch_up.snapshot = Wanted::Chunks(Box::new(Fetching { height, manifest, proof, chunks, missing }));
         for source in catch_up.sources.values_mut() {
@@ -467,9 +466,14 @@ impl Node {
     }
 
     /// How many pieces, if it is proven. Not known yet: the grants are asked for, and the offer again later.
-    fn plan(&mut self, offer: &SnapshotOffer) -> Result<Option<u32>, Discard> {
-        match self.chain.plan(&offer.manifest, &offer.proof) {
-            Ok(plan) if plan.height == offer.height => Ok(Some(plan.chunks)),
+    pub(super) fn plan(
+        &mut self,
+        height: Height,
+        manifest: &Bytes,
+        proof: &Bytes,
+    ) -> Result<Option<u32>, Discard> {
+        match self.chain.plan(manifest, proof) {
+            Ok(plan) if plan.height == height => Ok(Some(plan.chunks)),
             Err(BlockError::UnknownGrant(..)) => {
                 self.query(QueryScope::History);
                 Ok(None)
@@ -528,7 +532,7 @@ impl Node {
         let mut writes = self.snapshots.install(Snapshot { height, manifest, chunks }, proof);
         writes.extend(self.log.commit(height));
         let state_hash = self.chain.status().state_hash;
-        self.persist(writes, After::Committed(height, Some(state_hash)));
+        self.persist(writes, After::Installed(height, state_hash));
         self.give_log_anew();
         self.after_applying(height);
         self.tell_progress();

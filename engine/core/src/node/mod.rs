@@ -184,8 +184,10 @@ enum After {
     Registering,
     /// A block, and the state after it if it is executed already.
     Committed(Height, Option<[u8; 32]>),
-    /// A piece of a snapshot.
-    SnapshotStep,
+    /// A snapshot of somebody else's, in the place of all blocks up to its height, and the state in it.
+    Installed(Height, [u8; 32]),
+    /// A piece of our own snapshot of a height.
+    SnapshotStep(Height),
     /// The proof of one.
     SnapshotProven,
     /// What was promised already, for a rehearsal.
@@ -345,25 +347,32 @@ impl Node {
                 self.registering = Registering::Marked;
                 self.consider();
             }
-            After::SnapshotStep => self.snapshot_step(),
+            After::SnapshotStep(height) => self.snapshot_step(height),
             After::SnapshotProven => self.snapshot_is_proven(),
             After::Rehearsed(wrote) => self.rehearsal_wrote(wrote),
             After::Acknowledge(acknowledgement) => self.acknowledge(acknowledgement),
-            After::Committed(height, executed) => {
-                if matches!(self.duty, Duty::Lead(_)) {
-                    self.chain.committed(self.now, height);
-                }
-                let status = self.chain.status();
-                let now = (status.height == height).then_some(status.state_hash);
-                // Unknown only if the role ended between the gate and the disk: later blocks are executed already.
-                if let Some(state_hash) = executed.or(now) {
-                    self.event(Event::Committed { height, state_hash });
-                }
-                self.run_subscriptions();
-                self.run_chain();
-                self.hand_over_between_heights();
+            After::Installed(height, state_hash) => {
+                self.snapshot_step(height);
+                self.has_committed(height, Some(state_hash));
             }
+            After::Committed(height, executed) => self.has_committed(height, executed),
         }
+    }
+
+    /// A block is durable, or a snapshot in the place of blocks.
+    fn has_committed(&mut self, height: Height, executed: Option<[u8; 32]>) {
+        if matches!(self.duty, Duty::Lead(_)) {
+            self.chain.committed(self.now, height);
+        }
+        let status = self.chain.status();
+        let now = (status.height == height).then_some(status.state_hash);
+        // Unknown only if the role ended between the gate and the disk: later blocks are executed already.
+        if let Some(state_hash) = executed.or(now) {
+            self.event(Event::Committed { height, state_hash });
+        }
+        self.run_subscriptions();
+        self.run_chain();
+        self.hand_over_between_heights();
     }
 
     fn start(&mut self) {

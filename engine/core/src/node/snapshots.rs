@@ -3,6 +3,7 @@
 
 use super::{After, Node};
 use crate::chain::Snapshot;
+use crate::discard::Discard;
 use crate::event::Event;
 use crate::io::{Stored, Table, Write};
 use crate::store::{
@@ -52,11 +53,11 @@ impl Snapshots {
         self.kept.iter().flatten().find(|s| s.height == height)
     }
 
-    /// Whether one of ours lacks the proof that somebody offers.
-    pub(super) fn wants_proof(&self, height: Height, manifest: &Bytes) -> bool {
+    /// The manifest of the one of a height that lacks its proof, kept or on its way.
+    pub(super) fn unproven(&self, height: Height) -> Option<&Bytes> {
         let writing = self.writing.as_ref().map(|w| &w.snapshot);
         let mut ours = self.kept.iter().flatten().chain(writing);
-        ours.any(|s| s.height == height && s.manifest == *manifest && !s.is_proven())
+        ours.find(|s| s.height == height && !s.is_proven()).map(|s| &s.manifest)
     }
 
     pub(super) fn lowest(&self) -> Height {
@@ -73,9 +74,9 @@ impl Snapshots {
         if rank(0) <= rank(1) { 0 } else { 1 }
     }
 
-    /// Begins to write one; the first of its batches. Not while another is being written.
+    /// Begins to write one; the first of its batches. Not while another is being written; and none without a piece.
     fn begin(&mut self, snapshot: Snapshot, proof: Bytes) -> Option<Vec<Write>> {
-        if self.writing.is_some() {
+        if self.writing.is_some() || snapshot.chunks.is_empty() {
             return None;
         }
         let slot = self.free_slot();
@@ -107,36 +108,34 @@ impl Snapshots {
     /// The next piece; with the last one, what says that it is whole.
     fn step(&mut self) -> Vec<Write> {
         let Some(writing) = &mut self.writing else { return Vec::new() };
-        let mut writes = Vec::new();
-        if let Some(chunk) = writing.chunks.pop_front() {
-            let key = writing.snapshot.key(writing.next);
-            writes.push(Write::Put { table: Table::Snapshot, key, value: chunk });
-            writing.next += 1;
-        }
+        let Some(chunk) = writing.chunks.pop_front() else { return Vec::new() };
+        let key = writing.snapshot.key(writing.next);
+        writing.next += 1;
+        let mut writes = vec![Write::Put { table: Table::Snapshot, key, value: chunk }];
         if writing.chunks.is_empty() {
             writes.push(put(&writing.snapshot));
         }
         writes
     }
 
-    /// A batch is durable: whether all are, and then the snapshot is kept.
-    fn stepped(&mut self) -> bool {
-        if self.writing.as_ref().is_none_or(|w| !w.chunks.is_empty()) {
-            return false;
+    /// A batch of the one of a height is durable: the next, or none, and with the last one it is kept.
+    fn stepped(&mut self, height: Height) -> Vec<Write> {
+        if self.writing.as_ref().is_some_and(|w| w.snapshot.height != height) {
+            return Vec::new(); // another is installed meanwhile
         }
-        if let Some(Writing { snapshot, .. }) = self.writing.take()
+        let writes = self.step();
+        if writes.is_empty()
+            && let Some(Writing { snapshot, .. }) = self.writing.take()
             && let Some(place) = self.kept.get_mut(snapshot.slot as usize)
         {
             *place = Some(snapshot);
         }
-        true
+        writes
     }
 
     /// Notes the proof of a snapshot that is kept or being written.
-    fn prove(&mut self, height: Height, manifest: Option<&Bytes>, proof: &Bytes) -> Option<Vec<Write>> {
-        let fits = |s: &KeptSnapshot| {
-            s.height == height && !s.is_proven() && manifest.is_none_or(|manifest| *manifest == s.manifest)
-        };
+    fn prove(&mut self, height: Height, proof: &Bytes) -> Option<Vec<Write>> {
+        let fits = |s: &KeptSnapshot| s.height == height && !s.is_proven();
         if let Some(writing) = &mut self.writing
             && fits(&writing.snapshot)
         {
@@ -169,15 +168,15 @@ impl Snapshots {
     /// A snapshot takes the place of all blocks up to its height: whole at once, since the chain goes on from it.
     pub(super) fn install(&mut self, snapshot: Snapshot, proof: Bytes) -> Vec<Write> {
         self.writing = None;
-        let slot = self.free_slot();
-        let mut writes = self.clear(slot);
-        let Snapshot { height, manifest, chunks } = snapshot;
-        let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-        let kept = KeptSnapshot { slot, height, chunks: count, manifest, proof };
-        for (index, chunk) in (0..).zip(chunks) {
-            writes.push(Write::Put { table: Table::Snapshot, key: kept.key(index), value: chunk });
+        let height = snapshot.height;
+        let mut writes = self.begin(snapshot, proof).unwrap_or_default();
+        loop {
+            let more = self.step();
+            if more.is_empty() {
+                break;
+            }
+            writes.extend(more);
         }
-        writes.push(put(&kept));
         self.lowest = height.next();
         writes.push(Write::DeleteRange { table: Table::Block, from: 0, to: self.lowest.0 });
         writes.push(Write::Put {
@@ -185,9 +184,6 @@ impl Snapshots {
             key: META_LOWEST_BLOCK,
             value: encode_u64(self.lowest.0),
         });
-        if let Some(place) = self.kept.get_mut(slot as usize) {
-            *place = Some(kept);
-        }
         writes
     }
 }
@@ -202,19 +198,18 @@ impl Node {
     /// The chain took a snapshot.
     pub(super) fn keep_snapshot(&mut self, snapshot: Snapshot) {
         // A chain that takes them faster than the disk writes one loses some, and nothing by it.
+        let height = snapshot.height;
         if let Some(writes) = self.snapshots.begin(snapshot, Bytes::new()) {
-            self.persist(writes, After::SnapshotStep);
+            self.persist(writes, After::SnapshotStep(height));
         }
     }
 
-    pub(super) fn snapshot_step(&mut self) {
-        if self.snapshots.stepped() {
+    pub(super) fn snapshot_step(&mut self, height: Height) {
+        let writes = self.snapshots.stepped(height);
+        if writes.is_empty() {
             self.tell_snapshot();
-            return;
-        }
-        let writes = self.snapshots.step();
-        if !writes.is_empty() {
-            self.persist(writes, After::SnapshotStep);
+        } else {
+            self.persist(writes, After::SnapshotStep(height));
         }
     }
 
@@ -229,29 +224,30 @@ impl Node {
 
     /// It passed the gate: a quorum of clusters, ours among them, signed the state that the snapshot is bound to.
     pub(super) fn snapshot_proven(&mut self, height: Height, proof: &Bytes) {
-        let manifest = self.prove_snapshot(height, None, proof);
-        if let Some(manifest) = manifest {
+        let ours = self.snapshots.unproven(height).cloned();
+        if let Some(manifest) = ours
+            && self.prove_snapshot(height, &manifest, proof) == Ok(true)
+        {
             let offer = SnapshotOffer { height, manifest, proof: proof.clone(), ..Default::default() };
             self.tell_members(&Packet::from(offer));
         }
     }
 
-    /// Keeps the proof of a snapshot of ours; its manifest, if there is one that the proof is new for.
+    /// Keeps the proof of the snapshot of ours that lacks it, if it is of that one; whether it is known to be. If ours was taken while this node computed
+    /// wrongly, it is of another state than a quorum signed: it stays unproven, and nothing is pruned for it.
     pub(super) fn prove_snapshot(
         &mut self,
         height: Height,
-        manifest: Option<&Bytes>,
+        manifest: &Bytes,
         proof: &Bytes,
-    ) -> Option<Bytes> {
-        let ours = self.snapshots.at(height).or(self.snapshots.writing.as_ref().map(|w| &w.snapshot));
-        let ours = ours.filter(|s| s.height == height && !s.is_proven())?.manifest.clone();
-        // One that was taken while this node computed wrongly is of another state than a quorum signed: it stays unproven, and
-        // nothing is pruned for it.
-        self.chain.plan(&ours, proof).ok().filter(|plan| plan.height == height)?;
-        if let Some(writes) = self.snapshots.prove(height, manifest, proof) {
+    ) -> Result<bool, Discard> {
+        if self.plan(height, manifest, proof)?.is_none() {
+            return Ok(false);
+        }
+        if let Some(writes) = self.snapshots.prove(height, proof) {
             self.persist(writes, After::SnapshotProven);
         }
-        Some(ours)
+        Ok(true)
     }
 
     pub(super) fn snapshot_is_proven(&mut self) {
@@ -277,15 +273,15 @@ mod tests {
     fn write(s: &mut Snapshots, height: u64, chunks: usize) -> usize {
         s.begin(snapshot(height, chunks), Bytes::new()).unwrap();
         let mut batches = 1;
-        while !s.stepped() {
-            s.step();
+        while !s.stepped(Height(height)).is_empty() {
+            assert!(s.at(Height(height)).is_none(), "it is not kept before it is whole on the disk");
             batches += 1;
         }
         batches
     }
 
     fn prove(s: &mut Snapshots, height: u64) {
-        s.prove(Height(height), None, &Bytes::from_static(b"proof")).unwrap();
+        s.prove(Height(height), &Bytes::from_static(b"proof")).unwrap();
     }
 
     fn deleted(writes: &[Write]) -> Option<(u64, u64)> {
@@ -322,21 +318,25 @@ mod tests {
     fn a_proof_that_comes_before_the_last_piece_is_written_with_it() {
         let mut s = empty();
         s.begin(snapshot(10, 2), Bytes::new()).unwrap();
-        assert_eq!(s.prove(Height(10), None, &Bytes::from_static(b"proof")), None);
-        let last = s.step();
-        assert!(!last.is_empty());
-        assert!(s.stepped());
+        assert_eq!(s.prove(Height(10), &Bytes::from_static(b"proof")), None);
+        assert!(!s.stepped(Height(10)).is_empty());
+        assert!(s.proven().is_none());
+        assert!(s.stepped(Height(10)).is_empty());
         assert_eq!(s.proven().map(|k| k.height), Some(Height(10)));
     }
 
     #[test]
-    fn a_proof_of_another_manifest_proves_nothing() {
+    fn a_proof_is_wanted_once_for_each_height_that_is_kept_or_being_written() {
         let mut s = empty();
         write(&mut s, 10, 1);
-        let other = Bytes::from_static(b"other");
-        assert_eq!(s.prove(Height(10), Some(&other), &Bytes::from_static(b"proof")), None);
-        assert_eq!(s.prove(Height(9), None, &Bytes::from_static(b"proof")), None);
-        assert!(s.proven().is_none());
+        s.begin(snapshot(20, 2), Bytes::new()).unwrap();
+        assert_eq!(s.unproven(Height(9)), None);
+        for height in [10, 20] {
+            assert_eq!(s.unproven(Height(height)), Some(&Bytes::from(format!("m{height}"))));
+            s.prove(Height(height), &Bytes::from_static(b"proof"));
+            assert_eq!(s.unproven(Height(height)), None);
+        }
+        assert_eq!(s.proven().map(|k| k.height), Some(Height(10)), "the other is not whole yet");
     }
 
     #[test]
@@ -357,8 +357,8 @@ mod tests {
         let mut s = empty();
         let mut stored = Stored::default();
         let mut all = s.begin(snapshot(10, 1), Bytes::new()).unwrap();
-        s.stepped();
-        all.extend(s.prove(Height(10), None, &Bytes::from_static(b"proof")).unwrap());
+        assert_eq!(s.stepped(Height(10)), []);
+        all.extend(s.prove(Height(10), &Bytes::from_static(b"proof")).unwrap());
         all.extend(s.prune(5));
         for write in all {
             if let Write::Put { table: Table::Meta, key, value } = write {
@@ -375,7 +375,20 @@ mod tests {
         let mut s = empty();
         let writes = s.install(snapshot(100, 2), Bytes::from_static(b"proof"));
         assert_eq!(deleted(&writes), Some((0, 101)));
+        assert!(s.at(Height(100)).is_none(), "nobody is offered what is not on the disk yet");
+        assert_eq!(s.stepped(Height(100)), []);
         assert_eq!((s.lowest(), s.proven().map(|k| k.chunks)), (Height(101), Some(2)));
         assert_eq!(s.prune(0), [], "there is nothing left to prune");
+    }
+
+    #[test]
+    fn one_that_was_being_written_when_another_was_installed_is_kept_no_more() {
+        let mut s = empty();
+        s.begin(snapshot(10, 3), Bytes::new()).unwrap();
+        s.install(snapshot(100, 2), Bytes::from_static(b"proof"));
+        assert_eq!(s.stepped(Height(10)), []);
+        assert!(s.at(Height(10)).is_none() && s.at(Height(100)).is_none());
+        assert_eq!(s.stepped(Height(100)), []);
+        assert_eq!(s.proven().map(|k| k.height), Some(Height(100)));
     }
 }
