@@ -351,6 +351,36 @@ fn r7_a_lease_counted_from_reception_is_noticed() {
     assert!(broken.is_some_and(|c| c.starts_with("S16")), "the checker did not fire");
 }
 
+/// A member comes back to a master that acts for itself alone, and that leaves the moment after: what acts is told to end, and
+/// ends only with its lease. The member may be added only if it stands behind that (seeds 1210 and 1322).
+#[test]
+fn r7_who_joins_while_what_acts_is_being_ended_stands_behind_it() {
+    let coming_back = || {
+        let mut world = acting(13);
+        cut_off(&mut world, node(0, 1));
+        cut_off(&mut world, node(0, 2));
+        assert!(world.run_until(ms(2000), |w| members(w) == 1));
+        world.run_for(ms(1000));
+        world.ends_unreported = true;
+        world.reset_streams(node(0, 0), node(0, 1));
+        [NodeId::AUTHORITY, node(0, 0)].into_iter().for_each(|other| world.set_cut(node(0, 1), other, false));
+        world
+    };
+    let mut world = coming_back();
+    let since = world.now();
+    assert!(world.run_until(ms(2000), |w| members(w) == 2));
+    let added_after = world.now() - since;
+    let moments = u64::try_from(added_after.as_micros() / 250).unwrap();
+    assert!(moments > 10, "{added_after:?}");
+    let leaves = |moment: u64| {
+        let mut world = coming_back();
+        world.run_for(Duration::from_micros(250 * moment));
+        world.arrive(node(0, 0), Input::Shutdown);
+        world.run_for(ms(2000));
+    };
+    assert_eq!(complaint(0..=moments, leaves), None);
+}
+
 #[test]
 fn b_lease_6_who_grants_a_shorter_lease_than_is_asked_for_acknowledges_none() {
     // A member whose own terms are shorter would wait too short after a restart: then nobody acts, and no harm is done.

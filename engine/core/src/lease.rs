@@ -212,13 +212,10 @@ impl Lease {
         *newest = (*newest).max(*sent_at);
     }
 
-    /// Whether `node` stands behind what is acted now: who is to be waited for from now on must.
-    pub(crate) fn is_covered_by(&self, node: NodeId) -> bool {
-        match (self.acting, self.given.get(&node)) {
-            (None, _) => true,
-            (Some(acting), Some(sent_at)) => *sent_at + self.terms.span >= acting.until,
-            (Some(_), None) => false,
-        }
+    /// Whether `node` acknowledged a lease that ends no sooner than `until`: who is to be waited for from now on must stand
+    /// behind what acts, or is being ended, until then.
+    pub(crate) fn is_covered_by(&self, node: NodeId, until: Instant) -> bool {
+        self.given.get(&node).is_some_and(|sent_at| *sent_at + self.terms.span >= until)
     }
 
     /// Until when this node may act, if `holders` are those that must acknowledge besides itself.

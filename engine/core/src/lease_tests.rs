@@ -183,9 +183,10 @@ fn a_member_that_joins_the_set_must_stand_behind_what_is_acted_now() {
     lease.ask(ms(10_000), 7);
     lease.acknowledged(A, 7);
     run(&mut lease, 10_001, &[A]);
-    assert!(!lease.is_covered_by(B));
+    assert!(!lease.is_covered_by(B, ms(11_000)));
     lease.acknowledged(B, 7);
-    assert!(lease.is_covered_by(B));
+    assert!(lease.is_covered_by(B, ms(11_000)));
+    assert!(!lease.is_covered_by(B, ms(11_001)));
     assert_eq!(run(&mut lease, 10_002, &[A, B]), None, "nothing changes");
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Outside {
     is_told: bool,
     /// Nothing of ours acts: the driver said so after the last stop.
     is_ended: bool,
-    /// By when what acts has ended: the newest lease's end. Taken when it is told that it has, or has not.
+    /// By when what acts, or was told to end, has ended: the newest lease's end. Taken when it is told that it has, or has not.
     ends_by: Option<Instant>,
     leaving: Option<Leaving>,
     cut: u8,
@@ -107,7 +107,7 @@ impl Outside {
     /// Whether a node that holds the log may be added to the set (B-LEASE-6, B-HOOK-4).
     fn may_be_added(&self, node: NodeId) -> bool {
         let copy = self.copies.get(&node).is_some_and(|copy| copy.in_step);
-        copy && self.lease.is_covered_by(node)
+        copy && self.ends_by.is_none_or(|until| self.lease.is_covered_by(node, until))
     }
 
     /// Whether this node leads, and acted in this very role.
