@@ -1,9 +1,11 @@
 //! What is going to happen, in order of time.
 
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 use duohuo_core::Instant;
 use duohuo_core::io::{Input, StreamId};
 use duohuo_wire::ids::NodeId;
+use std::collections::BinaryHeap;
 
 pub(super) enum What {
     Input {
@@ -41,25 +43,32 @@ pub(super) enum What {
     },
 }
 
-pub(super) struct Scheduled {
-    pub(super) at: Instant,
-    pub(super) order: u64,
-    pub(super) what: What,
+/// What is scheduled for one moment happens in the order in which it was scheduled.
+#[derive(Default)]
+pub(super) struct Agenda {
+    /// When, the how manieth of all, and where it is: small, since most of the work is to keep them in order.
+    order: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    scheduled: u64,
+    places: Vec<Option<What>>,
+    free: Vec<usize>,
 }
 
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
+impl Agenda {
+    pub(super) fn push(&mut self, at: Instant, what: What) {
+        self.scheduled += 1;
+        let place = self.free.pop().unwrap_or(self.places.len());
+        if place == self.places.len() {
+            self.places.push(None);
+        }
+        self.places[place] = Some(what);
+        self.order.push(Reverse((at, self.scheduled, place)));
     }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
+
+    /// What is next, unless that is later than `until`.
+    pub(super) fn pop(&mut self, until: Instant) -> Option<(Instant, What)> {
+        let Reverse((at, _, place)) = *self.order.peek().filter(|Reverse((at, ..))| *at <= until)?;
+        self.order.pop();
+        self.free.push(place);
+        Some((at, self.places[place].take()?))
     }
 }

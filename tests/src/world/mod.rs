@@ -10,7 +10,7 @@ mod network;
 mod step;
 mod trouble;
 
-use self::agenda::{Scheduled, What};
+use self::agenda::{Agenda, What};
 use self::health::Health;
 use crate::checker::Checker;
 use crate::client::{Book, Client};
@@ -32,7 +32,7 @@ use duohuo_wire::roster::NodeEntry;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What a run draws its luck from.
@@ -76,8 +76,7 @@ pub struct World {
     /// Everybody.
     pub consortium: Consortium,
     now: Instant,
-    order: u64,
-    agenda: BinaryHeap<Scheduled>,
+    agenda: Agenda,
     /// Boxed: who is looked for is found among numbers that lie close together.
     hosts: BTreeMap<NodeId, Box<Host>>,
     /// Who gets what is sent to an address.
@@ -177,8 +176,7 @@ impl World {
             addresses: BTreeMap::new(),
             clusters: BTreeMap::new(),
             now: Instant::from_nanos(1),
-            order: 0,
-            agenda: BinaryHeap::new(),
+            agenda: Agenda::default(),
             hosts,
             streams: BTreeMap::new(),
             cut: BTreeMap::new(),
@@ -389,8 +387,7 @@ impl World {
     }
 
     fn schedule(&mut self, at: Instant, what: What) {
-        self.order += 1;
-        self.agenda.push(Scheduled { at, order: self.order, what });
+        self.agenda.push(at, what);
     }
 
     /// Something comes out of the blue.

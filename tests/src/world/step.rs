@@ -34,15 +34,9 @@ impl World {
 
     fn run_while(&mut self, until: Instant, go_on: impl Fn(&Self) -> bool) {
         while go_on(self) {
-            let Some(next) = self.agenda.peek() else {
-                break;
-            };
-            if next.at > until {
-                break;
-            }
-            let Some(next) = self.agenda.pop() else { break };
-            self.now = self.now.max(next.at);
-            self.happen(next.what);
+            let Some((at, what)) = self.agenda.pop(until) else { break };
+            self.now = self.now.max(at);
+            self.happen(what);
             self.checker.check(self.now);
         }
         if go_on(self) {
