@@ -1,7 +1,7 @@
 //! The peer's side: two FRR bfdd that watch each other. BFD only detects: whoever would act on it comes later still.
 
 use super::daemon::{Daemon, command, wait};
-use super::{Fault, some_time};
+use super::{Conditions, Fault, some_time};
 use duohuo_rig::hosts::wires::{self, Host};
 use duohuo_rig::picture::unix_us;
 use rustix::process::Signal;
@@ -34,18 +34,19 @@ struct End {
     state: State,
     /// How often its session went down.
     downs: Arc<AtomicU64>,
+    conditions: Conditions,
     daemon: Option<Daemon>,
 }
 
 impl End {
-    fn start(&mut self, interval_ms: u64, directory: &Path) -> Result<(), String> {
+    fn start(&mut self, directory: &Path) -> Result<(), String> {
         let at = directory.join(&self.host.name);
         std::fs::create_dir_all(&at).map_err(|e| e.to_string())?;
         // it gives up root
         std::fs::set_permissions(&at, Permissions::from_mode(0o777)).map_err(|e| e.to_string())?;
         let text = CONFIGURATION
             .replace("@PEER@", &self.other.address().to_string())
-            .replace("@INTERVAL@", &interval_ms.to_string());
+            .replace("@INTERVAL@", &self.conditions.interval_ms.to_string());
         let path = |name: &str| at.join(name).display().to_string();
         for left in ["bfdd.pid", "bfdd.sock", "bfdd.vty"] {
             // of one that was killed
@@ -75,7 +76,7 @@ impl End {
             "0",
         ];
         let log = std::fs::File::create(at.join("log")).map_err(|e| e.to_string())?;
-        let mut daemon = Daemon::start(&self.host, &words, Stdio::piped(), log.into())?;
+        let mut daemon = Daemon::start(self.conditions, &self.host, &words, Stdio::piped(), log.into())?;
         *lock(&self.state) = (String::new(), 0);
         let (state, downs, output) = (Arc::clone(&self.state), Arc::clone(&self.downs), daemon.output());
         std::thread::spawn(move || {
@@ -102,7 +103,7 @@ fn lock(state: &State) -> std::sync::MutexGuard<'_, (String, u64)> {
 }
 
 /// Both ends, with a session.
-fn pair(interval_ms: u64, directory: &Path) -> Result<Vec<End>, String> {
+fn pair(conditions: Conditions, directory: &Path) -> Result<Vec<End>, String> {
     wires::lay(&[1])?;
     std::fs::set_permissions(directory, Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
     let [one, two] =
@@ -110,10 +111,11 @@ fn pair(interval_ms: u64, directory: &Path) -> Result<Vec<End>, String> {
     let mut ends = Vec::new();
     for (host, other) in [(one.clone(), two.clone()), (two, one)] {
         wires::plug_in(&host)?;
-        ends.push(End { host, other, state: State::default(), downs: Arc::default(), daemon: None });
+        let (state, downs) = Default::default();
+        ends.push(End { host, other, state, downs, conditions, daemon: None });
     }
     for end in &mut ends {
-        end.start(interval_ms, directory)?;
+        end.start(directory)?;
     }
     Ok(ends)
 }
@@ -129,10 +131,10 @@ fn steady(ends: &[End], interval_ms: u64) -> Result<(), String> {
 }
 
 /// How often the session goes down in so many seconds in which nothing happens to it.
-pub(super) fn watch(interval_ms: u64, seconds: u64) -> Result<u64, String> {
+pub(super) fn watch(conditions: Conditions, seconds: u64) -> Result<u64, String> {
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let ends = pair(interval_ms, directory.path())?;
-    steady(&ends, interval_ms)?;
+    let ends = pair(conditions, directory.path())?;
+    steady(&ends, conditions.interval_ms)?;
     let downs = || ends.iter().map(|end| end.downs.load(Ordering::Relaxed)).max().unwrap_or(0);
     let before = downs();
     std::thread::sleep(Duration::from_secs(seconds));
@@ -140,9 +142,10 @@ pub(super) fn watch(interval_ms: u64, seconds: u64) -> Result<u64, String> {
 }
 
 /// So many detections, milliseconds from the fault: what one end says of the other.
-pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec<f64>, String> {
+pub(super) fn measure(conditions: Conditions, fault: Fault, rounds: u32) -> Result<Vec<f64>, String> {
+    let interval_ms = conditions.interval_ms;
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let mut ends = pair(interval_ms, directory.path())?;
+    let mut ends = pair(conditions, directory.path())?;
     let mut samples = Vec::new();
     for round in 0..rounds {
         steady(&ends, interval_ms)?;
@@ -163,7 +166,7 @@ pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec
         })?;
         samples.push(down.saturating_sub(since) as f64 / 1000.0);
         match fault {
-            Fault::Kill => victim.start(interval_ms, directory.path())?,
+            Fault::Kill => victim.start(directory.path())?,
             Fault::Cut => wires::link(&victim.host, true)?,
             Fault::Stop => victim.daemon.iter().for_each(|d| d.signal(Signal::CONT)),
         }

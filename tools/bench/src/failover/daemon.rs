@@ -1,5 +1,6 @@
 //! A process of a peer on a host of its own, and waiting for what it says.
 
+use super::Conditions;
 use duohuo_rig::hosts::wires::Host;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::process::CommandExt as _;
@@ -22,11 +23,24 @@ pub(super) struct Daemon(Child);
 
 impl Daemon {
     /// Start it in a host's network.
-    pub(super) fn start(host: &Host, words: &[&str], output: Stdio, errors: Stdio) -> Result<Self, String> {
+    pub(super) fn start(
+        conditions: Conditions,
+        host: &Host,
+        words: &[&str],
+        output: Stdio,
+        errors: Stdio,
+    ) -> Result<Self, String> {
         let enter = host.enter();
         let [first, rest @ ..] = &enter;
         let mut process = command(first);
-        process.args(rest).args(words).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+        process
+            .args(rest)
+            .args(conditions.scheduler())
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0);
         let name = words.first().copied().unwrap_or_default();
         process.spawn().map(Self).map_err(|e| format!("{name}: {e}"))
     }

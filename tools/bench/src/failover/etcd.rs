@@ -1,9 +1,8 @@
 //! The peer's side: three etcd, from kill -9 of their leader until a write is taken again. A write that waits for a leader
 //! that is gone does not end before long, so a new one is begun every few milliseconds, and the first to be answered counts.
 
-use super::Fault;
 use super::daemon::{Daemon, command, wait};
-use super::some_time;
+use super::{Conditions, Fault, some_time};
 use duohuo_rig::hosts::wires::{self, Host};
 use duohuo_rig::picture::unix_us;
 use rustix::process::Signal;
@@ -39,7 +38,8 @@ struct Member {
 }
 
 impl Member {
-    fn start(&mut self, heartbeat_ms: u64, directory: &Path) -> Result<(), String> {
+    fn start(&mut self, conditions: Conditions, directory: &Path) -> Result<(), String> {
+        let heartbeat_ms = conditions.interval_ms;
         let name = &self.host.name;
         let cluster: Vec<String> =
             NAMES.iter().map(|(name, number)| format!("{name}=http://10.77.1.{number}:2380")).collect();
@@ -55,7 +55,7 @@ impl Member {
         let log = std::fs::File::create(directory.join(format!("{name}.log"))).map_err(|e| e.to_string())?;
         let path = path.display().to_string();
         let words = ["etcd", "--config-file", &path];
-        self.daemon = Some(Daemon::start(&self.host, &words, Stdio::null(), log.into())?);
+        self.daemon = Some(Daemon::start(conditions, &self.host, &words, Stdio::null(), log.into())?);
         Ok(())
     }
 
@@ -89,7 +89,8 @@ fn write_one(host: Ipv4Addr) -> bool {
 }
 
 /// So many times, milliseconds from the fault to a write that was answered.
-pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec<f64>, String> {
+pub(super) fn measure(conditions: Conditions, fault: Fault, rounds: u32) -> Result<Vec<f64>, String> {
+    let interval_ms = conditions.interval_ms;
     wires::lay(&[1])?;
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut members = Vec::new();
@@ -99,7 +100,7 @@ pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec
         members.push(Member { host, daemon: None });
     }
     for member in &mut members {
-        member.start(interval_ms, directory.path())?;
+        member.start(conditions, directory.path())?;
     }
     let mut samples = Vec::new();
     for _ in 0..rounds {
@@ -120,7 +121,7 @@ pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec
         }
         samples.push(first_write(&others, since)?);
         match fault {
-            Fault::Kill => member.start(interval_ms, directory.path())?,
+            Fault::Kill => member.start(conditions, directory.path())?,
             Fault::Cut => wires::link(&member.host, true)?,
             Fault::Stop => member.daemon.iter().for_each(|d| d.signal(Signal::CONT)),
         }

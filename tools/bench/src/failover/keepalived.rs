@@ -2,7 +2,7 @@
 //! (256 - priority) / 256 of an interval).
 
 use super::daemon::{Daemon, command, wait};
-use super::{Fault, some_time};
+use super::{Conditions, Fault, some_time};
 use duohuo_rig::hosts::cell;
 use duohuo_rig::hosts::wires::{self, Host};
 use duohuo_rig::picture::unix_us;
@@ -32,7 +32,7 @@ type States = Arc<Mutex<BTreeMap<&'static str, (String, u64)>>>;
 
 /// Of both.
 fn pair(
-    interval_ms: u64,
+    conditions: Conditions,
     directory: &Path,
     states: &States,
     switches: &Arc<AtomicU64>,
@@ -40,7 +40,7 @@ fn pair(
     wires::lay(&[1])?;
     let mut routers = Vec::new();
     for (name, number, priority) in PRIORITIES {
-        let mut router = Router::new(name, number, priority, interval_ms, directory, states, switches)?;
+        let mut router = Router::new(name, number, priority, conditions, directory, states, switches)?;
         router.start()?;
         routers.push(router);
     }
@@ -48,11 +48,11 @@ fn pair(
 }
 
 /// How often one of them takes over in so many seconds in which nothing happens to them.
-pub(super) fn watch(interval_ms: u64, seconds: u64) -> Result<u64, String> {
+pub(super) fn watch(conditions: Conditions, seconds: u64) -> Result<u64, String> {
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
     let (states, switches) = (States::default(), Arc::default());
-    let _routers = pair(interval_ms, directory.path(), &states, &switches)?;
-    steady(&states, interval_ms)?;
+    let _routers = pair(conditions, directory.path(), &states, &switches)?;
+    steady(&states, conditions.interval_ms)?;
     let before = switches.load(Ordering::Relaxed);
     std::thread::sleep(Duration::from_secs(seconds));
     Ok(switches.load(Ordering::Relaxed) - before)
@@ -62,6 +62,7 @@ pub(super) fn watch(interval_ms: u64, seconds: u64) -> Result<u64, String> {
 struct Router {
     name: &'static str,
     host: Host,
+    conditions: Conditions,
     configuration: PathBuf,
     daemon: Option<Daemon>,
 }
@@ -71,7 +72,7 @@ impl Router {
         name: &'static str,
         number: u8,
         priority: u8,
-        interval_ms: u64,
+        conditions: Conditions,
         directory: &Path,
         states: &States,
         switches: &Arc<AtomicU64>,
@@ -85,7 +86,7 @@ impl Router {
         let text = CONFIGURATION
             .replace("@FIFO@", &path)
             .replace("@PRIORITY@", &priority.to_string())
-            .replace("@INTERVAL@", &format!("{:.2}", interval_ms as f64 / 1000.0));
+            .replace("@INTERVAL@", &format!("{:.2}", conditions.interval_ms as f64 / 1000.0));
         std::fs::write(&configuration, text).map_err(|e| e.to_string())?;
         // both ways, so that it has no end while nobody writes
         let lines =
@@ -101,7 +102,7 @@ impl Router {
                 }
             }
         });
-        Ok(Self { name, host, configuration, daemon: None })
+        Ok(Self { name, host, conditions, configuration, daemon: None })
     }
 
     fn start(&mut self) -> Result<(), String> {
@@ -127,7 +128,7 @@ impl Router {
             "--vrrp_pid",
             &vrrp,
         ];
-        self.daemon = Some(Daemon::start(&self.host, &words, log.into(), same.into())?);
+        self.daemon = Some(Daemon::start(self.conditions, &self.host, &words, log.into(), same.into())?);
         Ok(())
     }
 
@@ -141,10 +142,11 @@ fn lock(states: &States) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, (St
 }
 
 /// So many takeovers, milliseconds from the fault.
-pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec<f64>, String> {
+pub(super) fn measure(conditions: Conditions, fault: Fault, rounds: u32) -> Result<Vec<f64>, String> {
+    let interval_ms = conditions.interval_ms;
     let directory = tempfile::tempdir().map_err(|e| e.to_string())?;
     let states = States::default();
-    let mut routers = pair(interval_ms, directory.path(), &states, &Arc::default())?;
+    let mut routers = pair(conditions, directory.path(), &states, &Arc::default())?;
     let mut samples = Vec::new();
     for _ in 0..rounds {
         let acting = steady(&states, interval_ms)?;
@@ -165,12 +167,13 @@ pub(super) fn measure(fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec
         })?;
         samples.push(taken.saturating_sub(since) as f64 / 1000.0);
         match fault {
-            Fault::Kill => {
+            // One that goes on after a stop may never stand by again: both say that they are master.
+            Fault::Kill | Fault::Stop => {
+                router.daemon = None;
                 lock(&states).remove(router.name);
                 router.start()?;
             }
             Fault::Cut => wires::link(&router.host, true)?,
-            Fault::Stop => router.signal(Signal::CONT),
         }
     }
     Ok(samples)

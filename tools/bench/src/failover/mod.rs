@@ -19,10 +19,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Of a network until it is whole, and of one round of faults at most.
 const START: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_secs(40);
+/// On one network, or one pair of the peer's: the authority holds no switch of a cluster back that is one of five within ten seconds.
+const ROUNDS_AT_ONCE: u32 = 4;
 
 /// Options of `failover`.
 #[derive(Args)]
@@ -45,13 +48,16 @@ pub(crate) struct Options {
     /// Milliseconds of our chain between two heights, in which there is nothing to vote on.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pause_ms: u64,
+    /// Real-time priority (SCHED_RR) of all processes of both sides; 0: they share the processors with everybody else.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=99))]
+    realtime: u8,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
 }
 
 /// Who takes part on our side. All of them share this machine's processors, each host of a peer's pair has one for itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Network {
     /// The authority, a cluster of three, three clusters of two: ten processes.
@@ -61,7 +67,7 @@ pub(crate) enum Network {
 }
 
 /// What happens to who acts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Fault {
     /// kill -9.
@@ -73,7 +79,7 @@ pub(crate) enum Fault {
 }
 
 /// Whom to compare with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Peer {
     /// VRRPv3; a takeover is the line MASTER of the other one's FIFO.
@@ -94,18 +100,18 @@ impl Peer {
         }
     }
 
-    fn measure(self, fault: Fault, interval_ms: u64, rounds: u32) -> Result<Vec<f64>, String> {
+    fn measure(self, conditions: Conditions, fault: Fault, rounds: u32) -> Result<Vec<f64>, String> {
         match self {
-            Self::Keepalived => keepalived::measure(fault, interval_ms, rounds),
-            Self::Bfd => bfd::measure(fault, interval_ms, rounds),
-            Self::Etcd => etcd::measure(fault, interval_ms, rounds),
+            Self::Keepalived => keepalived::measure(conditions, fault, rounds),
+            Self::Bfd => bfd::measure(conditions, fault, rounds),
+            Self::Etcd => etcd::measure(conditions, fault, rounds),
         }
     }
 
-    fn watch(self, interval_ms: u64, seconds: u64) -> Result<u64, String> {
+    fn watch(self, conditions: Conditions, seconds: u64) -> Result<u64, String> {
         match self {
-            Self::Keepalived => keepalived::watch(interval_ms, seconds),
-            Self::Bfd => bfd::watch(interval_ms, seconds),
+            Self::Keepalived => keepalived::watch(conditions, seconds),
+            Self::Bfd => bfd::watch(conditions, seconds),
             Self::Etcd => Err("etcd is not watched".into()),
         }
     }
@@ -121,6 +127,41 @@ impl Peer {
     fn name(self) -> String {
         self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
     }
+}
+
+/// Under what both sides are measured.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Conditions {
+    network: Network,
+    pause_ms: u64,
+    interval_ms: u64,
+    /// 0: none.
+    realtime: u8,
+}
+
+impl Conditions {
+    /// What a command is started by.
+    fn scheduler(self) -> Vec<String> {
+        match self.realtime {
+            0 => Vec::new(),
+            priority => vec!["chrt".into(), "--rr".into(), priority.to_string()],
+        }
+    }
+}
+
+/// What one side is to do, in namespaces of its own.
+#[derive(Serialize, Deserialize)]
+struct Errand {
+    /// `None`: ours.
+    peer: Option<Peer>,
+    conditions: Conditions,
+    what: What,
+}
+
+#[derive(Serialize, Deserialize)]
+enum What {
+    Rounds { fault: Fault, rounds: u32 },
+    Quiet { seconds: u64 },
 }
 
 /// One round of ours, milliseconds from the fault.
@@ -149,9 +190,8 @@ type Figures = Option<Summary>;
 struct Report {
     measurement: &'static str,
     fault: Fault,
-    interval_ms: u64,
-    network: Network,
-    pause_ms: u64,
+    #[serde(flatten)]
+    conditions: Conditions,
     processors: usize,
     rounds: usize,
     ours: OursReport,
@@ -222,13 +262,21 @@ fn measure(options: &Options) -> Result<Report, String> {
     let version = options.peer.version()?;
     let cell = Cell::permitted()?;
     let directory = tempfile::tempdir().map_err(|e| format!("temporary directory: {e}"))?;
+    let conditions = Conditions {
+        network: options.network,
+        pause_ms: options.pause_ms,
+        interval_ms: options.interval_ms,
+        realtime: options.realtime,
+    };
     let (mut ours, mut peer): (Vec<Ours>, Vec<f64>) = (Vec::new(), Vec::new());
     // In turn: a machine that is slow for a while is so for both.
-    let turns = options.rounds.div_ceil(options.network.rounds());
+    let turns = options.rounds.div_ceil(ROUNDS_AT_ONCE);
     for turn in 0..turns {
         let rounds = options.rounds / turns + u32::from(turn < options.rounds % turns);
-        ours.extend(turn_of::<Ours>(&cell, "ours", options, rounds, directory.path())?);
-        peer.extend(turn_of::<f64>(&cell, &options.peer.name(), options, rounds, directory.path())?);
+        let what = || What::Rounds { fault: options.fault, rounds };
+        ours.extend(turn_of::<Ours>(&cell, Errand { peer: None, conditions, what: what() }, &directory)?);
+        let errand = Errand { peer: Some(options.peer), conditions, what: what() };
+        peer.extend(turn_of::<f64>(&cell, errand, &directory)?);
         eprintln!("turn {} of {turns} is done", turn + 1);
     }
     let figures = |of: fn(&Ours) -> Option<f64>| Summary::of(ours.iter().filter_map(of).collect());
@@ -240,9 +288,7 @@ fn measure(options: &Options) -> Result<Report, String> {
     Ok(Report {
         measurement: "failover",
         fault: options.fault,
-        interval_ms: options.interval_ms,
-        network: options.network,
-        pause_ms: options.pause_ms,
+        conditions,
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         rounds: ours.len(),
         ours: OursReport {
@@ -280,34 +326,27 @@ fn build_duohuo() -> Result<(), String> {
     }
 }
 
-/// Some rounds of one side, in namespaces of its own.
+/// Some rounds of one side.
 fn turn_of<T: for<'a> Deserialize<'a>>(
     cell: &Cell,
-    side: &str,
-    options: &Options,
-    rounds: u32,
-    directory: &Path,
+    errand: Errand,
+    directory: &TempDir,
 ) -> Result<Vec<T>, String> {
-    let results = directory.join("samples.json");
-    let fault = options.fault.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default();
-    let (interval, count) = (options.interval_ms.to_string(), rounds.to_string());
-    let (network, pause) = (options.network.name(), options.pause_ms.to_string());
-    let words = [side, &network, &pause, &fault, &interval, &count];
-    let text = cell_side(cell, &words, &results, START + ROUND * rounds)?;
-    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", results.display()))
+    let What::Rounds { rounds, .. } = errand.what else { return Ok(Vec::new()) };
+    let text = cell_side(cell, &errand, &directory.path().join("samples.json"), START + ROUND * rounds)?;
+    serde_json::from_str(&text).map_err(|e| format!("samples: {e}"))
 }
 
 /// One side in namespaces of its own: what it wrote down.
-fn cell_side(cell: &Cell, words: &[&str; 6], results: &Path, patience: Duration) -> Result<String, String> {
+fn cell_side(cell: &Cell, errand: &Errand, results: &Path, patience: Duration) -> Result<String, String> {
+    let side = errand.peer.map_or_else(|| "ours".into(), Peer::name);
     let path = results.display().to_string();
-    let [side, rest @ ..] = words;
-    let arguments: Vec<&str> =
-        [*side].into_iter().chain(rest.iter().copied()).chain([path.as_str()]).collect();
-    cell.run(&arguments, false, patience).map_err(|why| format!("{side}: {why}"))?;
+    let errand = serde_json::to_string(errand).map_err(|e| e.to_string())?;
+    cell.run(&[&errand, &path], false, patience).map_err(|why| format!("{side}: {why}"))?;
     std::fs::read_to_string(results).map_err(|e| format!("{path}: {e}"))
 }
 
-/// In the namespaces: `SIDE NETWORK PAUSE_MS FAULT INTERVAL_MS ROUNDS FILE`; with the fault `none`, so many seconds of quiet.
+/// In the namespaces: `ERRAND FILE`.
 pub(crate) fn inside(arguments: &[String]) -> ExitCode {
     match measure_side(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -319,27 +358,18 @@ pub(crate) fn inside(arguments: &[String]) -> ExitCode {
 }
 
 fn measure_side(arguments: &[String]) -> Result<(), String> {
-    let [side, network, pause, fault, interval, rounds, file] = arguments else {
-        return Err("wrong arguments".into());
-    };
-    let network = Network::from_str(network, false)?;
-    let pause_ms: u64 = pause.parse().map_err(|_| "no pause")?;
-    let interval_ms = interval.parse().map_err(|_| "no interval")?;
-    let count: u32 = rounds.parse().map_err(|_| "no count")?;
+    let [errand, file] = arguments else { return Err("expected an errand and a file".into()) };
+    let Errand { peer, conditions, what } = serde_json::from_str(errand).map_err(|e| e.to_string())?;
     cell::prepare()?;
-    let text = match (side.as_str(), Fault::from_str(fault, false)) {
-        ("ours", Ok(fault)) => {
-            serde_json::to_string(&ours::measure(network, pause_ms, fault, interval_ms, count)?)
+    let text = match (peer, what) {
+        (None, What::Rounds { fault, rounds }) => {
+            serde_json::to_string(&ours::measure(conditions, fault, rounds)?)
         }
-        ("ours", Err(_)) => {
-            serde_json::to_string(&ours::watch(network, pause_ms, interval_ms, u64::from(count))?)
+        (None, What::Quiet { seconds }) => serde_json::to_string(&ours::watch(conditions, seconds)?),
+        (Some(peer), What::Rounds { fault, rounds }) => {
+            serde_json::to_string(&peer.measure(conditions, fault, rounds)?)
         }
-        (peer, Ok(fault)) => {
-            serde_json::to_string(&Peer::from_str(peer, false)?.measure(fault, interval_ms, count)?)
-        }
-        (peer, Err(_)) => {
-            serde_json::to_string(&Peer::from_str(peer, false)?.watch(interval_ms, u64::from(count))?)
-        }
+        (Some(peer), What::Quiet { seconds }) => serde_json::to_string(&peer.watch(conditions, seconds)?),
     };
     std::fs::write(file, text.map_err(|e| e.to_string())?).map_err(|e| format!("{file}: {e}"))
 }
@@ -355,7 +385,7 @@ fn table(report: &Report) -> String {
     let _ = writeln!(
         text,
         "{:?} of who acts, every {} ms, {} rounds; ms from the fault",
-        report.fault, report.interval_ms, report.rounds
+        report.fault, report.conditions.interval_ms, report.rounds
     );
     let _ = writeln!(text, "{:<28}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "min", "median", "p95", "p99", "max");
     let takeover = format!("{:?} takes over", report.peer.name);

@@ -1,7 +1,6 @@
 //! Our side: a network under load, its clusters hit in turn, judged at the end like any scenario.
 
-use super::{Fault, Network, Ours, some_time};
-use clap::ValueEnum as _;
+use super::{Conditions, Fault, Network, Ours, some_time};
 use duohuo_rig::hosts::world::World;
 use duohuo_rig::layout::FOUR_COMPANIES;
 use duohuo_rig::picture::{Seen, kind};
@@ -29,24 +28,19 @@ impl Network {
             Self::Fig18 => FOUR_COMPANIES,
         }
     }
-
-    pub(super) fn name(self) -> String {
-        self.to_possible_value().map(|v| v.get_name().to_owned()).unwrap_or_default()
-    }
-
-    /// Rounds on one network: each of its clusters once, before the damping of switches has a say.
-    pub(super) fn rounds(self) -> u32 {
-        let can_lose = self.layout().iter().filter(|(_, nodes)| nodes.len() >= ENOUGH).count();
-        u32::try_from(can_lose).unwrap_or(u32::MAX)
-    }
 }
 
-/// A network that runs, whose chain pauses so long between two heights.
-fn start(network: Network, pause_ms: u64, interval_ms: u64) -> Result<World, String> {
-    World::paced(network.layout(), AUTHORITY_ROOM, interval_ms, |world| {
-        let text = format!("\n[chain]\nblock_interval_ms = {pause_ms}\n");
-        let nodes = world.network.roster.all_nodes().map(|(_, node)| world.network.node_config_path(node.id));
-        nodes.into_iter().try_for_each(|path| {
+/// A network that runs.
+fn start(conditions: Conditions) -> Result<World, String> {
+    World::paced(conditions.network.layout(), AUTHORITY_ROOM, conditions.interval_ms, |world| {
+        let text = format!("\n[chain]\nblock_interval_ms = {}\n", conditions.pause_ms);
+        let scheduler = conditions.scheduler();
+        let scheduler: Vec<&str> = scheduler.iter().map(String::as_str).collect();
+        world.run_by(NodeId::AUTHORITY, &scheduler);
+        let nodes: Vec<NodeId> = world.network.roster.all_nodes().map(|(_, node)| node.id).collect();
+        nodes.into_iter().try_for_each(|id| {
+            world.run_by(id, &scheduler);
+            let path = world.network.node_config_path(id);
             let file = std::fs::OpenOptions::new().append(true).open(&path);
             file.and_then(|mut file| file.write_all(text.as_bytes()))
                 .map_err(|e| format!("{}: {e}", path.display()))
@@ -65,13 +59,8 @@ pub(super) struct Unasked {
 }
 
 /// So many seconds in which nothing is done to a network under load.
-pub(super) fn watch(
-    network: Network,
-    pause_ms: u64,
-    interval_ms: u64,
-    seconds: u64,
-) -> Result<Unasked, String> {
-    let mut world = start(network, pause_ms, interval_ms)?;
+pub(super) fn watch(conditions: Conditions, seconds: u64) -> Result<Unasked, String> {
+    let mut world = start(conditions)?;
     let mut unasked = Unasked::default();
     world.picture.view().forget_events();
     for _ in 0..seconds {
@@ -93,20 +82,14 @@ pub(super) fn watch(
 }
 
 /// So many rounds.
-pub(super) fn measure(
-    network: Network,
-    pause_ms: u64,
-    fault: Fault,
-    interval_ms: u64,
-    rounds: u32,
-) -> Result<Vec<Ours>, String> {
-    let mut world = start(network, pause_ms, interval_ms)?;
+pub(super) fn measure(conditions: Conditions, fault: Fault, rounds: u32) -> Result<Vec<Ours>, String> {
+    let mut world = start(conditions)?;
     let clusters = world.network.roster.clusters.iter().filter(|c| c.nodes.len() >= ENOUGH);
     let clusters: Vec<_> = clusters.map(|c| c.id).collect();
     let mut samples = Vec::new();
     for cluster in clusters.iter().copied().cycle().take(rounds as usize) {
         world.revive()?;
-        world.pause(some_time(interval_ms))?;
+        world.pause(some_time(conditions.interval_ms))?;
         let master = world.row(cluster).master;
         world.picture.view().forget_events();
         let since = World::now_us();

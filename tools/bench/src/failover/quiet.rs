@@ -2,7 +2,7 @@
 //! namespaces of its own, while all processors are busy and memory is allocated, touched and given back.
 
 use super::ours::Unasked;
-use super::{Network, Peer, cell_side, keepalived};
+use super::{Conditions, Errand, Network, Peer, What, cell_side, keepalived};
 use clap::Args;
 use duohuo_rig::hosts::cell::Cell;
 use serde::Serialize;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Until all networks stand, before the work begins.
 const START: Duration = Duration::from_secs(30);
+/// Of our chain between two heights, as nodes have it by default.
+const PAUSE_MS: u64 = 10;
 /// What the memory hog touches, again and again.
 const MEMORY_BYTES: usize = 1 << 30;
 const PAGE_BYTES: usize = 4096;
@@ -29,6 +31,9 @@ pub(crate) struct Options {
     /// Busy threads for each processor.
     #[arg(long, default_value_t = 2)]
     busy: usize,
+    /// Real-time priority (SCHED_RR) of all processes of both sides; 0: they share the processors with what is busy.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=99))]
+    realtime: u8,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -38,7 +43,8 @@ pub(crate) struct Options {
 struct Report {
     measurement: &'static str,
     minutes: u64,
-    interval_ms: u64,
+    #[serde(flatten)]
+    conditions: Conditions,
     processors: usize,
     busy_threads: usize,
     load_average_after: String,
@@ -62,7 +68,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             println!(
                 "{} minutes at {} ms with {} busy threads on {} processors, load {}",
                 report.minutes,
-                report.interval_ms,
+                report.conditions.interval_ms,
                 report.busy_threads,
                 report.processors,
                 report.load_average_after
@@ -95,17 +101,22 @@ fn measure(options: &Options) -> Result<Report, String> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let busy_threads = processors * options.busy;
     let is_over = Arc::new(AtomicBool::new(false));
-    let (network, interval, count) =
-        (Network::Small.name(), options.interval_ms.to_string(), seconds.to_string());
-    let side = |name: &str| {
-        let words = [name, &network, "10", "none", &interval, &count];
+    let conditions = Conditions {
+        network: Network::Small,
+        pause_ms: PAUSE_MS,
+        interval_ms: options.interval_ms,
+        realtime: options.realtime,
+    };
+    let side = |peer: Option<Peer>| {
+        let name = peer.map_or_else(|| "ours".into(), Peer::name);
+        let errand = Errand { peer, conditions, what: What::Quiet { seconds } };
         let patience = Duration::from_secs(seconds * 2 + 120);
-        cell_side(&cell, &words, &directory.path().join(name), patience)
+        cell_side(&cell, &errand, &directory.path().join(name), patience)
     };
     let (ours, keepalived, bfd) = std::thread::scope(|scope| {
-        let ours = scope.spawn(|| side("ours"));
-        let keepalived = scope.spawn(|| side(&Peer::Keepalived.name()));
-        let bfd = scope.spawn(|| side(&Peer::Bfd.name()));
+        let ours = scope.spawn(|| side(None));
+        let keepalived = scope.spawn(|| side(Some(Peer::Keepalived)));
+        let bfd = scope.spawn(|| side(Some(Peer::Bfd)));
         for _ in 0..busy_threads {
             let is_over = Arc::clone(&is_over);
             scope.spawn(move || keep_busy(&is_over));
@@ -123,7 +134,7 @@ fn measure(options: &Options) -> Result<Report, String> {
     Ok(Report {
         measurement: "quiet",
         minutes: options.minutes,
-        interval_ms: options.interval_ms,
+        conditions,
         processors,
         busy_threads,
         load_average_after: std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned(),
