@@ -142,3 +142,25 @@ fn p4_who_missed_grants_of_others_follows_again_without_the_authority() {
         assert!(follows, "seed {seed}: its master hands on what the authority had signed");
     }
 }
+
+/// B-BND-5: a member is lost and the authority is away, so that nobody removes it: its master says nothing, while the chain goes on
+/// without the cluster and gives it ever more to say.
+#[test]
+fn b_bnd_5_what_a_master_cannot_say_for_long_is_bounded() {
+    let mut world = settled(31);
+    world.kill(NodeId::AUTHORITY);
+    world.kill(node(0, 1));
+    let waiting = |w: &World| w.checker.most_held.get("gate").map_or(0, |(entries, _)| *entries);
+    let height = world.checker.height();
+    assert!(world.run_until(ms(20_000), |w| waiting(w) == 1_024));
+    world.run_for(ms(3000));
+    assert_eq!(waiting(&world), 1_024);
+    assert!(world.checker.height().0 > height.0 + 100, "the others go on");
+    world.start(NodeId::AUTHORITY);
+    world.start(node(0, 1));
+    world.run_for(ms(1000));
+    // Three of four clusters must speak, and it is one of three.
+    (0..3).for_each(|n| world.kill(node(1, n)));
+    let height = world.checker.height();
+    assert!(world.run_until(ms(5000), |w| w.checker.height().0 > height.0 + 20), "it speaks again");
+}

@@ -18,7 +18,7 @@ pub(super) const RECORDS: usize = 20_000;
 const BOUNDS: &[(&str, usize, usize)] = &[
     ("log", RECORDS, 64 << 20),
     ("parts of a log", RECORDS, 64 << 20),
-    ("gate", 20_000, 64 << 20),
+    ("gate", 1_024, 16 << 20),
     ("waits for the disk", 20_000, 0),
     ("waiting clients", 20_000, 0),
     ("watchers", 64, 0),

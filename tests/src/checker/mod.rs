@@ -546,12 +546,12 @@ mod tests {
             checker.holds(Instant::ZERO, A, &[Held { name, entries, bytes }]);
             core::mem::take(&mut checker.broken).len()
         };
-        assert_eq!(hold("gate", 20_000, 64 << 20), 0);
+        assert_eq!(hold("gate", 1_024, 16 << 20), 0);
         assert_eq!(
-            (hold("gate", 20_001, 0), hold("gate", 0, (64 << 20) + 1), hold("a new one", 0, 0)),
+            (hold("gate", 1_025, 0), hold("gate", 0, (16 << 20) + 1), hold("a new one", 0, 0)),
             (1, 1, 1)
         );
-        assert_eq!(checker.most_held["gate"], (20_001, (64 << 20) + 1));
+        assert_eq!(checker.most_held["gate"], (1_025, (16 << 20) + 1));
     }
 
     #[test]

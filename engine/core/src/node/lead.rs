@@ -251,6 +251,7 @@ impl Node {
         let after = self.log.end();
         if let Duty::Lead(master) = &mut self.duty {
             master.hold(after, item);
+            master.bound_gate(self.height);
             self.unwritten.is_needed = !self.unwritten.records.is_empty();
         }
     }

@@ -13,6 +13,10 @@ use duohuo_wire::packet::{Change, ChangeKind};
 use duohuo_wire::statement::{Row, SignedResult};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// What waits at the gate at most.
+const GATE_ITEMS: usize = 1_024;
+const GATE_BYTES: usize = 16 << 20;
+
 /// Something the chain said, held until the log behind it is safe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Gated {
@@ -38,6 +42,25 @@ pub(super) enum Gated {
         epoch: Epoch,
         height: Height,
     },
+}
+
+impl Gated {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Send { bytes, .. } | Self::Commit { block: bytes, .. } => bytes.len(),
+            Self::Proof { proof, .. } => proof.len(),
+            Self::Report { .. } | Self::Promise { .. } => 0,
+        }
+    }
+
+    /// Whether it may be as good as lost on the way, where blocks up to this one are committed.
+    fn may_be_lost(&self, committed: Height) -> bool {
+        match self {
+            Self::Send { .. } | Self::Report { .. } | Self::Proof { .. } => true,
+            Self::Commit { height, .. } => *height <= committed,
+            Self::Promise { .. } => false,
+        }
+    }
 }
 
 /// How far one member follows.
@@ -91,6 +114,7 @@ pub(super) struct Master {
     /// What was promised to forced masters of other clusters.
     pub(super) promises: BTreeMap<ClusterId, Promise>,
     gate: VecDeque<(u64, Gated)>,
+    gate_bytes: usize,
     asked: Option<Asked>,
 }
 
@@ -115,6 +139,7 @@ impl Master {
             hand_over_at: None,
             promises: BTreeMap::new(),
             gate: VecDeque::new(),
+            gate_bytes: 0,
             asked: None,
         };
         master.owed(now);
@@ -132,12 +157,7 @@ impl Master {
 
     /// What waits at the gate.
     pub(super) fn held(&self) -> Held {
-        let bytes = |(_, item): &(u64, Gated)| match item {
-            Gated::Send { bytes, .. } | Gated::Commit { block: bytes, .. } => bytes.len(),
-            Gated::Proof { proof, .. } => proof.len(),
-            Gated::Report { .. } | Gated::Promise { .. } => 0,
-        };
-        Held { name: "gate", entries: self.gate.len(), bytes: self.gate.iter().map(bytes).sum() }
+        Held { name: "gate", entries: self.gate.len(), bytes: self.gate_bytes }
     }
 
     /// Rule 22: a newer row of this epoch.
@@ -154,7 +174,18 @@ impl Master {
 
     /// Hold an item until the log of length `after` is safe.
     pub(super) fn hold(&mut self, after: u64, item: Gated) {
+        self.gate_bytes += item.bytes();
         self.gate.push_back((after, item));
+    }
+
+    /// B-BND-5: while a member is lost and nobody can remove it, the others go on, and what the chain says meanwhile is of less
+    /// and less use: the oldest goes first.
+    pub(super) fn bound_gate(&mut self, committed: Height) {
+        while self.gate.len() > GATE_ITEMS || self.gate_bytes > GATE_BYTES {
+            let oldest = self.gate.iter().position(|(_, item)| item.may_be_lost(committed));
+            let Some((_, item)) = oldest.and_then(|at| self.gate.remove(at)) else { return };
+            self.gate_bytes -= item.bytes();
+        }
     }
 
     /// Nothing waits to be let go.
@@ -205,6 +236,7 @@ impl Master {
             let Some((after, item)) = self.gate.pop_front() else {
                 break;
             };
+            self.gate_bytes -= item.bytes();
             self.exposed = self.exposed.max(after);
             self.released = self.released.max(after);
             free.push(item);
@@ -602,6 +634,37 @@ mod tests {
         m.hold(2, Gated::Report { evidence: Vec::new() });
         assert_eq!(m.held(), Held { name: "gate", entries: 4, bytes: 111 });
         assert!(!m.holds_nothing());
+    }
+
+    #[test]
+    fn b_bnd_5_of_too_much_at_the_gate_the_oldest_words_go_and_nothing_that_is_owed() {
+        let commit =
+            |height, bytes| Gated::Commit { height: Height(height), block: Bytes::from(vec![0; bytes]) };
+        let (node, cluster) = (NodeId(9), ClusterId(9));
+        let promise = Gated::Promise { node, cluster, epoch: E, height: Height(1) };
+        let mut m = with_members(&[A]);
+        for item in [promise.clone(), commit(7, 1), commit(8, 1), vote(1), vote(2)] {
+            m.hold(1, item);
+        }
+        (5..GATE_ITEMS).for_each(|_| m.hold(1, vote(3)));
+        m.bound_gate(Height(7));
+        assert_eq!(m.held().entries, GATE_ITEMS, "there is room");
+        m.hold(1, vote(4));
+        m.hold(1, vote(5));
+        m.bound_gate(Height(7));
+        assert_eq!(m.held(), Held { name: "gate", entries: GATE_ITEMS, bytes: GATE_ITEMS - 1 });
+        m.hold(1, commit(9, GATE_BYTES));
+        m.bound_gate(Height(7));
+        m.acknowledged(ms(0), A, 1, Height(0));
+        m.persisted(1);
+        let left = m.release(E);
+        assert_eq!(left.iter().map(Gated::bytes).sum::<usize>(), m.gate_bytes + GATE_BYTES + 1);
+        assert_eq!(
+            left,
+            [promise, commit(8, 1), commit(9, GATE_BYTES)],
+            "and no word is left beside so many bytes"
+        );
+        assert_eq!(m.held(), Held { name: "gate", entries: 0, bytes: 0 });
     }
 
     /// B-ISS-4: neither the barred nor the dead, nor who has no stream or lacks the health that is asked for.
