@@ -3,6 +3,7 @@
 
 use duohuo_chain::Timing;
 use duohuo_core::Instant;
+use duohuo_core::config::Timers;
 use duohuo_core::event::Event;
 use duohuo_tests::consortium::{Consortium, FIG_18, cluster_id, node};
 use duohuo_tests::host::Settings;
@@ -224,4 +225,22 @@ fn rec_3_the_same_wrong_result_by_the_successor_stops_the_switching_and_raises_t
     assert_eq!(switches.count(), 1);
     let height = world.checker.height();
     assert!(world.run_until(ms(3000), |w| w.checker.height().0 > height.0 + 5), "the others go on");
+}
+
+/// B-CLM-9: a standby that was away for a moment is in sync again long before the startup interval is over, and may be needed before.
+#[test]
+fn b_clm_9_who_saw_its_master_since_its_start_claims_at_once() {
+    let mut world = settled(23);
+    let back = node(0, 1);
+    let startup = Timers::for_keepalive(Settings::default().keepalive).startup_interval;
+    world.kill(back);
+    world.run_for(ms(300));
+    world.start(back);
+    let started_at = world.now();
+    let in_sync =
+        |w: &World| w.checker.rows().entry(cluster_id(0)).is_some_and(|entry| entry.row.in_sync.len() == 3);
+    assert!(world.run_until(startup, in_sync));
+    [0, 2].into_iter().for_each(|n| world.kill(node(0, n)));
+    assert!(world.run_until(ms(30), |w| w.master(cluster_id(0)) == Some(back)));
+    assert!(world.now() - started_at < startup, "{:?} after its start", world.now() - started_at);
 }

@@ -41,6 +41,8 @@ pub(super) struct Claims {
     /// When the newest own row was learnt: a grantee needs a moment to act.
     row_learnt_at: Option<Instant>,
     not_before: Option<Instant>,
+    /// A master acted since the start, as far as we heard.
+    has_seen_master: bool,
     asked: Option<Asked>,
     reason: Option<ClaimReason>,
     queried_at: Option<Instant>,
@@ -147,6 +149,7 @@ impl Node {
         let (master, epoch, version) = (row.master, row.epoch, row.version);
         if !vacant {
             self.claims.vacant_since = None;
+            self.claims.has_seen_master = true;
             self.drop_note(epoch);
             return;
         }
@@ -160,11 +163,11 @@ impl Node {
         }
         // The first of the order claims at once, the next ones if nothing came of it.
         let patience = self.config.timers.suspect_interval * u32::try_from(rank).unwrap_or(u32::MAX);
-        let started = self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval;
-        if self.now >= started {
+        let earliest = self.may_claim_from();
+        if self.now >= earliest {
             self.note(epoch.next()); // whoever is granted it gives us its log
         }
-        let due = (since + patience).max(started).max(self.claims.not_before.unwrap_or(Instant::ZERO));
+        let due = (since + patience).max(earliest).max(self.claims.not_before.unwrap_or(Instant::ZERO));
         if self.now < due {
             self.claims.wake_at = Some(due);
             return;
@@ -177,6 +180,14 @@ impl Node {
             ClaimReason::Suspicion
         });
         self.claim(epoch, version, reason);
+    }
+
+    /// Who has just started hears first who is there. Who saw a master act has.
+    fn may_claim_from(&self) -> Instant {
+        if self.claims.has_seen_master {
+            return Instant::ZERO;
+        }
+        self.started_at.unwrap_or(self.now) + self.config.timers.startup_interval
     }
 
     fn claim(&mut self, epoch: Epoch, version: Version, reason: ClaimReason) {
