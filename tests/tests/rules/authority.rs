@@ -201,6 +201,26 @@ fn auth_4_only_a_fresh_keepalive_of_the_master_resets_its_age() {
     assert_eq!(z.row(A).unwrap().master, M, "the row stays");
 }
 
+/// B-AGE-4: what told a node that it is to lead may have been lost; while it is not heard it is told again, and only then.
+#[test]
+fn b_age_4_a_master_that_is_not_heard_is_told_its_row_again() {
+    let (mut z, mut m, mut a, _) = three();
+    let told = |z: &mut Lone, p: &mut Peer| {
+        let (by_stream, by_datagram) = (p.read(z), p.heard(z));
+        [notices(&by_stream), notices(&by_datagram)].concat()
+    };
+    told(&mut z, &mut m);
+    told(&mut z, &mut a);
+    m.say(&mut z, MasterKeepalive { cluster: A, epoch: Epoch(1), ..Default::default() });
+    z.pass(ms(49));
+    assert_eq!(told(&mut z, &mut m), [], "it is heard");
+    for _ in 0..3 {
+        z.pass(ms(50));
+        assert_eq!(told(&mut z, &mut m), [(0, Outcome::Notice, 1, 2)]);
+    }
+    assert_eq!(told(&mut z, &mut a), [], "it concerns the master alone");
+}
+
 /// AUTH-7, B-QRY-1: all rows, one, those that changed, and the history by stream.
 #[test]
 fn auth_7_a_query_is_answered_by_the_rows_asked_for() {

@@ -425,9 +425,19 @@ impl Authority {
         let left = soft.ages_at - self.now;
         if left.is_zero() {
             self.aged_out(cluster);
+            self.tell_absent_master(cluster);
         } else {
             self.ages_after(cluster, left);
         }
+    }
+
+    /// B-AGE-4: a master that is not heard may not know that it is one.
+    fn tell_absent_master(&mut self, cluster: ClusterId) {
+        let Some(master) = self.table.entry(cluster).map(|entry| entry.row.master) else { return };
+        let stream = self.links.stream_of(Party::Node(master)).is_some();
+        let outcome = Outcome::Notice;
+        self.when_durable(Effect::Answer { to: master, request: 0, outcome, cluster, stream });
+        self.ages_after(cluster, self.age());
     }
 
     /// AUTH-2: the entry is removed from the table of present masters; the row (who may be granted) stays.
