@@ -3,6 +3,7 @@
 
 use crate::discard::Discard;
 use crate::held::Held;
+use crate::links::Party;
 use crate::time::{Duration, Instant};
 use duohuo_wire::error::DecodeError;
 use duohuo_wire::ids::NodeId;
@@ -39,8 +40,13 @@ impl Offence {
     }
 }
 
-/// Whether what was refused speaks against its sender. What is late or early does not, nor what a newer version may say.
-pub(crate) const fn is_offence(why: Discard) -> bool {
+/// Against whom it speaks that a packet was refused: who said it in its own session, if no honest one does (B-OFF-1).
+pub(crate) fn offender(party: Option<Party>, why: Discard) -> Option<NodeId> {
+    party.filter(|_| is_offence(why)).map(Party::id)
+}
+
+/// What is late or early is none, nor what a newer version may say.
+const fn is_offence(why: Discard) -> bool {
     match why {
         Discard::Decode(
             DecodeError::UnknownType(_) | DecodeError::UnknownFlags(_) | DecodeError::UnknownCriticalTlv(_),
@@ -118,5 +124,8 @@ mod tests {
         }
         assert!(!is_offence(Discard::Decode(DecodeError::UnknownType(0xEE))));
         assert!(is_offence(Discard::Decode(DecodeError::TrailingBytes)));
+        assert_eq!(offender(Some(Party::Node(WHO)), Discard::Forbidden), Some(WHO));
+        assert_eq!(offender(Some(Party::Node(WHO)), Discard::OldEpoch), None);
+        assert_eq!(offender(None, Discard::Forbidden), None, "nobody is named for what came in no session");
     }
 }

@@ -24,7 +24,7 @@ use crate::io::{Input, Machine, Output, Stored, StreamId, Table as StoreTable, W
 use crate::lateness::Lateness;
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
 use crate::numbered::Numbered;
-use crate::offences::{Offence, Offences, is_offence};
+use crate::offences::{Offence, Offences, offender};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::StartError;
@@ -385,15 +385,6 @@ impl Authority {
         self.watchers.tell(&event, unix, ClusterId(0), &mut self.links, &mut self.out);
     }
 
-    /// What a party said in its own session was refused: if no honest one says it, that is remembered (B-OFF-1).
-    fn refused(&mut self, party: Option<Party>, why: Discard) {
-        if let Some(party) = party
-            && is_offence(why)
-        {
-            self.offended(party.id(), Offence::RefusedPackets);
-        }
-    }
-
     fn offended(&mut self, node: NodeId, offence: Offence) {
         if let Some(count) = self.offences.note(self.now, node, offence) {
             let cluster = self.home.get(&node).copied().unwrap_or_default();
@@ -508,8 +499,10 @@ impl Authority {
                 let event = self.links.on_datagram(turn!(self), from, &bytes)?;
                 let party = event.party();
                 let done = self.on_datagram_event(event);
-                if let Err(why) = done {
-                    self.refused(party, why);
+                if let Err(why) = done
+                    && let Some(node) = offender(party, why)
+                {
+                    self.offended(node, Offence::RefusedPackets);
                 }
                 return done;
             }
@@ -525,7 +518,9 @@ impl Authority {
                     let party = event.party();
                     if let Err(why) = self.on_stream_event(stream, event) {
                         self.discards.count(why);
-                        self.refused(party, why);
+                        if let Some(node) = offender(party, why) {
+                            self.offended(node, Offence::RefusedPackets);
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@
 //! needed a quorum, and one honest member of that quorum is among those who answer. Up to there the log is closed: a
 //! record of the cluster's log says so, so that every later master knows, and none of them signs anything below.
 
-use super::master::Gated;
+use super::gate::Gated;
 use super::{After, Duty, Node};
 use crate::chain::Record;
 use crate::discard::Discard;

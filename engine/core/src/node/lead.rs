@@ -1,7 +1,8 @@
 //! Acting as master: from the adopted grant to what the chain says leaving by the gate (rules 15, 16, 18 to 23).
 
+use super::gate::Gated;
 use super::log::Log;
-use super::master::{Gated, Master};
+use super::master::Master;
 use super::neighbours::{Neighbour, Neighbours};
 use super::outside::Outside;
 use super::{After, Duty, Node};
@@ -102,7 +103,7 @@ impl Node {
     pub(super) fn hand_over(&mut self) {
         let Duty::Lead(master) = &self.duty else { return };
         let Some(at) = master.hand_over_at else { return };
-        let idle = master.holds_nothing() && !self.chain.is_working() && !self.is_ending_to_act();
+        let idle = master.gate.is_empty() && !self.chain.is_working() && !self.is_ending_to_act();
         if idle || self.now >= at {
             self.hand_over_now();
         }
@@ -250,8 +251,7 @@ impl Node {
     pub(super) fn hold(&mut self, item: Gated) {
         let after = self.log.end();
         if let Duty::Lead(master) = &mut self.duty {
-            master.hold(after, item);
-            master.bound_gate(self.height);
+            master.gate.hold(after, item, self.height);
             self.unwritten.is_needed = !self.unwritten.records.is_empty();
         }
     }

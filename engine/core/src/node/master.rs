@@ -5,63 +5,12 @@
 //! by everyone being added to it. Nothing here sends; the node does, with what this answers.
 
 use super::fence::Promise;
-use crate::held::Held;
+use super::gate::{Gate, Gated};
 use crate::time::{Duration, Instant};
-use bytes::Bytes;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, Version};
 use duohuo_wire::packet::{Change, ChangeKind};
-use duohuo_wire::statement::{Row, SignedResult};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// What waits at the gate at most.
-const GATE_ITEMS: usize = 1_024;
-const GATE_BYTES: usize = 16 << 20;
-
-/// Something the chain said, held until the log behind it is safe.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Gated {
-    Send {
-        to: Option<ClusterId>,
-        bytes: Bytes,
-    },
-    Commit {
-        height: Height,
-        block: Bytes,
-    },
-    Report {
-        evidence: Vec<SignedResult>,
-    },
-    Proof {
-        height: Height,
-        proof: Bytes,
-    },
-    /// The answer to a forced master of another cluster.
-    Promise {
-        node: NodeId,
-        cluster: ClusterId,
-        epoch: Epoch,
-        height: Height,
-    },
-}
-
-impl Gated {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Send { bytes, .. } | Self::Commit { block: bytes, .. } => bytes.len(),
-            Self::Proof { proof, .. } => proof.len(),
-            Self::Report { .. } | Self::Promise { .. } => 0,
-        }
-    }
-
-    /// Whether it may be as good as lost on the way, where blocks up to this one are committed.
-    fn may_be_lost(&self, committed: Height) -> bool {
-        match self {
-            Self::Send { .. } | Self::Report { .. } | Self::Proof { .. } => true,
-            Self::Commit { height, .. } => *height <= committed,
-            Self::Promise { .. } => false,
-        }
-    }
-}
+use duohuo_wire::statement::Row;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far one member follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -113,8 +62,7 @@ pub(super) struct Master {
     pub(super) hand_over_at: Option<Instant>,
     /// What was promised to forced masters of other clusters.
     pub(super) promises: BTreeMap<ClusterId, Promise>,
-    gate: VecDeque<(u64, Gated)>,
-    gate_bytes: usize,
+    pub(super) gate: Gate,
     asked: Option<Asked>,
 }
 
@@ -138,8 +86,7 @@ impl Master {
             released: 0,
             hand_over_at: None,
             promises: BTreeMap::new(),
-            gate: VecDeque::new(),
-            gate_bytes: 0,
+            gate: Gate::default(),
             asked: None,
         };
         master.owed(now);
@@ -155,11 +102,6 @@ impl Master {
         self.waiting_for.contains(&node) || self.adding == Some(node)
     }
 
-    /// What waits at the gate.
-    pub(super) fn held(&self) -> Held {
-        Held { name: "gate", entries: self.gate.len(), bytes: self.gate_bytes }
-    }
-
     /// Rule 22: a newer row of this epoch.
     pub(super) fn learn(&mut self, row: &Row) {
         if row.epoch != self.epoch || row.version <= self.version {
@@ -170,27 +112,6 @@ impl Master {
         self.barred.clone_from(&row.barred);
         self.adding = None;
         self.asked = None;
-    }
-
-    /// Hold an item until the log of length `after` is safe.
-    pub(super) fn hold(&mut self, after: u64, item: Gated) {
-        self.gate_bytes += item.bytes();
-        self.gate.push_back((after, item));
-    }
-
-    /// B-BND-5: while a member is lost and nobody can remove it, the others go on, and what the chain says meanwhile is of less
-    /// and less use: the oldest goes first.
-    pub(super) fn bound_gate(&mut self, committed: Height) {
-        while self.gate.len() > GATE_ITEMS || self.gate_bytes > GATE_BYTES {
-            let oldest = self.gate.iter().position(|(_, item)| item.may_be_lost(committed));
-            let Some((_, item)) = oldest.and_then(|at| self.gate.remove(at)) else { return };
-            self.gate_bytes -= item.bytes();
-        }
-    }
-
-    /// Nothing waits to be let go.
-    pub(super) fn holds_nothing(&self) -> bool {
-        self.gate.is_empty()
     }
 
     /// Our own disk holds the log up to `end`.
@@ -232,11 +153,7 @@ impl Master {
         assert!(promised == self.epoch, "a master of an older epoch releases nothing");
         let safe = self.safe();
         let mut free = Vec::new();
-        while self.gate.front().is_some_and(|(after, _)| *after <= safe) {
-            let Some((after, item)) = self.gate.pop_front() else {
-                break;
-            };
-            self.gate_bytes -= item.bytes();
+        while let Some((after, item)) = self.gate.pop(safe) {
             self.exposed = self.exposed.max(after);
             self.released = self.released.max(after);
             free.push(item);
@@ -418,6 +335,7 @@ impl Master {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     const ME: NodeId = NodeId(1);
     const A: NodeId = NodeId(2);
@@ -460,7 +378,7 @@ mod tests {
     #[test]
     fn a_vote_waits_for_our_own_disk() {
         let mut m = with_members(&[]);
-        m.hold(1, vote(1));
+        m.gate.hold(1, vote(1), Height(0));
         assert_eq!(m.release(E), []);
         m.persisted(1);
         assert_eq!(m.release(E), [vote(1)]);
@@ -469,7 +387,7 @@ mod tests {
     #[test]
     fn a_vote_waits_for_every_member_of_the_set_and_not_for_a_majority() {
         let mut m = with_members(&[A, B]);
-        m.hold(3, vote(1));
+        m.gate.hold(3, vote(1), Height(0));
         m.persisted(3);
         m.acknowledged(ms(1), A, 3, Height(0));
         assert_eq!(m.release(E), []);
@@ -498,7 +416,7 @@ mod tests {
     #[test]
     fn asking_for_a_removal_is_not_enough_to_go_on_without() {
         let mut m = with_members(&[A]);
-        m.hold(1, vote(1));
+        m.gate.hold(1, vote(1), Height(0));
         m.persisted(1);
         let change = m.next_change(ms(0), dead_a, |_| true, RETRY, || 7).expect("a removal");
         assert_eq!((change.kind, change.node), (ChangeKind::Remove, A));
@@ -520,7 +438,7 @@ mod tests {
         m.acknowledged(ms(0), A, 0, Height(0));
         let change = m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).expect("an addition");
         assert_eq!((change.kind, change.node), (ChangeKind::Add, A));
-        m.hold(1, vote(1));
+        m.gate.hold(1, vote(1), Height(0));
         m.persisted(1);
         assert_eq!(m.release(E), []);
         m.change_refused(7);
@@ -532,7 +450,7 @@ mod tests {
     #[test]
     fn who_lacks_an_exposed_record_is_not_added() {
         let mut m = with_members(&[]);
-        m.hold(2, vote(1));
+        m.gate.hold(2, vote(1), Height(0));
         m.persisted(2);
         m.release(E);
         m.stream_up(A);
@@ -585,7 +503,7 @@ mod tests {
     fn what_was_only_inherited_is_not_told_as_released() {
         let mut m = Master::new(ms(0), ME, &row(0, &[ME]), 5);
         assert_eq!((m.exposed(), m.released()), (5, 0));
-        m.hold(5, vote(1));
+        m.gate.hold(5, vote(1), Height(0));
         m.release(E);
         assert_eq!(m.released(), 5);
     }
@@ -619,7 +537,7 @@ mod tests {
     #[test]
     fn it_says_what_it_is_and_whom_it_waits_for() {
         let mut m = with_members(&[A]);
-        assert_eq!((m.epoch(), m.released(), m.holds_nothing()), (E, 0, true));
+        assert_eq!((m.epoch(), m.released()), (E, 0));
         assert!(m.waits_for(A) && !m.waits_for(B) && !m.waits_for(ME));
         assert_eq!(m.holders().collect::<Vec<_>>(), [A]);
         m.acknowledged(ms(0), A, 0, Height(0));
@@ -628,43 +546,6 @@ mod tests {
         assert!(m.next_change(ms(0), |_| DEAD, |_| true, RETRY, || 7).is_some());
         assert!(m.waits_for(B), "it is being added");
         assert_eq!(m.holders().collect::<Vec<_>>(), [A, B]);
-        m.hold(1, vote(1));
-        m.hold(2, Gated::Commit { height: Height(1), block: Bytes::from_static(&[0; 10]) });
-        m.hold(2, Gated::Proof { height: Height(1), proof: Bytes::from_static(&[0; 100]) });
-        m.hold(2, Gated::Report { evidence: Vec::new() });
-        assert_eq!(m.held(), Held { name: "gate", entries: 4, bytes: 111 });
-        assert!(!m.holds_nothing());
-    }
-
-    #[test]
-    fn b_bnd_5_of_too_much_at_the_gate_the_oldest_words_go_and_nothing_that_is_owed() {
-        let commit =
-            |height, bytes| Gated::Commit { height: Height(height), block: Bytes::from(vec![0; bytes]) };
-        let (node, cluster) = (NodeId(9), ClusterId(9));
-        let promise = Gated::Promise { node, cluster, epoch: E, height: Height(1) };
-        let mut m = with_members(&[A]);
-        for item in [promise.clone(), commit(7, 1), commit(8, 1), vote(1), vote(2)] {
-            m.hold(1, item);
-        }
-        (5..GATE_ITEMS).for_each(|_| m.hold(1, vote(3)));
-        m.bound_gate(Height(7));
-        assert_eq!(m.held().entries, GATE_ITEMS, "there is room");
-        m.hold(1, vote(4));
-        m.hold(1, vote(5));
-        m.bound_gate(Height(7));
-        assert_eq!(m.held(), Held { name: "gate", entries: GATE_ITEMS, bytes: GATE_ITEMS - 1 });
-        m.hold(1, commit(9, GATE_BYTES));
-        m.bound_gate(Height(7));
-        m.acknowledged(ms(0), A, 1, Height(0));
-        m.persisted(1);
-        let left = m.release(E);
-        assert_eq!(left.iter().map(Gated::bytes).sum::<usize>(), m.gate_bytes + GATE_BYTES + 1);
-        assert_eq!(
-            left,
-            [promise, commit(8, 1), commit(9, GATE_BYTES)],
-            "and no word is left beside so many bytes"
-        );
-        assert_eq!(m.held(), Held { name: "gate", entries: 0, bytes: 0 });
     }
 
     /// B-ISS-4: neither the barred nor the dead, nor who has no stream or lacks the health that is asked for.
@@ -707,7 +588,7 @@ mod tests {
         assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(80)), "it does not");
         m.acknowledged(ms(45), A, 6, Height(0));
         assert_eq!(m.poll_timeout(|_| DEAD), Some(ms(80)), "an old answer takes nothing back");
-        m.hold(7, vote(1));
+        m.gate.hold(7, vote(1), Height(0));
         m.persisted(7);
         assert_eq!(m.release(E), [vote(1)]);
         m.acknowledged(ms(50), A, 10, Height(0));

@@ -25,6 +25,7 @@ mod claims;
 mod clients;
 mod fence;
 mod follow;
+mod gate;
 mod group;
 mod lead;
 mod lineage;
@@ -49,7 +50,7 @@ use crate::disk::Disk;
 use crate::event::Event;
 use crate::io::{Input, Machine, Output, Stored, StreamId, Write};
 use crate::links::{DatagramEvent, Links, Party, StreamEvent, turn};
-use crate::offences::{Offence, Offences, is_offence};
+use crate::offences::{Offence, Offences, offender};
 use crate::outbox::Outbox;
 use crate::random::Random;
 use crate::store::{META_REGISTERING, StartError};
@@ -507,7 +508,9 @@ impl Node {
                     let party = event.party();
                     if let Err(why) = self.on_stream_event(stream, event) {
                         self.discards.count(why);
-                        self.refused(party, why);
+                        if let Some(node) = offender(party, why) {
+                            self.offended(node, Offence::RefusedPackets);
+                        }
                     }
                 }
             }
@@ -529,15 +532,6 @@ impl Node {
             Input::Shutdown => self.leave(true),
         }
         Ok(())
-    }
-
-    /// What a party said in its own session was refused: if no honest one says it, that is remembered (B-OFF-1).
-    fn refused(&mut self, party: Option<Party>, why: Discard) {
-        if let Some(party) = party
-            && is_offence(why)
-        {
-            self.offended(party.id(), Offence::RefusedPackets);
-        }
     }
 
     fn offended(&mut self, node: NodeId, offence: Offence) {

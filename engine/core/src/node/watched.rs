@@ -43,7 +43,7 @@ impl Node {
     #[must_use]
     pub fn held(&self) -> Vec<Held> {
         let gate = match &self.duty {
-            Duty::Lead(master) => master.held(),
+            Duty::Lead(master) => master.gate.held(),
             _ => Held::entries("gate", 0),
         };
         let mut held = vec![
