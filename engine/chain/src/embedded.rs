@@ -426,8 +426,8 @@ impl<A: Application> EmbeddedOf<A> {
         cluster == from || self.keys.is_newest(cluster, epoch)
     }
 
-    /// The height in work or the one after: only their words are verified and kept. Others only hint at where the
-    /// sender stands, and that it may say.
+    /// The height in work or the one after: only their words are judged and kept. Others only hint at where the
+    /// sender stands, and that it may say: who waited long at its gate says words that are out of date, and is no offender.
     fn is_near(&self, height: u64) -> bool {
         let last = self.ledger.height().0;
         height > last && height <= last.saturating_add(2)

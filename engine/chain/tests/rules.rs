@@ -487,6 +487,13 @@ fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster()
         assert!(!chain.receive(START, ClusterId(4), word), "an old word from a third party");
         assert!(chain.receive(START, ClusterId(2), word), "an old word re-sent by its own cluster");
     }
+    let (blocks, _) = log_in_the_middle(8);
+    let (mut further, _) = lead_with(&[], &blocks);
+    further.learn_grant(ClusterId(2), Epoch(2), node_id(ClusterId(2), 1));
+    assert!(further.status().height >= Height(1));
+    for word in &words {
+        assert!(further.receive(START, ClusterId(4), word), "a word of a height that is done offends nobody");
+    }
 }
 
 #[test]

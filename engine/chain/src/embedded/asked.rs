@@ -99,12 +99,13 @@ impl<A: Application> Chain for EmbeddedOf<A> {
             Message::Vote(v) if v.address.0 == self.cluster => return true,
             Message::Proposal(p) if p.address.0 == self.cluster => return true,
             Message::Vote(v) => {
-                self.is_admissible(from, v.address.0, v.signature.epoch)
-                    && (!self.is_near(v.height.0) || self.keys.verify_vote(v))
+                !self.is_near(v.height.0)
+                    || (self.is_admissible(from, v.address.0, v.signature.epoch) && self.keys.verify_vote(v))
             }
             Message::Proposal(p) => {
-                self.is_admissible(from, p.address.0, p.signature.epoch)
-                    && (!self.is_near(p.height.0) || self.keys.verify_proposal(p))
+                !self.is_near(p.height.0)
+                    || (self.is_admissible(from, p.address.0, p.signature.epoch)
+                        && self.keys.verify_proposal(p))
             }
             Message::Result(r) => r.cluster == from && self.keys.verify_result(r),
             Message::Hello(_)
