@@ -49,7 +49,7 @@ fn b_auth_1_a_decision_is_told_when_it_is_durable() {
     z.quick_disk = false;
     z.events.clear();
     m.say(&mut z, change(ChangeKind::Remove, 1, 2, NodeId(13)));
-    m.say(&mut z, MasterKeepalive { cluster: A, epoch: Epoch(1), ..Default::default() });
+    m.say(&mut z, keepalive(1, 0));
     m.say(&mut z, Query { request: 4, scope: QueryScope::Cluster, cluster: A, ..Default::default() });
     assert!(z.is_writing());
     assert_eq!((m.heard(&mut z), a.heard(&mut z)), (vec![], vec![]));
@@ -164,12 +164,6 @@ fn b_auth_5_other_masters_hear_of_many_decisions_row_by_row() {
 #[test]
 fn auth_4_only_a_fresh_keepalive_of_the_master_resets_its_age() {
     let (mut z, mut m, mut a, _) = three();
-    let keepalive = |epoch, challenge| MasterKeepalive {
-        cluster: A,
-        epoch: Epoch(epoch),
-        challenge,
-        ..Default::default()
-    };
     let challenge = |heard: Vec<Packet>| {
         heard.iter().find_map(|p| match p {
             Packet::MasterKeepaliveAnswer(answer) => Some(answer.challenge),
@@ -211,7 +205,7 @@ fn b_age_4_a_master_that_is_not_heard_is_told_its_row_again() {
     };
     told(&mut z, &mut m);
     told(&mut z, &mut a);
-    m.say(&mut z, MasterKeepalive { cluster: A, epoch: Epoch(1), ..Default::default() });
+    m.say(&mut z, keepalive(1, 0));
     z.pass(ms(49));
     assert_eq!(told(&mut z, &mut m), [], "it is heard");
     for _ in 0..3 {

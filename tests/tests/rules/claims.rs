@@ -63,6 +63,40 @@ fn r6_a_silent_incumbent_is_replaced_after_three_probes() {
     assert_eq!((row.master, row.in_sync), (STANDBY, vec![STANDBY, NodeId(13)]));
 }
 
+/// B-CLM-2: how late a master is, its keepalives say; the time until its first one is the takeover's, and a cut is no lateness.
+#[test]
+fn b_clm_2_a_master_is_given_the_time_that_its_keepalives_were_late() {
+    // After the first: one in time, one after its entry had aged out, one that is 4 ms late; what an inquiry takes from then on.
+    for (gaps, least, most) in [(&[10][..], 3, 4), (&[10, 200], 3, 4), (&[10, 14], 10, 12)] {
+        let (mut z, mut m, mut a, sealed_id) = three();
+        z.pass(ms(45));
+        let mut challenge = alive(&mut z, &mut m, keepalive(1, 0));
+        for gap in gaps {
+            z.pass(ms(*gap));
+            challenge = alive(&mut z, &mut m, keepalive(1, challenge));
+        }
+        a.say(&mut z, claim(&sealed_id));
+        z.pass(ms(least - 1));
+        assert_eq!(z.row(A).unwrap().master, M, "{gaps:?}");
+        z.pass(ms(most + 1 - least));
+        assert_eq!(z.row(A).unwrap().master, STANDBY, "{gaps:?}");
+    }
+}
+
+/// B-CLM-2: when its stream closes one probe is enough, and that one was sent.
+#[test]
+fn b_clm_2_an_inquiry_ends_with_the_stream_if_a_probe_is_unanswered_by_then() {
+    let (mut z, mut m, mut a, sealed_id) = three();
+    let challenge = alive(&mut z, &mut m, keepalive(1, 0));
+    z.pass(ms(14));
+    alive(&mut z, &mut m, keepalive(1, challenge));
+    a.say(&mut z, claim(&sealed_id));
+    z.pass(ms(5));
+    assert_eq!(z.row(A).unwrap().master, M, "it is given 8 ms more, since it was late by 4");
+    m.hang_up(&mut z);
+    assert_eq!(z.row(A).unwrap().master, STANDBY);
+}
+
 /// R6, B-CLM-2: an incumbent that answers is kept; only the answer asked for counts.
 #[test]
 fn r6_an_incumbent_that_answers_is_kept() {

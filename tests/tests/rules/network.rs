@@ -99,6 +99,23 @@ pub(crate) fn notices(packets: &[Packet]) -> Vec<(u64, Outcome, u64, u64)> {
     packets.iter().filter_map(of).collect()
 }
 
+/// What a master of cluster A says to stay in the table.
+pub(crate) fn keepalive(epoch: u64, challenge: u64) -> MasterKeepalive {
+    MasterKeepalive { cluster: A, epoch: Epoch(epoch), challenge, ..Default::default() }
+}
+
+/// Says it, and what the answer challenges it with.
+pub(crate) fn alive(z: &mut Lone, peer: &mut Peer, said: MasterKeepalive) -> u64 {
+    peer.heard(z);
+    peer.say(z, said);
+    let answers = peer.heard(z);
+    let challenge = |p: &Packet| match p {
+        Packet::MasterKeepaliveAnswer(answer) => Some(answer.challenge),
+        _ => None,
+    };
+    answers.iter().find_map(challenge).expect("it is answered")
+}
+
 pub(crate) fn probe_of(packets: &[Packet]) -> Option<u64> {
     packets.iter().find_map(|packet| match packet {
         Packet::Probe(probe) => Some(probe.nonce),

@@ -11,24 +11,10 @@ use duohuo_wire::packet::*;
 use duohuo_wire::sign::VerifyingKey;
 use duohuo_wire::takeover::{SignedTakeover, Takeover};
 
-fn keepalive(epoch: u64, challenge: u64, takeover: Option<Takeover>) -> MasterKeepalive {
-    let mut keepalive = MasterKeepalive { cluster: A, epoch: Epoch(epoch), challenge, ..Default::default() };
-    if let Some(takeover) = takeover {
-        takeover.add_to(&mut keepalive.extensions);
-    }
-    keepalive
-}
-
-/// Says it, and what the answer challenges it with.
-fn alive(z: &mut Lone, peer: &mut Peer, said: MasterKeepalive) -> u64 {
-    peer.heard(z);
-    peer.say(z, said);
-    let answers = peer.heard(z);
-    let challenge = |p: &Packet| match p {
-        Packet::MasterKeepaliveAnswer(answer) => Some(answer.challenge),
-        _ => None,
-    };
-    answers.iter().find_map(challenge).expect("it is answered")
+fn telling(epoch: u64, challenge: u64, takeover: Takeover) -> MasterKeepalive {
+    let mut said = keepalive(epoch, challenge);
+    takeover.add_to(&mut said.extensions);
+    said
 }
 
 /// What the authority shows of takeovers.
@@ -47,15 +33,15 @@ fn kept(z: &mut Lone) -> Vec<SignedTakeover> {
 /// 11 kept itself alive, fell silent for 30 ms, and 12 was granted epoch 2 by decision 4: its challenge.
 fn switched() -> (Lone, Peer, Peer, u64) {
     let (mut z, mut m, mut a, sealed_id) = three();
-    let challenge = alive(&mut z, &mut m, keepalive(1, 0, None));
-    alive(&mut z, &mut m, keepalive(1, challenge, None));
+    let challenge = alive(&mut z, &mut m, keepalive(1, 0));
+    alive(&mut z, &mut m, keepalive(1, challenge));
     z.pass(ms(30));
     m.hang_up(&mut z);
     a.say(&mut z, claim(&sealed_id));
     z.pass(ms(5));
     let row = z.row(A).unwrap();
     assert_eq!((row.epoch, row.master), (Epoch(2), STANDBY));
-    let challenge = alive(&mut z, &mut a, keepalive(2, 0, None));
+    let challenge = alive(&mut z, &mut a, keepalive(2, 0));
     (z, m, a, challenge)
 }
 
@@ -76,7 +62,7 @@ fn told() -> Takeover {
 fn b_tko_1_what_a_master_tells_of_its_takeover_is_kept() {
     let (mut z, _, mut a, challenge) = switched();
     assert_eq!(kept(&mut z), []);
-    alive(&mut z, &mut a, keepalive(2, challenge, Some(told())));
+    alive(&mut z, &mut a, telling(2, challenge, told()));
     let all = kept(&mut z);
     let one = &all[0];
     assert_eq!((all.len(), one.number, one.before, one.decision, one.after), (1, 1, [0; 32], 4, 4));
@@ -92,8 +78,8 @@ fn b_tko_1_what_a_master_tells_of_its_takeover_is_kept() {
     assert_eq!(kept(&mut z), all);
     // Nothing is missing for that grant: a repetition to the new run is not kept again.
     let mut a = connected(&mut z, STANDBY);
-    let challenge = alive(&mut z, &mut a, keepalive(2, 0, None));
-    alive(&mut z, &mut a, keepalive(2, challenge, Some(told())));
+    let challenge = alive(&mut z, &mut a, keepalive(2, 0));
+    alive(&mut z, &mut a, telling(2, challenge, told()));
     assert_eq!(kept(&mut z).len(), 1);
 }
 
@@ -102,16 +88,16 @@ fn b_tko_1_what_a_master_tells_of_its_takeover_is_kept() {
 fn b_tko_1_nobody_else_tells_it_and_nobody_tells_it_twice() {
     let (mut z, mut m, mut a, challenge) = switched();
     m.open_datagram(&mut z, true);
-    m.say(&mut z, keepalive(2, challenge, Some(told())));
-    m.say(&mut z, keepalive(1, challenge, Some(told())));
-    a.say(&mut z, keepalive(1, challenge, Some(told())));
-    a.say(&mut z, keepalive(3, challenge, Some(told())));
-    a.say(&mut z, keepalive(2, 77, Some(told())));
+    m.say(&mut z, telling(2, challenge, told()));
+    m.say(&mut z, telling(1, challenge, told()));
+    a.say(&mut z, telling(1, challenge, told()));
+    a.say(&mut z, telling(3, challenge, told()));
+    a.say(&mut z, telling(2, 77, told()));
     assert_eq!(kept(&mut z), []);
-    let challenge = alive(&mut z, &mut a, keepalive(2, 78, None));
-    let challenge = alive(&mut z, &mut a, keepalive(2, challenge, Some(told())));
+    let challenge = alive(&mut z, &mut a, keepalive(2, 78));
+    let challenge = alive(&mut z, &mut a, telling(2, challenge, told()));
     let other = Takeover { ready_us: Some(1), ..told() };
-    alive(&mut z, &mut a, keepalive(2, challenge, Some(other)));
+    alive(&mut z, &mut a, telling(2, challenge, other));
     let all = kept(&mut z);
     assert_eq!((all.len(), all[0].takeover), (1, told()), "the first word counts");
     let records = z.disk().keys().filter(|(table, _)| *table == Table::Record).count();

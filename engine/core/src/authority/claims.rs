@@ -36,6 +36,7 @@ pub(super) struct Inquiry {
     at: At,
     nonce: u64,
     probes_sent: u32,
+    probed_at: Instant,
 }
 
 /// Who claims, and why.
@@ -144,6 +145,7 @@ impl Authority {
             at,
             nonce,
             probes_sent: 0,
+            probed_at: self.now,
         }));
         self.continue_inquiry(cluster);
     }
@@ -169,6 +171,7 @@ impl Authority {
         let probes = if heard { PROBES } else { 1 };
         if inquiry.probes_sent < probes {
             inquiry.probes_sent += 1;
+            inquiry.probed_at = self.now;
             let probe = Packet::from(Probe { nonce: inquiry.nonce, epoch, ..Default::default() });
             self.links.send_datagram(Party::Node(master), &probe, &mut self.out);
             // A master that is late as a rule, its stream open, is given time to answer the last one.
@@ -271,6 +274,7 @@ impl Authority {
         soft.present = true;
         soft.heard_at = Some(self.now);
         soft.kept_alive_at = None;
+        soft.lateness.excuse();
         soft.switched_at.retain(|t| self.now - *t < SWITCH_WINDOW);
         soft.switched_at.push(self.now);
         let switches = u32::try_from(soft.switched_at.len()).unwrap_or(u32::MAX);
@@ -374,10 +378,7 @@ impl Authority {
             soft.challenges = [next, soft.challenges[0]];
         }
         if is_master && fresh {
-            if let Some(before) = soft.heard_at {
-                let interval = self.config.timers.keepalive_interval;
-                soft.lateness.observe((self.now - before).saturating_sub(interval));
-            }
+            soft.lateness.came(self.now, self.config.timers.keepalive_interval);
             soft.heard_at = Some(self.now);
             soft.kept_alive_at = Some(self.now);
             soft.height = keepalive.height;
@@ -450,6 +451,7 @@ impl Authority {
             && soft.present
         {
             soft.present = false;
+            soft.lateness.excuse();
             self.event(Event::AgedOut { cluster, node });
         }
     }
@@ -460,8 +462,9 @@ impl Authority {
             return;
         };
         let is_master = self.table.entry(cluster).is_some_and(|e| e.row.master == node);
-        if is_master && self.soft.get(&cluster).is_some_and(|s| s.inquiry.is_some()) {
-            self.deadlines.set(Deadline::Inquiry(cluster), self.now + self.config.timers.probe_interval);
+        if is_master && let Some(inquiry) = self.soft.get(&cluster).and_then(|s| s.inquiry.as_ref()) {
+            self.deadlines
+                .set(Deadline::Inquiry(cluster), inquiry.probed_at + self.config.timers.probe_interval);
         }
     }
 

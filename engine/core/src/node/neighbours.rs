@@ -126,9 +126,7 @@ impl Neighbours {
             return false;
         };
         let was_alive = neighbour.is_not_dead();
-        if let (true, Some(before)) = (was_alive, neighbour.heard_at) {
-            neighbour.lateness.observe((now - before).saturating_sub(interval));
-        }
+        neighbour.lateness.came(now, interval);
         let margin = neighbour.lateness.margin(self.timers.dead_interval);
         neighbour.heard_at = Some(now);
         neighbour.liveness = Liveness::Alive { suspect_at: now + interval * 3 / 2 + margin };
@@ -164,6 +162,7 @@ impl Neighbours {
             return None;
         }
         neighbour.heard_at = Some(now);
+        neighbour.lateness.spoke(now);
         let margin = neighbour.lateness.margin(self.timers.dead_interval);
         neighbour.liveness = Liveness::Alive { suspect_at: now + suspect_interval + margin };
         (neighbour.role, neighbour.promised) = (role, promised);
@@ -185,6 +184,7 @@ impl Neighbours {
     /// Our own loop came late: what we did not hear proves nothing. Everybody gets a fresh interval.
     pub(super) fn forgive(&mut self, now: Instant) {
         for neighbour in self.table.values_mut() {
+            neighbour.lateness.excuse();
             match &mut neighbour.liveness {
                 Liveness::Dead => {}
                 Liveness::Alive { suspect_at } => *suspect_at = now + self.timers.suspect_interval,
@@ -218,6 +218,7 @@ impl Neighbours {
                 verdicts.push(Verdict::Probe { node: *node, nonce: *nonce });
             } else {
                 neighbour.liveness = Liveness::Dead;
+                neighbour.lateness.excuse();
                 neighbour.role = Role::Ordinary;
                 verdicts.push(Verdict::Dead(*node));
             }
@@ -334,6 +335,20 @@ mod tests {
         n.forgive(ms(500));
         assert_eq!(n.tick(ms(514), || 9), []);
         assert!(n.is_alive(N));
+        n.heard(ms(514), N, &keepalive(10_000));
+        assert_eq!(n.poll_timeout(), Some(ms(529)), "nor did it come 404 ms late");
+    }
+
+    #[test]
+    fn who_was_dead_was_not_late() {
+        let mut n = table();
+        n.heard(ms(100), N, &keepalive(10_000));
+        for at in [115, 116, 117, 118] {
+            n.tick(ms(at), || 9);
+        }
+        assert!(!n.is_alive(N));
+        assert!(n.heard(ms(200), N, &keepalive(10_000)));
+        assert_eq!(n.poll_timeout(), Some(ms(215)));
     }
 
     #[test]
