@@ -4,7 +4,8 @@ use bytes::Bytes;
 use duohuo_chain::Embedded;
 use duohuo_core::Instant;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, Record, SnapshotPlan, SubmitError, TransactionId, VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, Reception, Record, SnapshotPlan, SubmitError, TransactionId,
+    VoteSeen,
 };
 use duohuo_core::held::Held;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -73,7 +74,7 @@ impl Chain for Liar {
     fn peer_up(&mut self, now: Instant, peer: ClusterId) {
         self.chain.peer_up(now, peer);
     }
-    fn receive(&mut self, now: Instant, from: ClusterId, message: &Bytes) -> bool {
+    fn receive(&mut self, now: Instant, from: ClusterId, message: &Bytes) -> Reception {
         self.accuse(message);
         self.chain.receive(now, from, message)
     }

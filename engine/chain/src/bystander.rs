@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::transaction::Transfer;
 use bytes::Bytes;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, Record, SubmitError, TransactionId, VoteSeen,
+    BlockError, Chain, ChainOutput, ChainStatus, Reception, Record, SubmitError, TransactionId, VoteSeen,
 };
 use duohuo_core::held::Held;
 use duohuo_core::outside::{Word, WordAnswer};
@@ -208,16 +208,19 @@ impl Chain for Bystander {
         }
     }
 
-    fn receive(&mut self, _now: Instant, from: ClusterId, message: &Bytes) -> bool {
-        if self.epoch.is_none() || from == self.cluster {
-            return false;
+    fn receive(&mut self, _now: Instant, from: ClusterId, message: &Bytes) -> Reception {
+        match Message::<Transfer>::decode(message) {
+            Some(Message::Result(result))
+                if self.epoch.is_some()
+                    && from != self.cluster
+                    && result.cluster == from
+                    && self.keys.verify_result(&result) =>
+            {
+                self.keep(result);
+                Reception::Taken
+            }
+            _ => Reception::Refused,
         }
-        let Some(Message::Result(result)) = Message::<Transfer>::decode(message) else { return false };
-        if result.cluster != from || !self.keys.verify_result(&result) {
-            return false;
-        }
-        self.keep(result);
-        true
     }
 
     fn submit(&mut self, _now: Instant, _transaction: &Bytes) -> Result<TransactionId, SubmitError> {

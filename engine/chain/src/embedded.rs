@@ -428,9 +428,9 @@ impl<A: Application> EmbeddedOf<A> {
 
     /// The height in work or the one after: only their words are judged and kept. Others only hint at where the
     /// sender stands, and that it may say: who waited long at its gate says words that are out of date, and is no offender.
-    fn is_near(&self, height: u64) -> bool {
-        let last = self.ledger.height().0;
-        height > last && height <= last.saturating_add(2)
+    fn is_near(&self, height: Height) -> bool {
+        let last = self.ledger.height();
+        height > last && height.0 <= last.0.saturating_add(2)
     }
 
     /// CH-15: of the words that were verified just now.
@@ -439,9 +439,7 @@ impl<A: Application> EmbeddedOf<A> {
             return;
         }
         for word in message.words() {
-            if self.is_near(word.height.0)
-                && let Some(words) = self.contradictions.note(word)
-            {
+            if let Some(words) = self.contradictions.note(word) {
                 self.outputs.push_back(ChainOutput::Equivocation { words });
             }
         }

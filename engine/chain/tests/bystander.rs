@@ -6,7 +6,7 @@ mod common;
 use bytes::Bytes;
 use common::{node_id, roster, signing_key};
 use duohuo_chain::{Bystander, MAX_RESULTS};
-use duohuo_core::chain::{Chain, ChainOutput};
+use duohuo_core::chain::{Chain, ChainOutput, Reception};
 use duohuo_core::outside::{Word, WordAnswer};
 use duohuo_core::time::Instant;
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -70,16 +70,19 @@ fn b_hook_8_a_master_tells_what_its_chain_computed_and_a_quorum_contradicts_who_
     assert_eq!(result(&mut chain, 9, RIGHT), WordAnswer::Told);
     assert_eq!(outputs(&mut chain).0.len(), 1);
     for (cluster, hash) in [(2, RIGHT), (3, WRONG)] {
-        assert!(chain.receive(Instant::ZERO, ClusterId(cluster), &message(cluster, 9, hash)));
+        assert_eq!(
+            chain.receive(Instant::ZERO, ClusterId(cluster), &message(cluster, 9, hash)),
+            Reception::Taken
+        );
         assert!(outputs(&mut chain).1.is_empty(), "two of four are no quorum");
     }
-    assert!(chain.receive(Instant::ZERO, ClusterId(4), &message(4, 9, RIGHT)));
+    assert_eq!(chain.receive(Instant::ZERO, ClusterId(4), &message(4, 9, RIGHT)), Reception::Taken);
     let reported = outputs(&mut chain).1;
     assert_eq!(reported.len(), 1);
     assert_eq!(clusters(&reported[0]), [3, 1, 2, 4], "the accused first, then who contradicts it");
     assert_eq!(reported[0][0].hash, WRONG);
     // Once is enough.
-    assert!(chain.receive(Instant::ZERO, ClusterId(4), &message(4, 9, RIGHT)));
+    assert_eq!(chain.receive(Instant::ZERO, ClusterId(4), &message(4, 9, RIGHT)), Reception::Taken);
     assert!(outputs(&mut chain).1.is_empty());
 }
 
@@ -112,7 +115,7 @@ fn b_hook_9_an_accusation_is_reported_with_both_results_as_soon_as_there_are_two
     assert_eq!(accuse(&mut chain, 3, 9), WordAnswer::Kept);
     assert_eq!(result(&mut chain, 9, RIGHT), WordAnswer::Told);
     assert!(outputs(&mut chain).1.is_empty(), "the accused has said nothing");
-    assert!(chain.receive(Instant::ZERO, ClusterId(3), &message(3, 9, WRONG)));
+    assert_eq!(chain.receive(Instant::ZERO, ClusterId(3), &message(3, 9, WRONG)), Reception::Taken);
     let reported = outputs(&mut chain).1;
     assert_eq!(reported.iter().map(|e| clusters(e)).collect::<Vec<_>>(), [[3, 1]]);
     assert_eq!(accuse(&mut chain, 3, 9), WordAnswer::Reported);
@@ -123,7 +126,7 @@ fn b_hook_9_an_accusation_is_reported_with_both_results_as_soon_as_there_are_two
 fn b_hook_9_who_said_the_same_or_is_no_other_cluster_is_not_accused() {
     let mut chain = master(1);
     assert_eq!(result(&mut chain, 9, RIGHT), WordAnswer::Told);
-    assert!(chain.receive(Instant::ZERO, ClusterId(3), &message(3, 9, RIGHT)));
+    assert_eq!(chain.receive(Instant::ZERO, ClusterId(3), &message(3, 9, RIGHT)), Reception::Taken);
     assert_eq!(accuse(&mut chain, 3, 9), WordAnswer::Agrees);
     assert_eq!(accuse(&mut chain, 1, 9), WordAnswer::NoCluster);
     assert_eq!(accuse(&mut chain, 5, 9), WordAnswer::NoCluster);
@@ -135,17 +138,29 @@ fn b_hook_9_who_said_the_same_or_is_no_other_cluster_is_not_accused() {
 #[test]
 fn what_is_not_signed_by_the_sender_s_master_is_refused() {
     let mut chain = master(1);
-    assert!(!chain.receive(Instant::ZERO, ClusterId(2), &message(3, 9, WRONG)), "another cluster's");
-    assert!(!chain.receive(Instant::ZERO, ClusterId(1), &message(1, 9, WRONG)), "our own");
+    assert_eq!(
+        chain.receive(Instant::ZERO, ClusterId(2), &message(3, 9, WRONG)),
+        Reception::Refused,
+        "another cluster's"
+    );
+    assert_eq!(
+        chain.receive(Instant::ZERO, ClusterId(1), &message(1, 9, WRONG)),
+        Reception::Refused,
+        "our own"
+    );
     let mut torn = message(3, 9, WRONG).to_vec();
     torn[20] ^= 1;
-    assert!(!chain.receive(Instant::ZERO, ClusterId(3), &torn.into()));
-    assert!(!chain.receive(Instant::ZERO, ClusterId(3), &Bytes::from_static(b"\x01")));
+    assert_eq!(chain.receive(Instant::ZERO, ClusterId(3), &torn.into()), Reception::Refused);
+    assert_eq!(chain.receive(Instant::ZERO, ClusterId(3), &Bytes::from_static(b"\x01")), Reception::Refused);
     let mut other = Bystander::new(ClusterId(3), NodeId(32), signing_key(NodeId(32)), &roster(4));
     other.lead(Instant::ZERO, Epoch(1), &[], Height(0));
     result(&mut other, 9, WRONG);
     let no_grant = outputs(&mut other).0.remove(0);
-    assert!(!chain.receive(Instant::ZERO, ClusterId(3), &no_grant), "a node that was not granted the epoch");
+    assert_eq!(
+        chain.receive(Instant::ZERO, ClusterId(3), &no_grant),
+        Reception::Refused,
+        "a node that was not granted the epoch"
+    );
 }
 
 #[test]
@@ -158,7 +173,7 @@ fn p6_what_is_kept_is_bounded_whatever_is_said() {
         result(&mut liar, height, WRONG);
     }
     for said in outputs(&mut liar).0 {
-        assert!(chain.receive(Instant::ZERO, ClusterId(3), &said));
+        assert_eq!(chain.receive(Instant::ZERO, ClusterId(3), &said), Reception::Taken);
     }
     let entries: usize = chain.held().iter().map(|held| held.entries).sum();
     assert!(entries <= 5 * MAX_RESULTS, "{entries}");

@@ -8,7 +8,7 @@ use common::{Net, Random, new_chain, node_id, signing_key};
 use duohuo_chain::certificate::CommitSignature;
 use duohuo_chain::{Block, CommittedBlock, Embedded, Genesis, Ledger, Timing, Transfer};
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, HaltReason, Record, SubmitError, TransactionId, VoteKind,
+    BlockError, Chain, ChainOutput, HaltReason, Reception, Record, SubmitError, TransactionId, VoteKind,
 };
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId};
@@ -477,22 +477,34 @@ fn words_count_only_under_the_right_key_and_old_epochs_only_from_their_cluster()
         let mut forged = word.to_vec();
         let last = forged.len() - 1;
         forged[last - 3] ^= 1;
-        assert!(!chain.receive(START, ClusterId(2), &forged.into()));
+        assert_eq!(chain.receive(START, ClusterId(2), &forged.into()), Reception::Refused);
         // Nobody speaks in our own name, nor from outside the consortium.
-        assert!(!chain.receive(START, ClusterId(3), word));
-        assert!(!chain.receive(START, ClusterId(9), word));
+        assert_eq!(chain.receive(START, ClusterId(3), word), Reception::Refused);
+        assert_eq!(chain.receive(START, ClusterId(9), word), Reception::Refused);
     }
     chain.learn_grant(ClusterId(2), Epoch(2), node_id(ClusterId(2), 1));
     for word in &words {
-        assert!(!chain.receive(START, ClusterId(4), word), "an old word from a third party");
-        assert!(chain.receive(START, ClusterId(2), word), "an old word re-sent by its own cluster");
+        assert_eq!(
+            chain.receive(START, ClusterId(4), word),
+            Reception::Refused,
+            "an old word from a third party"
+        );
+        assert_eq!(
+            chain.receive(START, ClusterId(2), word),
+            Reception::Taken,
+            "an old word re-sent by its own cluster"
+        );
     }
     let (blocks, _) = log_in_the_middle(8);
     let (mut further, _) = lead_with(&[], &blocks);
     further.learn_grant(ClusterId(2), Epoch(2), node_id(ClusterId(2), 1));
     assert!(further.status().height >= Height(1));
     for word in &words {
-        assert!(further.receive(START, ClusterId(4), word), "a word of a height that is done offends nobody");
+        assert_eq!(
+            further.receive(START, ClusterId(4), word),
+            Reception::Noticed,
+            "a word of a height that is done offends nobody"
+        );
     }
 }
 

@@ -167,6 +167,17 @@ pub enum BlockError {
     UnknownGrant(ClusterId, Epoch),
 }
 
+/// What became of a message of another master.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reception {
+    /// It was taken: its words count.
+    Taken,
+    /// It tells where its sender stands, and no more: none of its words was judged.
+    Noticed,
+    /// It is bad, and was ignored: to be counted against its sender.
+    Refused,
+}
+
 /// One signed vote or proposal as an observer sees it; two with equal keys and different values are a conflict (P1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct VoteSeen {
@@ -237,8 +248,8 @@ pub trait Chain {
     /// A session with another cluster's current master is up: say hello and re-send what that peer may lack.
     fn peer_up(&mut self, now: Instant, peer: ClusterId);
 
-    /// A consensus message from the current master of `from`. Bad ones are ignored and return `false`, to be counted.
-    fn receive(&mut self, now: Instant, from: ClusterId, message: &Bytes) -> bool;
+    /// A consensus message from the current master of `from`.
+    fn receive(&mut self, now: Instant, from: ClusterId, message: &Bytes) -> Reception;
 
     /// A client's transaction.
     ///

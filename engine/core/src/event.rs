@@ -66,7 +66,7 @@ pub enum Event {
     },
     /// A signed word left this node.
     Released(VoteSeen),
-    /// A signed word of another cluster came in.
+    /// A signed word of another cluster came in and was taken.
     Received(VoteSeen),
     /// A block is committed and durable here.
     Committed {

@@ -10,7 +10,7 @@ use arc_malachitebft_core_consensus::Input;
 use arc_malachitebft_core_types::TimeoutKind;
 use bytes::Bytes;
 use duohuo_core::chain::{
-    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Record, SnapshotPlan, SubmitError,
+    BlockError, Chain, ChainOutput, ChainStatus, HaltReason, Reception, Record, SnapshotPlan, SubmitError,
     TransactionId, VoteSeen,
 };
 use duohuo_core::held::Held;
@@ -88,24 +88,23 @@ impl<A: Application> Chain for EmbeddedOf<A> {
         }
     }
 
-    fn receive(&mut self, now: Instant, from: ClusterId, message: &Bytes) -> bool {
+    fn receive(&mut self, now: Instant, from: ClusterId, message: &Bytes) -> Reception {
         if !self.leads() || from == self.cluster || !self.keys.is_cluster(from) {
-            return false;
+            return Reception::Refused;
         }
         let Some(message) = Message::<A::Transaction>::decode(message) else {
-            return false;
+            return Reception::Refused;
         };
+        let is_judged = message.working_height().is_none_or(|of| self.is_near(of));
         let is_good = match &message {
-            Message::Vote(v) if v.address.0 == self.cluster => return true,
-            Message::Proposal(p) if p.address.0 == self.cluster => return true,
+            Message::Vote(v) if v.address.0 == self.cluster => return Reception::Noticed,
+            Message::Proposal(p) if p.address.0 == self.cluster => return Reception::Noticed,
+            _ if !is_judged => true,
             Message::Vote(v) => {
-                !self.is_near(v.height.0)
-                    || (self.is_admissible(from, v.address.0, v.signature.epoch) && self.keys.verify_vote(v))
+                self.is_admissible(from, v.address.0, v.signature.epoch) && self.keys.verify_vote(v)
             }
             Message::Proposal(p) => {
-                !self.is_near(p.height.0)
-                    || (self.is_admissible(from, p.address.0, p.signature.epoch)
-                        && self.keys.verify_proposal(p))
+                self.is_admissible(from, p.address.0, p.signature.epoch) && self.keys.verify_proposal(p)
             }
             Message::Result(r) => r.cluster == from && self.keys.verify_result(r),
             Message::Hello(_)
@@ -115,9 +114,11 @@ impl<A: Application> Chain for EmbeddedOf<A> {
             | Message::Transactions(_) => true,
         };
         if !is_good {
-            return false;
+            return Reception::Refused;
         }
-        self.compare(&message);
+        if is_judged {
+            self.compare(&message);
+        }
         match message {
             Message::Hello(hello) => self.on_hello(now, from, &hello),
             Message::Transactions(list) => self.on_transactions(now, list),
@@ -135,7 +136,7 @@ impl<A: Application> Chain for EmbeddedOf<A> {
                 }
             }
         }
-        true
+        if is_judged { Reception::Taken } else { Reception::Noticed }
     }
 
     fn submit(&mut self, now: Instant, transaction: &Bytes) -> Result<TransactionId, SubmitError> {

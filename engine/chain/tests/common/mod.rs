@@ -13,7 +13,9 @@
 
 use bytes::Bytes;
 use duohuo_chain::{Embedded, EmbeddedConfig, Genesis, Timing, Transfer};
-use duohuo_core::chain::{Chain, ChainOutput, HaltReason, Record, Snapshot, TransactionId, VoteKind};
+use duohuo_core::chain::{
+    Chain, ChainOutput, HaltReason, Reception, Record, Snapshot, TransactionId, VoteKind,
+};
 use duohuo_core::time::{Duration, Instant};
 use duohuo_wire::ids::{ClusterId, Epoch, Height, NodeId, RoomId};
 use duohuo_wire::roster::{ClusterEntry, NodeEntry, Party, Roster};
@@ -526,8 +528,8 @@ impl Net {
             Event::Deliver { to, from, epoch, bytes } => {
                 // Peers count nothing from a deposed master.
                 if !self.master(to).is_dead && epoch == self.clusters[&from].epoch {
-                    let good = self.call(to, |chain| chain.receive(now, from, &bytes));
-                    self.refused += u64::from(!good);
+                    let reception = self.call(to, |chain| chain.receive(now, from, &bytes));
+                    self.refused += u64::from(reception == Reception::Refused);
                 }
             }
             Event::Copy { cluster, node, epoch, from, end, what } => {

@@ -6,7 +6,7 @@ use super::master::Master;
 use super::neighbours::{Neighbour, Neighbours};
 use super::outside::Outside;
 use super::{After, Duty, Node};
-use crate::chain::{ChainOutput, HaltReason, Record, VoteSeen};
+use crate::chain::{ChainOutput, HaltReason, Reception, Record, VoteSeen};
 use crate::config::Timers;
 use crate::discard::Discard;
 use crate::event::Event;
@@ -576,14 +576,14 @@ impl Node {
                 if consensus.epoch > epoch {
                     return Err(Discard::UnknownEpoch);
                 }
-                let good = self.chain.receive(self.now, cluster, &consensus.message);
-                if good {
+                let reception = self.chain.receive(self.now, cluster, &consensus.message);
+                if reception == Reception::Taken {
                     for vote in self.chain.votes_in(&consensus.message) {
                         self.event(Event::Received(vote));
                     }
                 }
                 self.run_chain();
-                if good { Ok(()) } else { Err(Discard::BadConsensus) }
+                if reception == Reception::Refused { Err(Discard::BadConsensus) } else { Ok(()) }
             }
             Packet::BlockPush(push) => self.on_block(Party::Node(node), &push),
             Packet::ChainQuery(query) => {
