@@ -219,7 +219,10 @@ fn r5_a_cluster_that_promised_nothing_hears_a_master_that_was_given_up_and_ledge
         let height = world.checker.height();
         assert!(world.run_until(ms(10_000), |w| w.checker.height().0 > height.0 + 10), "seed {seed}");
         let is_heard = |w: &World| w.checker.count_outlived() > 0;
-        assert!(world.run_until(ms(20_000), is_heard), "seed {seed}: it is heard where the forced one speaks");
+        assert!(
+            world.run_until(ms(20_000), is_heard),
+            "seed {seed}: it is heard where the forced one speaks"
+        );
         world.mend_network();
         assert!(world.run_until(ms(10_000), |w| members(w, A) == 3), "seed {seed}: all are in sync again");
     }

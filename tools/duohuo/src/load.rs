@@ -6,9 +6,9 @@ use duohuo_chain::Transfer;
 use duohuo_core::chain::TransactionId;
 use duohuo_driver::client::{Client, ClientError};
 use duohuo_driver::keys;
-use duohuo_wire::ids::Height;
+use duohuo_wire::ids::{Height, NodeId};
 use duohuo_wire::packet::{Packet, Submit, SubmitAnswer, SubmitVerdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +51,7 @@ pub struct Load {
     pub state: Arc<LoadState>,
     finish: Arc<AtomicBool>,
     abandon: Arc<AtomicBool>,
+    avoided: Arc<Mutex<BTreeSet<NodeId>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -60,7 +61,9 @@ impl Load {
     pub fn start(access: Access) -> Self {
         let state = Arc::new(LoadState::default());
         let (finish, abandon) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let avoided = Arc::default();
         let worker = Worker {
+            avoided: Arc::clone(&avoided),
             servers: access.nodes(),
             next_server: 0,
             access,
@@ -71,7 +74,12 @@ impl Load {
             next_request: 1,
         };
         let thread = std::thread::spawn(move || worker.run());
-        Self { state, finish, abandon, thread: Some(thread) }
+        Self { state, finish, abandon, avoided, thread: Some(thread) }
+    }
+
+    /// From now on it uses none of these nodes.
+    pub fn avoid(&self, nodes: BTreeSet<NodeId>) {
+        *self.avoided.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
     }
 
     /// Submit nothing new, and wait until all is answered; `false`: not in time.
@@ -118,6 +126,7 @@ struct Pending {
 }
 
 struct Worker {
+    avoided: Arc<Mutex<BTreeSet<NodeId>>>,
     access: Access,
     servers: Vec<Server>,
     next_server: usize,
@@ -135,7 +144,7 @@ impl Worker {
             let server = go_to.take().and_then(|at| self.server_at(at)).or_else(|| self.next_server());
             let Some(server) = server else { return };
             match self.access.connect(&server, CONNECT_TIMEOUT) {
-                Ok(client) => go_to = self.serve(client).unwrap_or(None),
+                Ok(client) => go_to = self.serve(server, client).unwrap_or(None),
                 Err(_) => std::thread::sleep(PAUSE),
             }
             let now = Instant::now();
@@ -150,20 +159,32 @@ impl Worker {
             || (self.finish.load(Ordering::Relaxed) && self.pending.is_empty())
     }
 
+    fn is_avoided(&self, server: Server) -> bool {
+        self.avoided.lock().unwrap_or_else(PoisonError::into_inner).contains(&server.id)
+    }
+
+    /// `None`: all are avoided.
     fn next_server(&mut self) -> Option<Server> {
-        self.next_server = self.next_server.wrapping_add(1);
-        self.servers.get(self.next_server % self.servers.len().max(1)).copied()
+        let first = self.next_server.wrapping_add(1);
+        let next = (first..).take(self.servers.len()).find_map(|at| {
+            let server = self.servers.get(at % self.servers.len()).copied();
+            server.filter(|server| !self.is_avoided(*server)).map(|server| (at, server))
+        });
+        next.map(|(at, server)| {
+            self.next_server = at;
+            server
+        })
     }
 
     fn server_at(&self, address: SocketAddr) -> Option<Server> {
-        self.servers.iter().find(|s| s.address == address).copied()
+        self.servers.iter().find(|s| s.address == address && !self.is_avoided(**s)).copied()
     }
 
-    /// Use one node until it fails, does not answer, or is not master: then where to go.
-    fn serve(&mut self, mut client: Client) -> Result<Option<SocketAddr>, ClientError> {
+    /// Use one node until it fails, does not answer, is avoided, or is not master: then where to go.
+    fn serve(&mut self, server: Server, mut client: Client) -> Result<Option<SocketAddr>, ClientError> {
         let mut submit_at = Instant::now();
         let mut trusted_until = Instant::now() + ANSWER_TIMEOUT;
-        while !self.is_done() {
+        while !self.is_done() && !self.is_avoided(server) {
             let now = Instant::now();
             if now >= submit_at {
                 self.make_transfer(now);

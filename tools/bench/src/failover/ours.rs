@@ -19,6 +19,8 @@ const AUTHORITY_ROOM: u8 = 9;
 const ONE_OF_THREE: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[1, 2]), ("C", &[2, 3]), ("D", &[3, 1])];
 /// Who loses its master has another one, and a member that must acknowledge what that one says.
 const ENOUGH: usize = 3;
+/// The client is with another cluster's master after this.
+const LOAD_MOVES: Duration = Duration::from_millis(200);
 
 impl Network {
     /// Clusters over rooms.
@@ -89,6 +91,11 @@ pub(super) fn measure(conditions: Conditions, fault: Fault, rounds: u32) -> Resu
     let mut samples = Vec::new();
     for cluster in clusters.iter().copied().cycle().take(rounds as usize) {
         world.revive()?;
+        let of_cluster: BTreeSet<NodeId> =
+            world.network.roster.cluster(cluster).into_iter().flat_map(|c| &c.nodes).map(|n| n.id).collect();
+        // Its client needs 300 ms to leave a node that stands still, and a chain without transactions has nothing to vote on.
+        world.keep_load_from(of_cluster.clone());
+        world.pause(LOAD_MOVES)?;
         world.pause(some_time(conditions.interval_ms))?;
         let master = world.row(cluster).master;
         world.picture.view().forget_events();
@@ -108,8 +115,6 @@ pub(super) fn measure(conditions: Conditions, fault: Fault, rounds: u32) -> Resu
             s.kind == kind::GRANTED && s.from == NodeId::AUTHORITY && s.cluster == cluster
         })?;
         // What led to it, if it was told: who was suspected the moment before the fault is not suspected anew.
-        let of_cluster: Vec<NodeId> =
-            world.network.roster.cluster(cluster).into_iter().flat_map(|c| &c.nodes).map(|n| n.id).collect();
         let ms = |at_us: u64| at_us.saturating_sub(since) as f64 / 1000.0;
         let view = world.picture.view();
         let told = |wanted: &dyn Fn(&Seen) -> bool| view.first(since, wanted).map(|s| ms(s.at_us));

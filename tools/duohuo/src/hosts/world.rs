@@ -293,6 +293,11 @@ impl World {
         self.may_fall.insert(id);
     }
 
+    /// The client leaves these nodes alone, from a moment later on.
+    pub fn keep_load_from(&self, nodes: BTreeSet<NodeId>) {
+        self.load.avoid(nodes);
+    }
+
     fn pump(&mut self) -> Outcome {
         for (id, status) in self.processes.fallen() {
             if !self.may_fall.contains(&id) {
