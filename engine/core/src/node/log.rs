@@ -299,9 +299,8 @@ impl Log {
             }
         }
         self.end = end;
-        if is_kept {
-            self.released = released.min(end);
-        }
+        // A forced master's log may end below what an older one released: that does not speak of what takes these indexes next.
+        self.released = if is_kept { released } else { self.released }.min(end);
         (self.promised, self.synced) = (epoch, epoch);
         writes.push(self.put_end());
         writes.push(self.put_promise());

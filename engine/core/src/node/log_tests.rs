@@ -240,6 +240,9 @@ fn what_a_fence_closed_is_history() {
     assert_eq!(words(&returned), [(8, &b"\xFF"[..])]);
     assert_eq!(returned.end(), 9);
     returned.extend(9, vec![record(7, E2, "n")]).unwrap();
+    let successor = returned.resync(Epoch(3), Height(4), 8, vec![closed(6, E2)]);
+    assert!(successor.is_ok(), "the forced log ends below the old one, and had released nothing");
+    assert_eq!(words(&returned), [(8, &b"\xFF"[..])]);
     log.extend(13, vec![record(9, E1, "high")]).unwrap();
     log.note_released(14);
     assert_eq!(log.resync(E2, Height(4), 8, vec![closed(6, E2)]), Err(Divergence), "above the fence");
