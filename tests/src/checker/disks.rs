@@ -33,7 +33,7 @@ const BOUNDS: &[(&str, usize, usize)] = &[
     ("results", 4_096, 0),
     ("verified signatures", 3 * 4_096, 0),
     ("switches", 256, 0),
-    ("reports", 256, 0),
+    ("reports", 1_024, 0),
     ("offences", 256, 0),
     ("words of others", 256 * 8, 0),
 ];

@@ -66,15 +66,19 @@ pub(super) fn key_of(roster: &Roster, node: NodeId) -> Option<VerifyingKey> {
     roster.node(node).and_then(|(_, n)| VerifyingKey::from_bytes(&n.signing_key).ok())
 }
 
-/// Counts reports per accused master, each reporting cluster once, over a window.
+/// A result that is held against the master of a cluster.
+type Accused = (ClusterId, Epoch, Height, [u8; 32]);
+
+/// Counts reports per accused result, each reporting cluster once, over a window. What is said of another result of the same
+/// master does not add to it: of two clusters that lie one after the other, each about what it heard, none is confirmed by the other.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    counted: BTreeMap<(ClusterId, Epoch), BTreeMap<ClusterId, Instant>>,
+    counted: BTreeMap<Accused, BTreeMap<ClusterId, Instant>>,
     spent: BTreeMap<ClusterId, (Instant, u32)>,
 }
 
 impl Reports {
-    /// How many are kept.
+    /// How many are kept: as many as the budgets of a window let in, and those of windows in which nothing came.
     pub(super) fn count_held(&self) -> usize {
         self.spent.len() + self.counted.values().map(BTreeMap::len).sum::<usize>()
     }
@@ -89,20 +93,23 @@ impl Reports {
         *spent <= BUDGET
     }
 
-    /// Count a report; `true` when distinct clusters enough to include an honest one have said so.
+    /// Count a report; `true` when distinct clusters enough to include an honest one have said so of this very result.
     pub(super) fn count(
         &mut self,
         now: Instant,
-        accused: ClusterId,
+        finding: &Finding,
         epoch: Epoch,
         reporter: ClusterId,
         clusters: usize,
     ) -> bool {
-        self.counted.retain(|(cluster, e), _| *cluster != accused || *e == epoch);
-        let of_accused = self.counted.entry((accused, epoch)).or_default();
-        of_accused.retain(|_, at| now - *at < WINDOW);
-        of_accused.insert(reporter, now);
-        of_accused.len() > faults(clusters)
+        let Finding { accused, height, hash, .. } = *finding;
+        self.counted.retain(|(cluster, e, ..), reporters| {
+            reporters.retain(|_, at| now - *at < WINDOW);
+            !reporters.is_empty() && (*cluster != accused || *e == epoch)
+        });
+        let reporters = self.counted.entry((accused, epoch, height, hash)).or_default();
+        reporters.insert(reporter, now);
+        reporters.len() > faults(clusters)
     }
 }
 
@@ -111,27 +118,47 @@ mod tests {
     use super::*;
     const T: Instant = Instant::from_nanos(1_000_000_000);
 
+    fn result(height: u64, hash: u8) -> Finding {
+        Finding { accused: ClusterId(1), height: Height(height), hash: [hash; 32], proven: false }
+    }
+
+    /// Whether the second cluster of four, reporting the second of these at this moment, makes it enough.
+    fn second(first: (Finding, u64), then: (Finding, u64), after: Duration) -> bool {
+        let mut r = Reports::default();
+        assert!(!r.count(T, &first.0, Epoch(first.1), ClusterId(2), 4));
+        r.count(T + after, &then.0, Epoch(then.1), ClusterId(3), 4)
+    }
+
     #[test]
     fn one_liar_among_four_clusters_deposes_nobody() {
         let mut r = Reports::default();
-        for _ in 0..100 {
-            assert!(!r.count(T, ClusterId(1), Epoch(1), ClusterId(2), 4));
+        for height in 0..100 {
+            assert!(!r.count(T, &result(height / 2, 7), Epoch(1), ClusterId(2), 4));
         }
-        assert!(r.count(T, ClusterId(1), Epoch(1), ClusterId(3), 4));
+        assert!(r.count(T, &result(49, 7), Epoch(1), ClusterId(3), 4));
     }
 
     #[test]
-    fn reports_outside_the_window_do_not_count() {
-        let mut r = Reports::default();
-        assert!(!r.count(T, ClusterId(1), Epoch(1), ClusterId(2), 4));
-        assert!(!r.count(T + WINDOW, ClusterId(1), Epoch(1), ClusterId(3), 4));
+    fn b_err_3_only_reports_of_the_same_result_within_the_window_add_up() {
+        let (said, soon) = ((result(5, 7), 1), WINDOW - Duration::from_nanos(1));
+        assert!(second(said, said, soon));
+        assert!(!second(said, said, WINDOW), "the window");
+        assert!(!second(said, (result(5, 7), 2), soon), "a new master starts with a clean count");
+        assert!(!second(said, (result(6, 7), 1), soon), "another height");
+        assert!(!second(said, (result(5, 8), 1), soon), "another hash");
     }
 
     #[test]
-    fn a_new_master_starts_with_a_clean_count() {
+    fn what_is_kept_is_bounded_by_the_window() {
         let mut r = Reports::default();
-        assert!(!r.count(T, ClusterId(1), Epoch(1), ClusterId(2), 4));
-        assert!(!r.count(T, ClusterId(1), Epoch(2), ClusterId(3), 4));
+        for height in 0..10 {
+            r.count(T, &result(height, 7), Epoch(1), ClusterId(2), 4);
+        }
+        assert_eq!(r.count_held(), 10);
+        r.count(T + WINDOW, &result(10, 7), Epoch(1), ClusterId(2), 4);
+        assert_eq!(r.count_held(), 1);
+        r.count(T + WINDOW, &result(10, 7), Epoch(2), ClusterId(2), 4);
+        assert_eq!(r.count_held(), 1, "what is said of an older epoch is void");
     }
 
     #[test]

@@ -201,7 +201,7 @@ impl Authority {
         };
         let clusters = self.config.roster.clusters.len();
         let epoch = entry.row.epoch;
-        if finding.proven || self.reports.count(self.now, finding.accused, epoch, reporter, clusters) {
+        if finding.proven || self.reports.count(self.now, &finding, epoch, reporter, clusters) {
             self.force_switch(finding);
         }
         Ok(finding.proven)
