@@ -65,7 +65,6 @@ impl Load {
         let worker = Worker {
             avoided: Arc::clone(&avoided),
             servers: access.nodes(),
-            next_server: 0,
             access,
             state: Arc::clone(&state),
             finish: Arc::clone(&finish),
@@ -129,7 +128,6 @@ struct Worker {
     avoided: Arc<Mutex<BTreeSet<NodeId>>>,
     access: Access,
     servers: Vec<Server>,
-    next_server: usize,
     state: Arc<LoadState>,
     finish: Arc<AtomicBool>,
     abandon: Arc<AtomicBool>,
@@ -165,15 +163,10 @@ impl Worker {
 
     /// `None`: all are avoided.
     fn next_server(&mut self) -> Option<Server> {
-        let first = self.next_server.wrapping_add(1);
-        let next = (first..).take(self.servers.len()).find_map(|at| {
-            let server = self.servers.get(at % self.servers.len()).copied();
-            server.filter(|server| !self.is_avoided(*server)).map(|server| (at, server))
-        });
-        next.map(|(at, server)| {
-            self.next_server = at;
-            server
-        })
+        if !self.servers.is_empty() {
+            self.servers.rotate_left(1);
+        }
+        self.servers.iter().copied().find(|server| !self.is_avoided(*server))
     }
 
     fn server_at(&self, address: SocketAddr) -> Option<Server> {

@@ -78,7 +78,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// How many are kept: as many as the budgets of a window let in, and those of windows in which nothing came.
+    /// How many are kept: no more than the reporters' budgets of two windows.
     pub(super) fn count_held(&self) -> usize {
         self.spent.len() + self.counted.values().map(BTreeMap::len).sum::<usize>()
     }
