@@ -109,7 +109,7 @@ impl Node {
             }
         });
         let mut notices: Vec<Packet> = rows
-            .map(|signed| Notice { request: query.request, ..super::claims::notice(signed.clone()) }.into())
+            .map(|signed| Notice { request: query.request, ..super::learning::notice(signed.clone()) }.into())
             .collect();
         if query.scope == QueryScope::History {
             // The newest rows come last: who reads them knows that all of the history is there.

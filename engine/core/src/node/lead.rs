@@ -362,7 +362,7 @@ impl Node {
 
     /// Who was master when, rows, registration data, then our whole log of the current height.
     fn greet_member(&mut self, node: NodeId) {
-        let rows = self.rows.values().map(|signed| Packet::from(super::claims::notice(signed.clone())));
+        let rows = self.rows.values().map(|signed| Packet::from(super::learning::notice(signed.clone())));
         for packet in self.lineage.packets().into_iter().chain(rows) {
             self.links.send_stream(Party::Node(node), &packet, &mut self.out);
         }

@@ -75,7 +75,7 @@ impl Lineage {
     pub(super) fn packets(&self) -> Vec<Packet> {
         let histories = self.histories.values().cloned().map(Packet::from);
         let rows = self.rows.values().flat_map(BTreeMap::values);
-        histories.chain(rows.map(|signed| Packet::from(super::claims::notice(signed.clone())))).collect()
+        histories.chain(rows.map(|signed| Packet::from(super::learning::notice(signed.clone())))).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The streams a node keeps: to the authority, to every node of its cluster, and as master to the other masters
 //! (mission SYS-1, SYS-5). Of two nodes the one with the lower number dials.
 
-use super::claims::notice;
+use super::learning::notice;
 use super::{Duty, Node};
 use crate::event::Event;
 use crate::io::StreamId;

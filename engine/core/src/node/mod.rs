@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `mod.rs` | the machine: inputs in, outputs out, who handles what |
 //! | `alive.rs`, `neighbours.rs`, `group.rs` | keepalives and probes, the neighbour table, the multicast group |
-//! | `claims.rs` | election, registration, claims, rows |
+//! | `claims.rs` | election, registration, claims |
+//! | `learning.rs` | what the authority says: rows, histories, orders, rosters |
 //! | `notes.rs` | the note of an epoch, and the promise for which it stands |
 //! | `master.rs`, `lead.rs` | the role of master: the gate and what goes through it |
 //! | `fence.rs` | a forced master's fence, from both sides |
@@ -28,6 +29,7 @@ mod follow;
 mod gate;
 mod group;
 mod lead;
+mod learning;
 mod lineage;
 mod log;
 mod master;
@@ -69,6 +71,7 @@ use duohuo_wire::status::StatusReport;
 use fence::Fencing;
 use follow::FollowerState;
 use group::Group;
+use learning::Learning;
 use lineage::Lineage;
 use log::Log;
 use master::Master;
@@ -112,6 +115,7 @@ pub struct Node {
     /// All changes of the table up to this version are known.
     table_version: u64,
     claims: Claims,
+    learning: Learning,
     sealed_id: Bytes,
     registration: Option<(u32, Vec<NodeSealedId>)>,
     mesh: Mesh,
@@ -261,6 +265,7 @@ impl Node {
             lineage: Lineage::default(),
             table_version: 0,
             claims: Claims::default(),
+            learning: Learning::default(),
             sealed_id: Bytes::new(),
             registration: None,
             mesh: Mesh::default(),
@@ -561,6 +566,7 @@ impl Node {
             self.write_owed_promise();
         }
         self.run_mesh();
+        self.run_learning();
         self.run_claims();
         self.run_rehearsal();
         self.change_in_sync();
@@ -582,6 +588,7 @@ impl Node {
             self.neighbours.poll_timeout(),
             self.mesh.poll_timeout(),
             self.claims.poll_timeout(),
+            self.learning.poll_timeout(),
             self.rehearsals.poll_timeout(),
             self.change_timeout(),
             self.duty_timeout(),
