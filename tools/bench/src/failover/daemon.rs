@@ -35,7 +35,7 @@ impl Daemon {
         let mut process = command(first);
         process
             .args(rest)
-            .args(conditions.scheduler())
+            .args(conditions.scheduling.starter())
             .args(words)
             .stdin(Stdio::null())
             .stdout(output)

@@ -48,12 +48,52 @@ pub(crate) struct Options {
     /// Milliseconds of our chain between two heights, in which there is nothing to vote on.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pause_ms: u64,
-    /// Real-time priority (SCHED_RR) of all processes of both sides; 0: they share the processors with everybody else.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=99))]
-    realtime: u8,
+    #[command(flatten)]
+    scheduling: Scheduling,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// How all processes of both sides are scheduled, beside whatever else there is.
+#[derive(Args, Clone, Copy, Serialize, Deserialize)]
+struct Scheduling {
+    /// Real-time priority (SCHED_RR) of all processes of both sides; 0: none.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=99))]
+    realtime: u8,
+    /// Niceness of all processes of both sides; -20 weighs 87 times what others do, near to CPUWeight=10000 in a unit.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-20..=19))]
+    nice: i8,
+}
+
+impl Scheduling {
+    /// What a command is started by.
+    fn starter(self) -> Vec<String> {
+        let mut starter = Vec::new();
+        if self.nice != 0 {
+            starter.extend(["nice".into(), "-n".into(), self.nice.to_string()]);
+        }
+        if self.realtime != 0 {
+            starter.extend(["chrt".into(), "--rr".into(), self.realtime.to_string()]);
+        }
+        starter
+    }
+
+    /// Whether this user may: `nice` goes on without it.
+    fn check(self) -> Result<(), String> {
+        let Some((first, rest)) = self.starter().split_first().map(|(f, r)| (f.clone(), r.to_vec())) else {
+            return Ok(());
+        };
+        let tried = std::process::Command::new(&first).args(rest).arg("true").output();
+        match tried {
+            Ok(tried) if tried.status.success() && tried.stderr.is_empty() => Ok(()),
+            Ok(tried) => Err(format!(
+                "--nice, --realtime: {}; root may",
+                String::from_utf8_lossy(&tried.stderr).trim()
+            )),
+            Err(e) => Err(format!("{first}: {e}")),
+        }
+    }
 }
 
 /// Who takes part on our side. All of them share this machine's processors, each host of a peer's pair has one for itself.
@@ -135,18 +175,8 @@ struct Conditions {
     network: Network,
     pause_ms: u64,
     interval_ms: u64,
-    /// 0: none.
-    realtime: u8,
-}
-
-impl Conditions {
-    /// What a command is started by.
-    fn scheduler(self) -> Vec<String> {
-        match self.realtime {
-            0 => Vec::new(),
-            priority => vec!["chrt".into(), "--rr".into(), priority.to_string()],
-        }
-    }
+    #[serde(flatten)]
+    scheduling: Scheduling,
 }
 
 /// What one side is to do, in namespaces of its own.
@@ -258,6 +288,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<Report, String> {
+    options.scheduling.check()?;
     build_duohuo()?;
     let version = options.peer.version()?;
     let cell = Cell::permitted()?;
@@ -266,7 +297,7 @@ fn measure(options: &Options) -> Result<Report, String> {
         network: options.network,
         pause_ms: options.pause_ms,
         interval_ms: options.interval_ms,
-        realtime: options.realtime,
+        scheduling: options.scheduling,
     };
     let (mut ours, mut peer): (Vec<Ours>, Vec<f64>) = (Vec::new(), Vec::new());
     // In turn: a machine that is slow for a while is so for both.

@@ -36,12 +36,12 @@ impl Network {
 fn start(conditions: Conditions) -> Result<World, String> {
     World::paced(conditions.network.layout(), AUTHORITY_ROOM, conditions.interval_ms, |world| {
         let text = format!("\n[chain]\nblock_interval_ms = {}\n", conditions.pause_ms);
-        let scheduler = conditions.scheduler();
-        let scheduler: Vec<&str> = scheduler.iter().map(String::as_str).collect();
-        world.run_by(NodeId::AUTHORITY, &scheduler);
+        let starter = conditions.scheduling.starter();
+        let starter: Vec<&str> = starter.iter().map(String::as_str).collect();
+        world.run_by(NodeId::AUTHORITY, &starter);
         let nodes: Vec<NodeId> = world.network.roster.all_nodes().map(|(_, node)| node.id).collect();
         nodes.into_iter().try_for_each(|id| {
-            world.run_by(id, &scheduler);
+            world.run_by(id, &starter);
             let path = world.network.node_config_path(id);
             let file = std::fs::OpenOptions::new().append(true).open(&path);
             file.and_then(|mut file| file.write_all(text.as_bytes()))

@@ -2,7 +2,7 @@
 //! namespaces of its own, while all processors are busy and memory is allocated, touched and given back.
 
 use super::ours::Unasked;
-use super::{Conditions, Errand, Network, Peer, What, cell_side, keepalived};
+use super::{Conditions, Errand, Network, Peer, Scheduling, What, cell_side, keepalived};
 use clap::Args;
 use duohuo_rig::hosts::cell::Cell;
 use serde::Serialize;
@@ -31,9 +31,8 @@ pub(crate) struct Options {
     /// Busy threads for each processor.
     #[arg(long, default_value_t = 2)]
     busy: usize,
-    /// Real-time priority (SCHED_RR) of all processes of both sides; 0: they share the processors with what is busy.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=99))]
-    realtime: u8,
+    #[command(flatten)]
+    scheduling: Scheduling,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -92,6 +91,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 fn measure(options: &Options) -> Result<Report, String> {
+    options.scheduling.check()?;
     super::build_duohuo()?;
     keepalived::version()?;
     super::bfd::version()?;
@@ -105,7 +105,7 @@ fn measure(options: &Options) -> Result<Report, String> {
         network: Network::Small,
         pause_ms: PAUSE_MS,
         interval_ms: options.interval_ms,
-        realtime: options.realtime,
+        scheduling: options.scheduling,
     };
     let side = |peer: Option<Peer>| {
         let name = peer.map_or_else(|| "ours".into(), Peer::name);
