@@ -100,6 +100,8 @@ impl Scheduling {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Network {
+    /// The authority, a cluster of three, one of a single node: five processes.
+    Two,
     /// The authority, a cluster of three, three clusters of two: ten processes.
     Small,
     /// The authority, four clusters of three: thirteen processes.

@@ -15,6 +15,8 @@ use std::time::Duration;
 /// A room of its own.
 const AUTHORITY_ROOM: u8 = 9;
 
+/// One cluster that loses its master, and one that says something meanwhile.
+const ONE_AND_ANOTHER: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[1])];
 /// One cluster that loses its master, and as few others, of as few nodes, as may be.
 const ONE_OF_THREE: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[1, 2]), ("C", &[2, 3]), ("D", &[3, 1])];
 /// Who loses its master has another one, and a member that must acknowledge what that one says.
@@ -26,6 +28,7 @@ impl Network {
     /// Clusters over rooms.
     const fn layout(self) -> &'static [(&'static str, &'static [u16])] {
         match self {
+            Self::Two => ONE_AND_ANOTHER,
             Self::Small => ONE_OF_THREE,
             Self::Fig18 => FOUR_COMPANIES,
         }
