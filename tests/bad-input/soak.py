@@ -33,6 +33,7 @@ EXPLAINED = {
     "dead ": "a node was killed, stopped, paused or cut off",
     "unstable ": "a cluster was switched three times in ten seconds, by faults that followed each other",
     "ordered ": "a switch or an unbar that this program ordered",
+    "authority_reachable: no stream": "the step authority_fails, or a node was cut off from the authority",
     "network: since the start": "datagrams that could not be sent while a room was cut",
     "forced_switch ": "the step wrong_result",
     "consensus_error_reported ": "the step wrong_result",
