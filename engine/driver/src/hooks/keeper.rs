@@ -2,16 +2,16 @@
 //! lease's time whether the node lives, hangs, is stopped, or was killed.
 
 use super::fifo::{self, Fifo};
-use super::runner::{Do, Facts, Runner, State};
+use super::runner::{BURIAL, Do, Facts, Runner, State};
 use super::talk::{self, Charge, Said};
 use crate::clock;
 use duohuo_core::Duration;
 use duohuo_core::outside::{Ending, Program, Report};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const OUTPUT_BYTES: u64 = 64;
 const CHARGE_BYTES: u64 = 1 << 20;
 /// Between two looks at whether an earlier keeper is gone.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks at whether a killed group is gone.
+const GROUP_PAUSE: Duration = Duration::from_millis(1);
 
 enum News {
     Said(Said),
@@ -217,12 +219,13 @@ impl Keeper {
     fn start(&mut self, run: u64, program: Program, facts: &Facts) {
         match self.command(program, facts).map(|mut command| command.spawn()) {
             Some(Ok(child)) => {
-                if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                if let Some(group) = group {
                     self.groups.insert(run, group);
                 }
                 let waiter = thread::Builder::new().name(program.name().into());
                 let news = self.news.clone();
-                if let Err(e) = waiter.spawn(move || bury(child, run, &news)) {
+                if let Err(e) = waiter.spawn(move || bury(child, group, run, &news)) {
                     // it is killed at its limit, and not waited for
                     tracing::error!("keeper: {}: no thread to wait for it: {e}", program.name());
                 }
@@ -263,16 +266,66 @@ fn say(output: &mut impl Write, line: &str) {
     let _ = output.write_all(line.as_bytes()).and_then(|()| output.flush());
 }
 
-/// Wait for a program to end.
-fn bury(mut child: Child, run: u64, news: &Sender<News>) {
+/// Wait for a program to end; for one that was killed, until all of its group is gone: what it started dies by the same signal,
+/// but not at the same moment (B-HOOK-1).
+fn bury(mut child: Child, group: Option<Pid>, run: u64, news: &Sender<News>) {
     let mut output = String::new();
     if let Some(stdout) = child.stdout.take() {
         // not text: no position
         let _ = stdout.take(OUTPUT_BYTES).read_to_string(&mut output);
     }
-    let ending = match child.wait() {
+    let ended = child.wait();
+    let killed = ended.as_ref().is_ok_and(|status| status.signal() == Some(Signal::KILL.as_raw()));
+    if let Some(group) = group.filter(|_| killed) {
+        let until = clock::now() + BURIAL;
+        while test_kill_process_group(group).is_ok() && clock::now() < until {
+            thread::sleep(GROUP_PAUSE);
+        }
+    }
+    let ending = match ended {
         Ok(status) if status.success() => Ending::Done,
         _ => Ending::Failed,
     };
     let _ = news.send(News::Ended { run, ending, output });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What of a group runs still; who is dead and not yet buried by whoever inherited it does not.
+    fn alive(group: Pid) -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+        let lines = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        let mut names: Vec<String> = lines
+            .filter_map(|line| {
+                // pid (name) state parent group
+                let (name, rest) = line.split_once('(')?.1.rsplit_once(')')?;
+                let words: Vec<&str> = rest.split_whitespace().take(3).collect();
+                let is_of_group = words.get(2)?.parse() == Ok(group.as_raw_nonzero().get());
+                (is_of_group && words.first() != Some(&"Z")).then(|| name.to_owned())
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn b_hook_1_what_was_killed_is_gone_with_all_that_it_started() {
+        // `tail` holds 100 MB, which take it some milliseconds to give back; nobody reads what it has.
+        let script = "head -c 100000000 /dev/zero | tail -c 100000000 | sleep 600 & wait";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        let child = command.spawn().expect("sh");
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("its number");
+        // `head` comes and goes; before that there may be less of it.
+        while alive(group) != ["sh", "sleep", "tail"] {
+            thread::sleep(GROUP_PAUSE);
+        }
+        let (news, inbox) = channel();
+        kill_process_group(group, Signal::KILL).expect("killed");
+        bury(child, Some(group), 7, &news);
+        assert_eq!(alive(group), [""; 0], "it is said to have ended");
+        assert!(matches!(inbox.try_recv(), Ok(News::Ended { run: 7, ending: Ending::Failed, .. })));
+    }
 }

@@ -18,7 +18,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Of what ends it: there is nothing else to do.
 const LONGEST_ENDING_WAIT: Duration = Duration::from_millis(400);
 /// A killed program that is not gone by then is not waited for: nothing we can do ends it.
-const BURIAL: Duration = Duration::from_millis(150);
+pub(super) const BURIAL: Duration = Duration::from_millis(150);
 
 /// keepalived's states.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
