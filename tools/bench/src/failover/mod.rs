@@ -100,7 +100,7 @@ impl Scheduling {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Network {
-    /// The authority, a cluster of three, one of a single node: five processes.
+    /// The authority, a cluster of three, one of two: six processes.
     Two,
     /// The authority, a cluster of three, three clusters of two: ten processes.
     Small,

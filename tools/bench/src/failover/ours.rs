@@ -16,7 +16,7 @@ use std::time::Duration;
 const AUTHORITY_ROOM: u8 = 9;
 
 /// One cluster that loses its master, and one that says something meanwhile.
-const ONE_AND_ANOTHER: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[1])];
+const ONE_AND_ANOTHER: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[2, 3])];
 /// One cluster that loses its master, and as few others, of as few nodes, as may be.
 const ONE_OF_THREE: &[(&str, &[u16])] = &[("A", &[1, 2, 3]), ("B", &[1, 2]), ("C", &[2, 3]), ("D", &[3, 1])];
 /// Who loses its master has another one, and a member that must acknowledge what that one says.
